@@ -1,0 +1,16 @@
+"""Frozen pretrained models: load one, encode a context once, continue from it any number of times."""
+
+from softprompt.backbones.backbone import Backbone, Identity
+from softprompt.backbones.catalog import CATALOG, CatalogEntry
+from softprompt.backbones.context import Context
+from softprompt.backbones.load import BackboneConfig, load_backbone
+
+__all__ = [
+    "CATALOG",
+    "Backbone",
+    "BackboneConfig",
+    "CatalogEntry",
+    "Context",
+    "Identity",
+    "load_backbone",
+]

@@ -1,0 +1,215 @@
+"""A frozen causal language model that can be continued from a cached context.
+
+Three operations, all exact: encode contexts to keys and values, continue from them with embedded
+vectors, and turn hidden states into logits. This file does not know tasks, soft prompts or training:
+vectors enter as embeddings, and gradients flow to them and to nothing else.
+
+Shapes: B rows, T context tokens, N continued tokens, D hidden size, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache
+
+from softprompt.backbones.context import Context
+from softprompt.backbones.fingerprint import module_fingerprint, tokenizer_fingerprint
+from softprompt.backbones.mask import attention_mask
+from softprompt.backbones.probe import probe
+
+__all__ = ["Backbone", "Identity"]
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What names a backbone: the fingerprints decide, name and revision inform.
+
+    Args:
+        name: hub id, path or `nano`.
+        revision: commit or version, where one is known.
+        weights: SHA-256 of the weights.
+        tokenizer: SHA-256 of the tokenizer.
+    """
+
+    name: str
+    revision: str | None
+    weights: str
+    tokenizer: str
+
+
+@dataclass
+class Backbone:
+    """A frozen causal language model with its tokenizer.
+
+    Args:
+        model: a Transformers causal LM; it is put in eval mode and its weights are frozen.
+        tokenizer: its tokenizer.
+        identity: what names it; worked out from the content when absent.
+        dtype: `"fp32"`, `"bf16"` or `"fp16"`, what it computes in.
+        settings: how it was loaded, for the run's plan.
+
+    Raises:
+        BackboneError: the model cannot be continued exactly from a cached context.
+    """
+
+    model: Any
+    tokenizer: Any
+    identity: Identity | None = None
+    dtype: str = "fp32"
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.model.eval().requires_grad_(False)
+        if self.identity is None:
+            name = getattr(self.model.config, "name_or_path", "") or type(self.model).__name__
+            self.identity = Identity(
+                name, None, module_fingerprint(self.model), tokenizer_fingerprint(self.tokenizer)
+            )
+        config = self.model.config.get_text_config()
+        self.hidden_size: int = config.hidden_size
+        self.layers: int = config.num_hidden_layers
+        self.vocabulary: int = config.vocab_size
+        self.window: int = getattr(config, "max_position_embeddings", None) or 1_000_000
+        self._body = self.model.base_model
+        self._head = self.model.get_output_embeddings()
+        self._embedding = self.model.get_input_embeddings()
+        self._softcap: float | None = getattr(config, "final_logit_softcapping", None)
+        self._scale = _logit_scale(config)
+        self._layer_windows = _layer_windows(config)
+        probe(self)
+
+    @property
+    def device(self) -> torch.device:
+        """Where embeddings live."""
+        return self._embedding.weight.device  # type: ignore[no-any-return]
+
+    @property
+    def compute_dtype(self) -> torch.dtype:
+        """What embeddings and hidden states are made of."""
+        return self._embedding.weight.dtype  # type: ignore[no-any-return]
+
+    @property
+    def embedding_table(self) -> Tensor:
+        """[V, D] input embeddings as they are stored (constants)."""
+        return self._embedding.weight.detach()  # type: ignore[no-any-return]
+
+    @property
+    def weight_bytes(self) -> int:
+        """Memory of all parameters, tied ones once."""
+        return sum(p.numel() * p.element_size() for p in self.model.parameters())
+
+    @property
+    def parameters(self) -> int:
+        """Number of parameters, tied ones once."""
+        return sum(p.numel() for p in self.model.parameters())
+
+    @property
+    def bos(self) -> int | None:
+        """The id that opens a sequence, or None where the tokenizer does not add one."""
+        bos = self.tokenizer.bos_token_id
+        if bos is None:
+            return None
+        opened = self.tokenizer("a", add_special_tokens=True).input_ids
+        return int(bos) if opened and opened[0] == bos else None
+
+    @property
+    def eos(self) -> int:
+        """The id that ends an answer."""
+        eos = self.tokenizer.eos_token_id
+        assert eos is not None, "load_backbone refuses tokenizers without an end token"
+        return int(eos)
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of one segment of text, without special tokens added."""
+        return list(self.tokenizer(text, add_special_tokens=False).input_ids)
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """Input embeddings of ids, [..., D]."""
+        return self._embedding(ids)  # type: ignore[no-any-return]
+
+    @torch.no_grad()
+    def encode_context(self, rows: Sequence[Sequence[int]]) -> Context:
+        """Keys and values of token sequences, computed as one right-padded batch.
+
+        Right padding is exact here: no real token attends to a later one.
+        """
+        lengths = [len(row) for row in rows]
+        width = max(lengths, default=0)
+        if width == 0:
+            return Context.empty(len(rows), self.device)
+        ids_BT = torch.zeros(len(rows), width, dtype=torch.long)
+        for b, row in enumerate(rows):
+            ids_BT[b, : len(row)] = torch.as_tensor(row, dtype=torch.long)
+        ids_BT = ids_BT.to(self.device)
+        # A cache without a config keeps every key: sliding layers would trim theirs, and padding
+        # would then push real keys out.
+        cache = DynamicCache()
+        self._body(input_ids=ids_BT, past_key_values=cache, use_cache=True)
+        return Context(
+            tuple(layer.keys for layer in cache.layers),
+            tuple(layer.values for layer in cache.layers),
+            torch.as_tensor(lengths, device=self.device),
+        )
+
+    def continue_from(
+        self, context: Context, embeds_BND: Tensor, position_BN: Tensor, branch_BN: Tensor
+    ) -> Tensor:
+        """Hidden states [B, N, D] of vectors that continue cached contexts.
+
+        Args:
+            context: keys and values of what stands before; not changed.
+            embeds_BND: [B, N, D] embedded tokens and prompt vectors; gradients flow to them.
+            position_BN: [B, N] position in the sequence, the context's tokens counted; -1 for
+                padding, whose hidden states mean nothing.
+            branch_BN: [B, N] 0 for the trunk, 1, 2, ... for branches that do not see each other.
+        """
+        cache = DynamicCache()
+        for index, (keys, values) in enumerate(zip(context.keys, context.values, strict=True)):
+            cache.update(keys, values, index)
+        masks = {
+            kind: attention_mask(
+                context.lengths_B, context.width, position_BN, branch_BN, embeds_BND.dtype, window
+            )
+            for kind, window in self._layer_windows.items()
+        }
+        mask = masks if len(masks) > 1 else next(iter(masks.values()))
+        output = self._body(
+            inputs_embeds=embeds_BND,
+            attention_mask=mask,
+            position_ids=position_BN.clamp(min=0),
+            past_key_values=cache,
+            use_cache=True,
+        )
+        return output.last_hidden_state  # type: ignore[no-any-return]
+
+    def logits(self, hidden_MD: Tensor) -> Tensor:
+        """[M, V] logits in fp32 of hidden states [M, D].
+
+        The states are flat on purpose: a strided [B, N, D] slice would become a batched product
+        that copies the whole vocabulary matrix, forward and backward.
+        """
+        logits_MV: Tensor = self._head(hidden_MD).float() * self._scale
+        if self._softcap is not None:
+            logits_MV = torch.tanh(logits_MV / self._softcap) * self._softcap
+        return logits_MV
+
+
+def _layer_windows(config: Any) -> dict[str, int | None]:
+    """The attention kinds of a model's layers, each with its window in tokens (None: all)."""
+    window = getattr(config, "sliding_window", None)
+    kinds = getattr(config, "layer_types", None)
+    if kinds is None:
+        return {"sliding_attention": window} if window else {"full_attention": None}
+    return {kind: window if kind == "sliding_attention" else None for kind in dict.fromkeys(kinds)}
+
+
+def _logit_scale(config: Any) -> float:
+    """The factor some families put on logits (Cohere multiplies, Granite divides)."""
+    if getattr(config, "logits_scaling", None):
+        return 1.0 / float(config.logits_scaling)
+    return float(getattr(config, "logit_scale", None) or 1.0)

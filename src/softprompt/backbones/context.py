@@ -1,0 +1,64 @@
+"""The keys and values of a batch of contexts: what a frozen model knows before the prompt begins.
+
+A context is a constant of the frozen model. This file holds and selects it; it does not know how
+it was computed, where it is kept or who continues from it.
+
+Shapes: B rows, H key-value heads, T tokens (the longest row; shorter rows are padded on the right),
+d head size. One tensor per layer, since layers may differ in H and d.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+__all__ = ["Context"]
+
+
+@dataclass(frozen=True)
+class Context:
+    """Keys and values of `B` contexts, right-padded.
+
+    Args:
+        keys: one [B, H, T, d] per layer; empty where nothing stands before the prompt.
+        values: the same for the values.
+        lengths_B: [B] number of real tokens of each row.
+    """
+
+    keys: tuple[Tensor, ...]
+    values: tuple[Tensor, ...]
+    lengths_B: Tensor
+
+    @classmethod
+    def empty(cls, rows: int, device: torch.device) -> Context:
+        """A context of no tokens."""
+        return cls((), (), torch.zeros(rows, dtype=torch.long, device=device))
+
+    @property
+    def rows(self) -> int:
+        """Number of rows B."""
+        return int(self.lengths_B.shape[0])
+
+    @property
+    def width(self) -> int:
+        """Tokens T that the tensors are wide."""
+        return int(self.keys[0].shape[2]) if self.keys else 0
+
+    @property
+    def bytes(self) -> int:
+        """Memory that the keys and values take."""
+        return sum(x.numel() * x.element_size() for x in (*self.keys, *self.values))
+
+    def select(self, rows: Sequence[int]) -> Context:
+        """The rows of those indices, in that order, no wider than the longest of them."""
+        index = torch.as_tensor(rows, dtype=torch.long, device=self.lengths_B.device)
+        lengths_B = self.lengths_B[index]
+        width = int(lengths_B.max()) if len(rows) else 0
+        return Context(
+            tuple(x[:, :, :width].index_select(0, index) for x in self.keys),
+            tuple(x[:, :, :width].index_select(0, index) for x in self.values),
+            lengths_B,
+        )

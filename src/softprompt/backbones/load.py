@@ -1,0 +1,179 @@
+"""Loading a frozen model by name: `nano`, a folder, or an id of the Hugging Face Hub.
+
+Only safetensors weights are read and no code from a model's folder is run. Precision and device are
+chosen by what the hardware does well and written into `Backbone.settings`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+
+from softprompt.backbones.backbone import Backbone, Identity
+from softprompt.backbones.fingerprint import (
+    files_fingerprint,
+    module_fingerprint,
+    tokenizer_fingerprint,
+)
+from softprompt.backbones.precision import DTYPES, fastest_dtype
+from softprompt.errors import BackboneError
+
+__all__ = ["BackboneConfig", "load_backbone"]
+
+NANO = Path(__file__).parent / "nano"
+
+
+class BackboneConfig(BaseModel):
+    """Which frozen model, and how it is loaded."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: str = Field("nano", description="`nano`, a folder, or a Hugging Face Hub id.")
+    revision: str | None = Field(None, description="Branch, tag or commit of a hub model.")
+    dtype: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        "auto", description="Precision; `auto` measures which is fastest here."
+    )
+    device: str = Field("auto", description="`auto`, `cpu`, `cuda`, `cuda:1`, `mps`, ...")
+    device_map: str | None = Field(
+        None, description="`auto` spreads a large model over devices (needs accelerate)."
+    )
+    quantization: Literal["none", "8bit", "4bit"] = Field(
+        "none", description="Weights in 8 or 4 bits through bitsandbytes."
+    )
+
+
+def load_backbone(model: str = "nano", **settings: Any) -> Backbone:
+    """Loads and freezes a causal language model.
+
+    Args:
+        model: `nano`, a folder with safetensors weights, or a hub id.
+        settings: the other fields of `BackboneConfig`.
+
+    Raises:
+        BackboneError: it cannot be found, read or used.
+    """
+    config = BackboneConfig(model=model, **settings)
+    source = str(NANO) if config.model == "nano" else config.model
+    device = _device(config.device)
+    options: dict[str, Any] = {"trust_remote_code": False}
+    if config.revision and not Path(source).is_dir():
+        options["revision"] = config.revision
+    model_config, tokenizer = _load_small_parts(source, config, options)
+    dtype = config.dtype
+    if dtype == "auto":
+        dtype = fastest_dtype(model_config.get_text_config().hidden_size, device)
+    weights = _load_weights(source, config, options, DTYPES[dtype])
+    if config.device_map is None and config.quantization == "none":
+        weights = weights.to(device)
+    if tokenizer.eos_token_id is None:
+        raise BackboneError(
+            f"The tokenizer of {config.model!r} has no end token, which ends every answer.",
+            "Set `eos_token` in its tokenizer_config.json.",
+        )
+    revision = getattr(model_config, "_commit_hash", None) or config.revision
+    if nano_version := getattr(model_config, "nano_version", None):
+        revision = f"nano {nano_version}"
+    identity = Identity(
+        config.model,
+        revision,
+        _weights_fingerprint(source, weights),
+        tokenizer_fingerprint(tokenizer),
+    )
+    resolved = config.model_copy(update={"dtype": dtype, "device": str(device)})
+    return Backbone(weights, tokenizer, identity, dtype, resolved.model_dump())
+
+
+def _device(name: str) -> torch.device:
+    if name != "auto":
+        try:
+            device = torch.device(name)
+            torch.empty(0, device=device)
+        except (RuntimeError, AssertionError) as error:
+            raise BackboneError(
+                f"Device {name!r} cannot be used here.", "Use `auto` or `cpu`."
+            ) from error
+        return device
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def _load_small_parts(
+    source: str, config: BackboneConfig, options: dict[str, Any]
+) -> tuple[Any, Any]:
+    from transformers import AutoConfig, AutoTokenizer
+
+    folder = Path(source)
+    if folder.is_dir() and not (folder / "config.json").is_file():
+        raise BackboneError(
+            f"The folder {source} holds no model: config.json is missing.",
+            "Name a folder made by save_pretrained, a hub id, or `nano`.",
+        )
+    try:
+        model_config = AutoConfig.from_pretrained(source, **options)
+        tokenizer = AutoTokenizer.from_pretrained(source, **options)
+    except Exception as error:
+        raise _cannot_load(config.model, error) from error
+    if model_config.is_encoder_decoder:
+        raise BackboneError(
+            f"{config.model!r} is an encoder-decoder; a causal (decoder-only) model is needed.",
+            "See `softprompt models` for a list.",
+        )
+    return model_config, tokenizer
+
+
+def _load_weights(
+    source: str, config: BackboneConfig, options: dict[str, Any], dtype: torch.dtype
+) -> Any:
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+
+    if config.device_map is not None:
+        options = {**options, "device_map": config.device_map}
+    if config.quantization != "none":
+        eight = config.quantization == "8bit"
+        options = {
+            **options,
+            "quantization_config": BitsAndBytesConfig(
+                load_in_8bit=eight, load_in_4bit=not eight, bnb_4bit_compute_dtype=dtype
+            ),
+        }
+    try:
+        return AutoModelForCausalLM.from_pretrained(
+            source, dtype=dtype, use_safetensors=True, **options
+        )
+    except Exception as error:
+        raise _cannot_load(config.model, error) from error
+
+
+def _cannot_load(name: str, error: Exception) -> BackboneError:
+    first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    if isinstance(error, ImportError):
+        return BackboneError(
+            f"Loading {name!r} needs a library that is not installed ({first.strip()}).",
+            "Run: pip install 'softprompt[quantization]'",
+        )
+    return BackboneError(
+        f"The model {name!r} cannot be loaded: {first.strip()}",
+        "Check the name, the network and that it has safetensors weights; "
+        "`nano` always works offline.",
+    )
+
+
+def _weights_fingerprint(source: str, weights: Any) -> str:
+    """Of the files where they can be found, so that precision does not change it."""
+    folder = Path(source)
+    if not folder.is_dir():
+        located = getattr(weights.config, "_commit_hash", None)
+        folder = _hub_folder(source, located) if located else folder
+    files = sorted(folder.glob("model*.safetensors")) if folder.is_dir() else []
+    return files_fingerprint(files) if files else module_fingerprint(weights)
+
+
+def _hub_folder(name: str, commit: str) -> Path:
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(name, "config.json", revision=commit)
+    return Path(found).parent if isinstance(found, str) else Path(name)

@@ -1,0 +1,84 @@
+"""The exceptions that softprompt raises on purpose, and nothing else.
+
+    SoftPromptError
+    ├── UsageError         a flag, a configuration key or a combination that cannot be
+    │   └── ConfigError    ... found in a configuration file or a --set
+    ├── DataError          a file, a column, a row or a label
+    ├── BackboneError      a model or tokenizer that cannot be loaded or used
+    ├── ArtifactError      a saved prompt that is damaged, too new or for another backbone
+    └── TrainingError      a run that cannot start or go on
+        └── DivergedError  the loss is not a number any more
+
+Each carries one sentence that says what was received and what is allowed, and a `hint` that says
+what to do. The command line prints both on one line and exits with code 2.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = [
+    "ArtifactError",
+    "BackboneError",
+    "ConfigError",
+    "DataError",
+    "DivergedError",
+    "SoftPromptError",
+    "TrainingError",
+    "UsageError",
+    "nearest",
+]
+
+
+class SoftPromptError(Exception):
+    """A mistake that its user can mend.
+
+    Args:
+        message: what was received and what is allowed, one sentence.
+        hint: what to do, one sentence; may be empty.
+    """
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}".strip()
+
+
+class UsageError(SoftPromptError):
+    """A flag, a value or a combination of them that cannot be."""
+
+
+class ConfigError(UsageError):
+    """A key or value in a configuration file or a `--set` that cannot be."""
+
+
+class DataError(SoftPromptError):
+    """A file, a column, a row or a label that cannot be used."""
+
+
+class BackboneError(SoftPromptError):
+    """A model or tokenizer that cannot be loaded or cannot do what is asked."""
+
+
+class ArtifactError(SoftPromptError):
+    """A saved prompt that is damaged, too new, or made for another backbone."""
+
+
+class TrainingError(SoftPromptError):
+    """A run that cannot start or cannot go on."""
+
+
+class DivergedError(TrainingError):
+    """The loss or a gradient is not a finite number."""
+
+
+def nearest(name: str, allowed: Iterable[str]) -> str:
+    """A sentence that names what is allowed, with the nearest spelling first if one is close."""
+    names = sorted(allowed)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    listed = ", ".join(names)
+    return f"Did you mean {close[0]!r}? Allowed: {listed}." if close else f"Allowed: {listed}."

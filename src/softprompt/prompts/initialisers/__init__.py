@@ -1,0 +1,94 @@
+"""Where the vectors start: one file an initialiser.
+
+An initialiser makes [P, D] vectors from a request. It knows nothing of placement, parametrisation
+or training.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from softprompt.registry import Registry, discover
+
+if TYPE_CHECKING:
+    from softprompt.backbones import Backbone
+
+__all__ = ["INITIALISERS", "Initialiser", "Request"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What an initialiser may use.
+
+    Args:
+        backbone: whose embedding table is the manifold to start on.
+        length: P, number of vectors.
+        seed: of everything drawn at random.
+        texts: training inputs.
+        labels: the label of each of `texts`, for classification; else empty.
+        wordings: what the model reads for each label.
+        text: the user's initial text, or None.
+        prompt: [P', D] vectors of another prompt, or None.
+    """
+
+    backbone: Backbone
+    length: int
+    seed: int = 0
+    texts: Sequence[str] = ()
+    labels: Sequence[str] = ()
+    wordings: Sequence[str] = ()
+    text: str | None = None
+    prompt: Tensor | None = None
+    _frequent: list[int] = field(default_factory=list, repr=False)
+
+    def generator(self) -> torch.Generator:
+        """A fresh generator, so that each use draws the same."""
+        return torch.Generator().manual_seed(self.seed)
+
+    def rows(self, ids: Sequence[int]) -> Tensor:
+        """[n, D] fp32 embeddings of ids, as the model sees them (scaled, where it scales)."""
+        index = torch.as_tensor(ids, dtype=torch.long, device=self.backbone.device)
+        return self.backbone.embed(index).detach().float().cpu()
+
+    def word(self, text: str) -> Tensor:
+        """[D] mean embedding of a text's tokens (the label rule of Lester et al. 2021)."""
+        return self.rows(self.backbone.encode(text)).mean(0)
+
+    def frequent(self) -> list[int]:
+        """Up to 5,000 token ids, the most frequent in the training texts first."""
+        if not self._frequent:
+            counts: Counter[int] = Counter()
+            for text in self.texts:
+                counts.update(self.backbone.encode(text))
+            special = set(self.backbone.tokenizer.all_special_ids)
+            ids = [i for i, _ in counts.most_common(5000) if i not in special]
+            # Low ids are a vocabulary's frequent tokens; they fill up what short texts lack.
+            missing = (i for i in range(self.backbone.vocabulary) if i not in special)
+            seen = set(ids)
+            for i in missing:
+                if len(ids) >= 5000:
+                    break
+                if i not in seen:
+                    ids.append(i)
+            self._frequent.extend(ids)
+        return self._frequent
+
+    def filled(self, start_ND: Tensor) -> Tensor:
+        """[P, D] the given vectors, cut or filled up with frequent vocabulary."""
+        if start_ND.shape[0] >= self.length:
+            return start_ND[: self.length]
+        need = self.length - start_ND.shape[0]
+        ids = self.frequent()
+        drawn = torch.randperm(len(ids), generator=self.generator())[:need].tolist()
+        return torch.cat([self.rows([ids[i] for i in drawn]), start_ND])
+
+
+Initialiser = Callable[[Request], Tensor]
+INITIALISERS: Registry[Initialiser] = Registry("initialisation")
+discover(__name__, list(__path__))

@@ -1,0 +1,32 @@
+"""The vectors of another prompt: a warm start (Vu et al. 2022, SPoT, arXiv 2110.07904)."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from softprompt.errors import UsageError
+from softprompt.prompts.initialisers import INITIALISERS, Request
+
+__all__ = ["prompt"]
+
+
+@INITIALISERS.register("prompt")
+def prompt(request: Request) -> Tensor:
+    """The other prompt's vectors, cut or filled up to this length.
+
+    Raises:
+        UsageError: no prompt is given, or its vectors have another size.
+    """
+    if request.prompt is None:
+        raise UsageError(
+            "The initialisation `prompt` needs a prompt to start from; none is given.",
+            "Add --set prompt.start=FOLDER.",
+        )
+    size = request.backbone.hidden_size
+    if request.prompt.shape[-1] != size:
+        raise UsageError(
+            f"The prompt to start from has vectors of {request.prompt.shape[-1]} numbers; "
+            f"the backbone takes {size}.",
+            "Start from a prompt of the same backbone.",
+        )
+    return request.filled(request.prompt.float())

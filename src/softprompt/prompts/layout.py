@@ -1,0 +1,124 @@
+"""From a rendered row to token ids: constant context, trunk with the prompt's places, answers.
+
+    [ context: constants, cached ][ trunk: from the first prompt vector on ][ answer, end token ]
+
+Every segment of text is tokenised on its own, the same way in training, evaluation and use. It does
+not know what the vectors are, nor who runs the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from softprompt.errors import DataError, UsageError
+from softprompt.prompts.placements import BOS, PLACEMENTS, Arranged
+from softprompt.tasks import Rendered, Slot
+
+if TYPE_CHECKING:
+    from softprompt.backbones import Backbone
+
+__all__ = ["Example", "Layout", "vector_of"]
+
+
+def vector_of(place: int) -> int:
+    """The index of the prompt vector that stands at a negative trunk entry (-1 is vector 0)."""
+    return -1 - place
+
+
+@dataclass(frozen=True)
+class Example:
+    """One row as the model gets it.
+
+    Args:
+        context: token ids before the first prompt vector; constants of the frozen model.
+        trunk: ids from there to the answer, at least one; -1 - k stands for prompt vector k.
+        answers: token ids of each answer, the end token included.
+    """
+
+    context: tuple[int, ...]
+    trunk: tuple[int, ...]
+    answers: tuple[tuple[int, ...], ...]
+
+    @property
+    def tokens(self) -> int:
+        """Positions that the row takes with its longest answer."""
+        return len(self.context) + len(self.trunk) + max(map(len, self.answers), default=0)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How rows become examples for one backbone.
+
+    Args:
+        backbone: whose tokenizer and window count.
+        placement: name of a placement; None where there is no soft prompt.
+        length: vectors of the prompt (for `slots` the template decides).
+    """
+
+    backbone: Backbone
+    placement: str | None
+    length: int = 0
+
+    def arrange(self, rendered: Rendered) -> list[Arranged]:
+        """The row's parts in order, with the prompt in its place.
+
+        Raises:
+            UsageError: the template has slots and the placement is another one.
+        """
+        parts = rendered.parts
+        if self.placement is None:
+            return [BOS, *(part for part in parts if isinstance(part, str))]
+        if self.placement != "slots" and any(isinstance(part, Slot) for part in parts):
+            raise UsageError(
+                f"The template has {{prompt:N}} slots, and the placement is {self.placement!r}.",
+                "Take the slots out, or use --placement slots.",
+            )
+        return PLACEMENTS.get(self.placement)(parts, self.length)
+
+    def example(self, rendered: Rendered, answers: Sequence[str], where: str = "") -> Example:
+        """Token ids of a row with the given answers.
+
+        Args:
+            rendered: the row's parts.
+            answers: wordings, without the white space that separates them from the context.
+            where: what to call the row in an error ("data.csv, row 12").
+
+        Raises:
+            DataError: the row does not fit into the model's window.
+        """
+        ids: list[int] = []
+        vectors = 0
+        for part in self.arrange(rendered):
+            if isinstance(part, Slot):
+                ids += range(-1 - vectors, -1 - vectors - part.length, -1)
+                vectors += part.length
+            elif isinstance(part, str):
+                ids += self._encode(part, first=not any(i >= 0 for i in ids))
+            elif self.backbone.bos is not None:
+                ids.append(self.backbone.bos)
+        first = next((i for i, token in enumerate(ids) if token < 0), max(len(ids) - 1, 0))
+        example = Example(
+            tuple(ids[:first]),
+            tuple(ids[first:]) or (self.backbone.eos,),
+            tuple(self.answer(rendered.answer_prefix + answer) for answer in answers),
+        )
+        if example.tokens > self.backbone.window:
+            raise DataError(
+                f"{where or 'The text'} takes {example.tokens} tokens; the window of the model "
+                f"has {self.backbone.window}.",
+                "Shorten it, or leave such rows out with --drop-long.",
+            )
+        return example
+
+    def answer(self, text: str) -> tuple[int, ...]:
+        """Token ids of an answer with the end token."""
+        return (*self.backbone.encode(text), self.backbone.eos)
+
+    def _encode(self, text: str, *, first: bool) -> list[int]:
+        # A chat template writes the opening token as text; the arrangement has put it already.
+        opening = self.backbone.tokenizer.bos_token
+        if first and self.backbone.bos is not None and opening:
+            text = text.removeprefix(opening)
+        return self.backbone.encode(text)

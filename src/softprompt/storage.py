@@ -1,0 +1,132 @@
+"""Writing files so that a reader sees the old or the new content, never a part.
+
+Knows nothing of what the files mean. Failures of the disk (full, not writable) become one
+sentence for the user.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from softprompt.errors import SoftPromptError, UsageError
+
+__all__ = ["atomic_folder", "canonical_json", "disk_errors", "sha256", "write_bytes", "write_json"]
+
+
+def canonical_json(value: Any) -> str:
+    """The one text of a JSON value: sorted keys, no spaces, no NaN, Unicode as it is."""
+    return json.dumps(
+        value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False
+    )
+
+
+def sha256(content: bytes) -> str:
+    """Hexadecimal SHA-256 digest."""
+    return hashlib.sha256(content).hexdigest()
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turns what the operating system says about a path into one sentence.
+
+    Raises:
+        UsageError: the path is not writable, the disk is full, or something stands in its way.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = {
+            errno.ENOSPC: "the disk is full",
+            errno.EDQUOT: "the disk quota is used up",
+            errno.EACCES: "permission is denied",
+            errno.EPERM: "permission is denied",
+            errno.EROFS: "the file system is read-only",
+            errno.ENOTDIR: "a part of the path is a file",
+            errno.EEXIST: "something else stands there",
+        }.get(error.errno or 0, str(error.strerror or error))
+        raise UsageError(
+            f"Cannot write {path}: {reason}.",
+            "Free some space or name another place; what was written before is intact.",
+        ) from error
+    except SoftPromptError:
+        raise
+    except Exception as error:
+        # safetensors wraps the system's error in one of its own.
+        if "No space left" not in str(error) and "os error 28" not in str(error):
+            raise
+        raise UsageError(
+            f"Cannot write {path}: the disk is full.",
+            "Free some space or name another place; what was written before is intact.",
+        ) from error
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replaces the file at `path` in one step; on failure the old file stays.
+
+    Raises:
+        UsageError: the file cannot be written.
+    """
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(name).chmod(0o666 & ~_umask())
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Replaces the JSON file at `path` in one step (indented, Unicode as it is).
+
+    Raises:
+        UsageError: the file cannot be written.
+    """
+    text = json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False)
+    write_bytes(path, (text + "\n").encode())
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """A fresh folder to fill, put at `path` when the block ends well; an old one is replaced.
+
+    Raises:
+        UsageError: the folder cannot be written.
+    """
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+        old = fresh.with_name(fresh.name + ".old")
+        try:
+            yield fresh
+            fresh.chmod(0o777 & ~_umask())
+            if path.exists():
+                path.rename(old)
+            fresh.rename(path)
+        except BaseException:
+            shutil.rmtree(fresh, ignore_errors=True)
+            if old.exists() and not path.exists():
+                old.rename(path)
+            raise
+        finally:
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
