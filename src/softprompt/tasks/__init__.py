@@ -1,0 +1,26 @@
+"""What is to be learned: files, columns, templates, splits and checks."""
+
+from __future__ import annotations
+
+from softprompt.tasks.config import TaskConfig
+from softprompt.tasks.labels import Choice
+from softprompt.tasks.parts import RowFile, read_rows
+from softprompt.tasks.rows import Row
+from softprompt.tasks.task import Task
+from softprompt.tasks.template import Chat, Part, Rendered, Slot, Template
+from softprompt.tasks.text import normalise
+
+__all__ = [
+    "Chat",
+    "Choice",
+    "Part",
+    "Rendered",
+    "Row",
+    "RowFile",
+    "Slot",
+    "Task",
+    "TaskConfig",
+    "Template",
+    "normalise",
+    "read_rows",
+]

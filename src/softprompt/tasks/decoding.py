@@ -1,0 +1,75 @@
+"""From bytes to text: byte order marks, UTF-8, a named encoding, and what is wrong with the rest.
+
+Knows nothing of what the text holds.
+"""
+
+from __future__ import annotations
+
+import codecs
+
+from softprompt.errors import DataError
+
+__all__ = ["decode"]
+
+_MARKS = (  # UTF-32 stands first: its little-endian mark begins with UTF-16's
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_NAME_IT = (
+    "Save the file as UTF-8, or name its encoding, for example --encoding cp1252 (Western"
+    " European) or cp1258 (Vietnamese)."
+)
+
+
+def decode(content: bytes, *, source: str, encoding: str | None = None) -> str:
+    """The text of a file, without a byte order mark.
+
+    Args:
+        content: the file's bytes.
+        source: the file's name, for messages.
+        encoding: the encoding; without one, what the byte order mark says, else UTF-8.
+
+    Raises:
+        DataError: a line is not in that encoding (its number is named), or the text holds null
+            characters, as binary files and unmarked UTF-16 do.
+    """
+    chosen = encoding or next((name for mark, name in _MARKS if content.startswith(mark)), "utf-8")
+    try:
+        text = content.decode(chosen)
+    except UnicodeDecodeError as error:
+        raise _undecodable(content, error, source, chosen) from error
+    except UnicodeError as error:
+        raise DataError(f"{source} is not {chosen}: {error}.", _NAME_IT) from error
+    text = text.removeprefix("\ufeff")
+    null = text.find("\0")
+    if null >= 0:
+        line = text.count("\n", 0, null) + 1
+        raise DataError(
+            f"{source}: line {line} holds a null character, so the file is not {chosen} text.",
+            "If it is text, name its encoding, for example --encoding utf-16.",
+        )
+    return text
+
+
+def _undecodable(content: bytes, error: UnicodeDecodeError, source: str, chosen: str) -> DataError:
+    line = content[: error.start].decode(chosen, "ignore").count("\n") + 1
+    byte = f"byte 0x{content[error.start]:02X}" if error.start < len(content) else "cut off"
+    if chosen not in {"utf-8", "utf-8-sig"}:
+        return DataError(f"{source}: line {line} is not {chosen} text ({byte}).", _NAME_IT)
+    wrong, right = [], 0
+    for number, raw in enumerate(content.split(b"\n"), start=1):
+        try:
+            right += not raw.decode("utf-8").isascii()
+        except UnicodeDecodeError:
+            wrong.append(number)
+    if not right:
+        return DataError(f"{source}: line {line} is not UTF-8 text ({byte}).", _NAME_IT)
+    listed = ", ".join(map(str, wrong[:5])) + (", ..." if len(wrong) > 5 else "")
+    return DataError(
+        f"{source} mixes encodings: line {line} is not UTF-8 text ({byte}), while {right} other"
+        " lines are.",
+        f"Repair the lines that are not ({listed}) and save the file as UTF-8.",
+    )

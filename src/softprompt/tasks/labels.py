@@ -1,0 +1,134 @@
+"""Whether answers are labels to choose among, which, and how each is worded.
+
+Knows rows and their answers, nothing of files or templates.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from softprompt.errors import DataError, nearest
+from softprompt.tasks.rows import Row
+
+__all__ = [
+    "Choice",
+    "Kind",
+    "are_numbers",
+    "infer_kind",
+    "make_choices",
+    "refuse_rare",
+    "refuse_unknown",
+]
+
+Kind = Literal["classification", "generation"]
+
+_MOST_LABELS = 50
+_LONGEST_LABEL = 50  # characters
+_ROWS_PER_LABEL = 3
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of the answers of a classification: `label` in the file, `wording` for the model."""
+
+    label: str
+    wording: str
+
+
+def infer_kind(answers: Sequence[str]) -> Kind:
+    """Classification where 2 to 50 short answers repeat, 3 rows each on average; else generation.
+
+    Raises:
+        DataError: all of three or more answers are the same.
+    """
+    distinct = set(answers)
+    if len(distinct) == 1 and len(answers) >= _ROWS_PER_LABEL:
+        raise DataError(
+            f"Every row has the answer {answers[0]!r}, so there is nothing to learn.",
+            "Check --target, or add rows with other answers.",
+        )
+    short = all(len(answer) <= _LONGEST_LABEL and "\n" not in answer for answer in distinct)
+    few = 2 <= len(distinct) <= _MOST_LABELS
+    repeated = len(answers) >= _ROWS_PER_LABEL * len(distinct)
+    return "classification" if short and few and repeated else "generation"
+
+
+def make_choices(answers: Iterable[str], wordings: Mapping[str, str] | None) -> tuple[Choice, ...]:
+    """The labels among the answers with their wordings.
+
+    Labels with a given wording stand first, in the order given; the others follow by number or
+    alphabet and keep their own words.
+
+    Raises:
+        DataError: there is one label only, a wording is for a label that no row has, or two
+            labels would have the same wording.
+    """
+    given = dict(wordings or {})
+    found = sorted(set(answers), key=_order)
+    for label in given:
+        if label not in found:
+            raise DataError(
+                f"A wording is given for the label {label!r}, which no training row has.",
+                nearest(label, found),
+            )
+    if len(found) < 2:
+        raise DataError(
+            f"There is one label only, {found[0]!r}, so there is nothing to choose.",
+            "Check --target, or add rows with other labels.",
+        )
+    choices = [Choice(label, wording) for label, wording in given.items()]
+    choices += [Choice(label, label) for label in found if label not in given]
+    owners: dict[str, str] = {}
+    for choice in choices:
+        if choice.wording in owners:
+            raise DataError(
+                f"The labels {owners[choice.wording]!r} and {choice.label!r} have the same wording"
+                f" {choice.wording!r}.",
+                "Word them differently with --choices label=wording,...",
+            )
+        owners[choice.wording] = choice.label
+    return tuple(choices)
+
+
+def refuse_unknown(rows: Iterable[Row], labels: Sequence[str]) -> None:
+    """Refuses rows whose label is none of those.
+
+    Raises:
+        DataError: names the first such row, its label and the nearest that there is.
+    """
+    known = set(labels)
+    for row in rows:
+        if row.answer is not None and row.answer not in known:
+            raise DataError(
+                f"{row.place} has the unknown label {row.answer!r}.", nearest(row.answer, labels)
+            )
+
+
+def refuse_rare(train: Iterable[Row], labels: Iterable[str]) -> None:
+    """Refuses labels with fewer than two training rows.
+
+    Raises:
+        DataError: names the label and, where there is one, its row.
+    """
+    counts = Counter(row.answer for row in train)
+    for label in labels:
+        if counts[label] < 2:
+            had = "a single training row" if counts[label] else "no training row"
+            raise DataError(
+                f"The label {label!r} has {had}.",
+                "Merge it with another label, remove it, or add rows of it.",
+            )
+
+
+def are_numbers(labels: Iterable[str]) -> bool:
+    """Whether every label is an integer, so that its wording says nothing."""
+    return all(re.fullmatch(r"[+-]?\d+", label) for label in labels)
+
+
+def _order(label: str) -> tuple[bool, int, str]:
+    number = re.fullmatch(r"[+-]?[0-9]{1,18}", label)
+    return (number is None, int(label) if number else 0, label)

@@ -1,0 +1,261 @@
+"""A task: rows to learn from, how they are written for the model, and the answers to choose among.
+
+    task = Task.from_file("reviews.csv", target="sentiment")
+    task.render(task.train[0]).parts      # ("great coffee\\nSentiment:",)
+    task.wording("positive")              # "positive"
+
+Knows text only: no tokens, no model, no prompt vectors.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from softprompt.errors import DataError, nearest
+from softprompt.tasks.config import TaskConfig
+from softprompt.tasks.labels import (
+    Choice,
+    Kind,
+    are_numbers,
+    infer_kind,
+    make_choices,
+    refuse_rare,
+    refuse_unknown,
+)
+from softprompt.tasks.layout import Layout
+from softprompt.tasks.parts import Parts, read_parts
+from softprompt.tasks.rows import Row, input_text, is_empty
+from softprompt.tasks.splits import draw
+from softprompt.tasks.template import Chat, Rendered, Template
+
+__all__ = ["Choice", "Kind", "Row", "Task", "full_rows"]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be learned.
+
+    `template` is None where the input is a conversation. `choices` is empty for generation.
+    `hashes` holds the hexadecimal SHA-256 of each source file by name, `warnings` one sentence for
+    each thing that its owner may want to change.
+    """
+
+    name: str
+    kind: Kind
+    template: Template | None
+    choices: tuple[Choice, ...]
+    target: str
+    inputs: tuple[str, ...]
+    train: tuple[Row, ...]
+    validation: tuple[Row, ...]
+    test: tuple[Row, ...]
+    hashes: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+    @classmethod
+    def from_file(cls, data: str | Path, config: TaskConfig | None = None, **settings: Any) -> Task:
+        """Reads a task from JSONL, JSON, CSV, TSV or Parquet, or from `hf:NAME`.
+
+        Args:
+            data: a file, or a data set of the Hugging Face Hub.
+            config: the settings; all have defaults.
+            settings: settings by name, over those of `config`.
+
+        Raises:
+            DataError: the file, its columns or some of its rows cannot be used.
+            ConfigError: a setting that cannot be.
+        """
+        config = (config or TaskConfig()).replace(**settings)
+        parts = read_parts(data, config)
+        train, validation, test, warnings = _full_parts(parts, config)
+        answers = [str(row.answer) for row in train]
+        kind = _kind(answers, config)
+        choices: tuple[Choice, ...] = ()
+        if kind == "classification":
+            choices = _choices(parts, train, validation, test, config)
+            warnings += _label_warnings(choices, config)
+        labels = [choice.label for choice in choices]
+        train = draw(
+            train,
+            parts.layout.inputs,
+            limit=config.limit,
+            seed=config.seed,
+            by_label=bool(choices),
+        )
+        if choices:
+            refuse_rare(train, labels)
+            warnings += _absent_classes(labels, "validation", validation)
+            warnings += _absent_classes(labels, "test", test)
+        warnings += _overlaps(parts.layout, train, validation, test)
+        return cls(
+            name=_name(data),
+            kind=kind,
+            template=parts.layout.template,
+            choices=choices,
+            target=parts.layout.target or "",
+            inputs=parts.layout.inputs,
+            train=train,
+            validation=validation,
+            test=test,
+            hashes=parts.hashes,
+            warnings=tuple(warnings),
+        )
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The choices' labels, in their order."""
+        return tuple(choice.label for choice in self.choices)
+
+    def wording(self, label: str) -> str:
+        """What the model reads or writes for a label; in generation, the answer itself.
+
+        Raises:
+            DataError: a classification has no such label.
+        """
+        if not self.choices:
+            return label
+        for choice in self.choices:
+            if choice.label == label:
+                return choice.wording
+        raise DataError(f"The task has no label {label!r}.", nearest(label, self.labels))
+
+    def render(self, row: Row, chat: Chat | None = None) -> Rendered:
+        """The row's context, as `Template.render` gives it.
+
+        A conversation goes through the chat template or, without one, is written as a line
+        "role: content" for each message and "assistant:" at the end.
+
+        Raises:
+            DataError: a column of the template is absent, or a slot is lost in the chat template.
+        """
+        if self.template is not None:
+            return self.template.render(row.columns, chat)
+        messages = [dict(message) for message in row.messages]
+        if chat is not None:
+            return Rendered.of([chat(messages)])
+        lines = [f"{message['role']}: {message['content']}\n" for message in messages]
+        return Rendered.of(["".join(lines) + "assistant: "])
+
+
+def full_rows(
+    rows: Iterable[Row], layout: Layout, *, drop: bool
+) -> tuple[tuple[Row, ...], tuple[Row, ...]]:
+    """The rows that have an input and an answer, and those that lack one.
+
+    Raises:
+        DataError: rows lack one and are not to be dropped; the first few are named.
+    """
+    full: list[Row] = []
+    empty: list[Row] = []
+    for row in rows:
+        lacking = row.answer is None or is_empty(row, layout.inputs)
+        (empty if lacking else full).append(row)
+    if empty and not drop:
+        listed = ", ".join(
+            f"{row.number} ({'answer' if row.answer is None else 'input'})" for row in empty[:5]
+        )
+        raise DataError(
+            f"{empty[0].source} has {len(empty)} rows with an empty input or answer:"
+            f" {listed}{', ...' if len(empty) > 5 else ''}.",
+            "See them with softprompt check, and fill or remove them, or leave them out with"
+            " --drop-empty.",
+        )
+    return tuple(full), tuple(empty)
+
+
+def _full_parts(
+    parts: Parts, config: TaskConfig
+) -> tuple[tuple[Row, ...], tuple[Row, ...], tuple[Row, ...], list[str]]:
+    everything = [row for _, rows in parts for row in rows]
+    first = next(iter(parts.tables.values()))
+    if all(row.answer is None for row in everything if row.source == first.source):
+        raise DataError(
+            f"No row of {first.source} has an answer in the column {parts.layout.target!r}.",
+            "Fill the column, or name another with --target.",
+        )
+    kept: list[tuple[Row, ...]] = []
+    warnings: list[str] = []
+    shares = {"train": 1.0, "validation": config.validation_share, "test": config.test_share}
+    for name, rows in parts:
+        full, empty = full_rows(rows, parts.layout, drop=config.drop_empty)
+        if empty:
+            warnings.append(f"{len(empty)} {name} rows with an empty input or answer are left out.")
+        if not full and (shares[name] > 0 or rows):
+            raise DataError(
+                f"No {name} row is left of the {len(everything)} rows read.",
+                f"Add rows, or give another share or a file for this part (--{name} FILE)."
+                if name != "train"
+                else "Add rows, or carve out smaller shares.",
+            )
+        kept.append(full)
+    return kept[0], kept[1], kept[2], warnings
+
+
+def _kind(answers: list[str], config: TaskConfig) -> Kind:
+    if config.choices is not None:
+        return "classification"
+    return infer_kind(answers) if config.kind == "auto" else config.kind
+
+
+def _choices(
+    parts: Parts,
+    train: tuple[Row, ...],
+    validation: tuple[Row, ...],
+    test: tuple[Row, ...],
+    config: TaskConfig,
+) -> tuple[Choice, ...]:
+    """The choices among the training labels, after refusing labels that cannot be learned."""
+    labels = {str(row.answer) for row in train}
+    first = next(iter(parts.tables.values())).source
+    carved = {str(row.answer) for row in (*validation, *test) if row.source == first}
+    refuse_rare(train, sorted(labels | carved))
+    choices = make_choices(labels, config.choices)
+    refuse_unknown((*validation, *test), [choice.label for choice in choices])
+    return choices
+
+
+def _label_warnings(choices: tuple[Choice, ...], config: TaskConfig) -> list[str]:
+    if config.choices is not None or not are_numbers(choice.label for choice in choices):
+        return []
+    example = ",".join(f"{choice.label}=..." for choice in choices[:3])
+    return [
+        f"The labels are numbers, which tell the model nothing: word them with --choices {example}."
+    ]
+
+
+def _absent_classes(labels: list[str], part: str, rows: tuple[Row, ...]) -> list[str]:
+    counts = Counter(row.answer for row in rows)
+    if not rows:
+        return []
+    return [f"The label {label!r} has no {part} rows." for label in labels if not counts[label]]
+
+
+def _overlaps(
+    layout: Layout, train: tuple[Row, ...], validation: tuple[Row, ...], test: tuple[Row, ...]
+) -> list[str]:
+    seen = {input_text(row, layout.inputs) for row in train}
+    warnings = []
+    for name, rows in (("validation", validation), ("test", test)):
+        shared = sum(input_text(row, layout.inputs) in seen for row in rows)
+        if shared:
+            warnings.append(
+                f"{shared} {name} rows have the same input as a training row, so the score on them"
+                " says little."
+            )
+        seen |= {input_text(row, layout.inputs) for row in rows}
+    return warnings
+
+
+def _name(data: str | Path) -> str:
+    """The file's name without its suffix; the folder's where the file is only called "train"."""
+    address = str(data)
+    if address.startswith("hf:"):
+        return address.removeprefix("hf:").partition(":")[0].strip("/").rpartition("/")[2]
+    path = Path(address)
+    generic = path.stem.casefold() in {"train", "training", "data"}
+    folder = path.absolute().parent.name
+    return folder if generic and folder else path.stem
