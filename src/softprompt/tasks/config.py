@@ -29,49 +29,66 @@ class TaskConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     input: tuple[str, ...] | None = Field(
-        None, description="Input columns, separated by commas; detected when not given."
+        default=None, description="Input columns, separated by commas; detected when not given."
     )
-    target: str | None = Field(None, description="The answer's column; detected when not given.")
+    target: str | None = Field(
+        default=None, description="The answer's column; detected when not given."
+    )
     template: str | None = Field(
-        None, description="Text with {column} places, {prompt:8} slots and {answer} at its end."
+        default=None,
+        description="Text with {column} places, {prompt:8} slots and {answer} at its end.",
     )
     choices: Mapping[str, str] | None = Field(
-        None, description="Wordings of the labels, label=wording separated by commas."
+        default=None, description="Wordings of the labels, label=wording separated by commas."
     )
     kind: Literal["auto", "classification", "generation"] = Field(
-        "auto", description="Choosing among labels or writing freely; auto looks at the answers."
+        default="auto",
+        description="Choosing among labels or writing freely; auto looks at the answers.",
     )
     validation: str | None = Field(
-        None, description="File of validation rows; none is then carved out of the data."
+        default=None, description="File of validation rows; none is then carved out of the data."
     )
     test: str | None = Field(
-        None, description="File of test rows; none is then carved out of the data."
+        default=None, description="File of test rows; none is then carved out of the data."
     )
     delimiter: str | None = Field(
-        None, description="Character between the fields of a CSV file; detected when not given."
+        default=None,
+        description="Character between the fields of a CSV file; detected when not given.",
     )
     encoding: str | None = Field(
-        None, description="Text encoding of the files; UTF-8 or what a byte order mark says."
+        default=None,
+        description="Text encoding of the files; UTF-8 or what a byte order mark says.",
     )
     limit: int | None = Field(
-        None, ge=1, description="Training rows at most, drawn by the seed; in rows."
+        default=None, ge=1, description="Training rows at most, drawn by the seed; in rows."
     )
-    seed: int = Field(0, ge=0, description="Seed of the draw that `limit` asks for.")
+    seed: int = Field(default=0, ge=0, description="Seed of the draw that `limit` asks for.")
     validation_share: float = Field(
-        0.1, ge=0, le=0.5, description="Share of the rows carved out for validation; 0 to 0.5."
+        default=0.1,
+        ge=0,
+        le=0.5,
+        description="Share of the rows carved out for validation; 0 to 0.5.",
     )
     test_share: float = Field(
-        0.1, ge=0, le=0.5, description="Share of the rows carved out for the test; 0 to 0.5."
+        default=0.1,
+        ge=0,
+        le=0.5,
+        description="Share of the rows carved out for the test; 0 to 0.5.",
     )
-    slice: str | None = Field(None, description="A column whose values are scored apart as well.")
+    slice: str | None = Field(
+        default=None, description="A column whose values are scored apart as well."
+    )
     chat: Literal["auto", "on", "off"] = Field(
-        "auto", description="Use of the model's chat template; auto: where the model has one."
+        default="auto",
+        description="Use of the model's chat template; auto: where the model has one.",
     )
     split: str | None = Field(
-        None, description="Split of a Hugging Face data set (hf:NAME); train when not given."
+        default=None,
+        description="Split of a Hugging Face data set (hf:NAME); train when not given.",
     )
     drop_empty: bool = Field(
-        False, description="Leave out rows with an empty input or answer instead of refusing them."
+        default=False,
+        description="Leave out rows with an empty input or answer instead of refusing them.",
     )
 
     @classmethod

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from softprompt.errors import DataError, nearest
+from softprompt.tasks.config import TaskConfig
 from softprompt.tasks.rows import Row
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "make_choices",
     "refuse_rare",
     "refuse_unknown",
+    "task_kind",
 ]
 
 Kind = Literal["classification", "generation"]
@@ -55,6 +57,17 @@ def infer_kind(answers: Sequence[str]) -> Kind:
     few = 2 <= len(distinct) <= _MOST_LABELS
     repeated = len(answers) >= _ROWS_PER_LABEL * len(distinct)
     return "classification" if short and few and repeated else "generation"
+
+
+def task_kind(answers: Sequence[str], config: TaskConfig) -> Kind:
+    """The kind that the settings name, or that the training answers look like.
+
+    Raises:
+        DataError: the settings leave it open, and all answers are the same.
+    """
+    if config.choices is not None:
+        return "classification"
+    return infer_kind(answers) if config.kind == "auto" else config.kind
 
 
 def make_choices(answers: Iterable[str], wordings: Mapping[str, str] | None) -> tuple[Choice, ...]:

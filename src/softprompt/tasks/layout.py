@@ -74,7 +74,7 @@ def find_layout(table: Table, config: TaskConfig) -> Layout:
     if inputs is not None and config.target is not None:
         return _checked(inputs, config.target, template, table)
     conversation = _conversation(table, inputs)
-    if conversation is not None and config.target is None:
+    if conversation is not None and config.target is None and template is None:
         return Layout((conversation,), conversation, None, messages=True)
     if inputs is not None:
         return _checked(inputs, _find_target(table, inputs), template, table)

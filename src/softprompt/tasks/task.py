@@ -21,10 +21,10 @@ from softprompt.tasks.labels import (
     Choice,
     Kind,
     are_numbers,
-    infer_kind,
     make_choices,
     refuse_rare,
     refuse_unknown,
+    task_kind,
 )
 from softprompt.tasks.layout import Layout
 from softprompt.tasks.parts import Parts, read_parts
@@ -32,7 +32,7 @@ from softprompt.tasks.rows import Row, input_text, is_empty
 from softprompt.tasks.splits import draw
 from softprompt.tasks.template import Chat, Rendered, Template
 
-__all__ = ["Choice", "Kind", "Row", "Task", "full_rows"]
+__all__ = ["Choice", "Kind", "Row", "Task", "render_row", "task_name"]
 
 
 @dataclass(frozen=True)
@@ -70,34 +70,36 @@ class Task:
             ConfigError: a setting that cannot be.
         """
         config = (config or TaskConfig()).replace(**settings)
-        parts = read_parts(data, config)
+        return cls.from_parts(read_parts(data, config), config, name=task_name(data))
+
+    @classmethod
+    def from_parts(cls, parts: Parts, config: TaskConfig, *, name: str) -> Task:
+        """The task of rows that are already read and divided.
+
+        Raises:
+            DataError: some of the rows cannot be used.
+            ConfigError: the limit is too small for the labels.
+        """
         train, validation, test, warnings = _full_parts(parts, config)
-        answers = [str(row.answer) for row in train]
-        kind = _kind(answers, config)
+        kind = task_kind([str(row.answer) for row in train], config)
         choices: tuple[Choice, ...] = ()
         if kind == "classification":
             choices = _choices(parts, train, validation, test, config)
             warnings += _label_warnings(choices, config)
+        layout = parts.layout
+        by_label = bool(choices)
+        train = draw(train, layout.inputs, limit=config.limit, seed=config.seed, by_label=by_label)
         labels = [choice.label for choice in choices]
-        train = draw(
-            train,
-            parts.layout.inputs,
-            limit=config.limit,
-            seed=config.seed,
-            by_label=bool(choices),
-        )
-        if choices:
-            refuse_rare(train, labels)
-            warnings += _absent_classes(labels, "validation", validation)
-            warnings += _absent_classes(labels, "test", test)
-        warnings += _overlaps(parts.layout, train, validation, test)
+        warnings += _absent_classes(labels, "validation", validation)
+        warnings += _absent_classes(labels, "test", test)
+        warnings += _overlaps(layout, train, validation, test)
         return cls(
-            name=_name(data),
+            name=name,
             kind=kind,
-            template=parts.layout.template,
+            template=layout.template,
             choices=choices,
-            target=parts.layout.target or "",
-            inputs=parts.layout.inputs,
+            target=layout.target or "",
+            inputs=layout.inputs,
             train=train,
             validation=validation,
             test=test,
@@ -132,16 +134,25 @@ class Task:
         Raises:
             DataError: a column of the template is absent, or a slot is lost in the chat template.
         """
-        if self.template is not None:
-            return self.template.render(row.columns, chat)
-        messages = [dict(message) for message in row.messages]
-        if chat is not None:
-            return Rendered.of([chat(messages)])
-        lines = [f"{message['role']}: {message['content']}\n" for message in messages]
-        return Rendered.of(["".join(lines) + "assistant: "])
+        return render_row(row, self.template, chat)
 
 
-def full_rows(
+def render_row(row: Row, template: Template | None, chat: Chat | None = None) -> Rendered:
+    """A row's context through a template or, where there is none, as a conversation.
+
+    Raises:
+        DataError: a column of the template is absent, or a slot is lost in the chat template.
+    """
+    if template is not None:
+        return template.render(row.columns, chat)
+    messages = [dict(message) for message in row.messages]
+    if chat is not None:
+        return Rendered.of([chat(messages)])
+    lines = [f"{message['role']}: {message['content']}\n" for message in messages]
+    return Rendered.of(["".join(lines) + "assistant: "])
+
+
+def _full_rows(
     rows: Iterable[Row], layout: Layout, *, drop: bool
 ) -> tuple[tuple[Row, ...], tuple[Row, ...]]:
     """The rows that have an input and an answer, and those that lack one.
@@ -181,7 +192,7 @@ def _full_parts(
     warnings: list[str] = []
     shares = {"train": 1.0, "validation": config.validation_share, "test": config.test_share}
     for name, rows in parts:
-        full, empty = full_rows(rows, parts.layout, drop=config.drop_empty)
+        full, empty = _full_rows(rows, parts.layout, drop=config.drop_empty)
         if empty:
             warnings.append(f"{len(empty)} {name} rows with an empty input or answer are left out.")
         if not full and (shares[name] > 0 or rows):
@@ -193,12 +204,6 @@ def _full_parts(
             )
         kept.append(full)
     return kept[0], kept[1], kept[2], warnings
-
-
-def _kind(answers: list[str], config: TaskConfig) -> Kind:
-    if config.choices is not None:
-        return "classification"
-    return infer_kind(answers) if config.kind == "auto" else config.kind
 
 
 def _choices(
@@ -250,7 +255,7 @@ def _overlaps(
     return warnings
 
 
-def _name(data: str | Path) -> str:
+def task_name(data: str | Path) -> str:
     """The file's name without its suffix; the folder's where the file is only called "train"."""
     address = str(data)
     if address.startswith("hf:"):

@@ -1,0 +1,55 @@
+"""The data that ships with the package: customer feedback in English and Vietnamese.
+
+Each row has a text, a sentiment (positive, neutral, negative) and a topic. Written for this
+project, under its licence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from softprompt.errors import UsageError, nearest
+from softprompt.tasks.task import Task
+
+__all__ = ["LANGUAGES", "load_sample", "sample_path"]
+
+_SETTINGS: Mapping[str, Mapping[str, Any]] = {
+    "en": {
+        "template": "{text}\nSentiment: {answer}",
+        "choices": {"positive": "positive", "neutral": "neutral", "negative": "negative"},
+    },
+    "vi": {
+        "template": "{text}\nCảm xúc: {answer}",
+        "choices": {"positive": "tích cực", "neutral": "bình thường", "negative": "tiêu cực"},
+    },
+}
+LANGUAGES = tuple(_SETTINGS)
+
+
+def sample_path(language: str) -> Path:
+    """The file of a language's sample data, JSON Lines.
+
+    Raises:
+        UsageError: there is none in that language.
+    """
+    if language not in _SETTINGS:
+        raise UsageError(f"There is no sample data in {language!r}.", nearest(language, LANGUAGES))
+    return Path(str(resources.files(__name__) / f"feedback.{language}.jsonl"))
+
+
+def load_sample(language: str, **settings: Any) -> Task:
+    """The sentiment task on a language's sample data.
+
+    Args:
+        language: "en" or "vi".
+        settings: settings of `TaskConfig` over the sample's own.
+
+    Raises:
+        UsageError: there is no sample data in that language.
+    """
+    path = sample_path(language)
+    own = {"target": "sentiment", "slice": "topic", **_SETTINGS[language]}
+    return Task.from_file(path, **{**own, **settings})
