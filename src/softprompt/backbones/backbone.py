@@ -9,8 +9,8 @@ Shapes: B rows, T context tokens, N continued tokens, D hidden size, V vocabular
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -42,7 +42,6 @@ class Identity:
     tokenizer: str
 
 
-@dataclass
 class Backbone:
     """A frozen causal language model with its tokenizer.
 
@@ -57,19 +56,23 @@ class Backbone:
         BackboneError: the model cannot be continued exactly from a cached context.
     """
 
-    model: Any
-    tokenizer: Any
-    identity: Identity | None = None
-    dtype: str = "fp32"
-    settings: dict[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        identity: Identity | None = None,
+        dtype: str = "fp32",
+        settings: dict[str, Any] | None = None,
+    ) -> None:
+        self.model, self.tokenizer, self.dtype = model, tokenizer, dtype
+        self.settings = dict(settings or {})
         self.model.eval().requires_grad_(False)
-        if self.identity is None:
+        if identity is None:
             name = getattr(self.model.config, "name_or_path", "") or type(self.model).__name__
-            self.identity = Identity(
+            identity = Identity(
                 name, None, module_fingerprint(self.model), tokenizer_fingerprint(self.tokenizer)
             )
+        self.identity = identity
         config = self.model.config.get_text_config()
         self.hidden_size: int = config.hidden_size
         self.layers: int = config.num_hidden_layers
@@ -123,6 +126,21 @@ class Backbone:
         eos = self.tokenizer.eos_token_id
         assert eos is not None, "load_backbone refuses tokenizers without an end token"
         return int(eos)
+
+    @property
+    def chat(self) -> Callable[[list[dict[str, str]]], str] | None:
+        """The tokenizer's chat template with the generation prompt, or None where it has none."""
+        if not getattr(self.tokenizer, "chat_template", None):
+            return None
+
+        def chat(messages: list[dict[str, str]]) -> str:
+            return str(
+                self.tokenizer.apply_chat_template(
+                    messages, tokenize=False, add_generation_prompt=True
+                )
+            )
+
+        return chat
 
     def encode(self, text: str) -> list[int]:
         """Token ids of one segment of text, without special tokens added."""

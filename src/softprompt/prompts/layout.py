@@ -19,12 +19,11 @@ from softprompt.tasks import Rendered, Slot
 if TYPE_CHECKING:
     from softprompt.backbones import Backbone
 
-__all__ = ["Example", "Layout", "vector_of"]
+__all__ = ["Example", "Layout", "TooLongError"]
 
 
-def vector_of(place: int) -> int:
-    """The index of the prompt vector that stands at a negative trunk entry (-1 is vector 0)."""
-    return -1 - place
+class TooLongError(DataError):
+    """A row takes more tokens than the model's window has."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +85,7 @@ class Layout:
             where: what to call the row in an error ("data.csv, row 12").
 
         Raises:
-            DataError: the row does not fit into the model's window.
+            TooLongError: the row does not fit into the model's window.
         """
         ids: list[int] = []
         vectors = 0
@@ -105,7 +104,7 @@ class Layout:
             tuple(self.answer(rendered.answer_prefix + answer) for answer in answers),
         )
         if example.tokens > self.backbone.window:
-            raise DataError(
+            raise TooLongError(
                 f"{where or 'The text'} takes {example.tokens} tokens; the window of the model "
                 f"has {self.backbone.window}.",
                 "Shorten it, or leave such rows out with --drop-long.",

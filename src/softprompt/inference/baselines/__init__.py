@@ -1,0 +1,50 @@
+"""What a soft prompt has to beat: the same rows answered without training, one file a baseline.
+
+A baseline chooses what it needs on training and validation rows and answers the test rows once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from softprompt.backbones import Backbone
+from softprompt.registry import Registry, discover
+from softprompt.tasks import Task
+
+__all__ = ["BASELINES", "Baseline", "BaselineRequest"]
+
+
+@dataclass(frozen=True)
+class BaselineRequest:
+    """What a baseline may use.
+
+    Args:
+        backbone: the frozen model.
+        task: rows of all three splits.
+        metric: name of the metric that choices are made by.
+        chat: whether the model's chat template is used.
+        templates: the user's own hand-written prompts; none means a few standard ones.
+        shots: demonstrations of the few-shot baseline.
+        seed: of everything drawn at random.
+        drop_long: leave out rows that do not fit into the window.
+        max_new_tokens: longest free answer, in tokens.
+    """
+
+    backbone: Backbone
+    task: Task
+    metric: str
+    chat: bool = False
+    templates: tuple[str, ...] = ()
+    shots: int = 4
+    seed: int = 0
+    drop_long: bool = False
+    max_new_tokens: int = 64
+
+
+Baseline = Callable[[BaselineRequest], dict[str, Any]]
+"""From a request to a metric on the test rows; `"n": 0` never occurs, rows are always there."""
+
+BASELINES: Registry[Baseline] = Registry("baseline")
+discover(__name__, list(__path__))

@@ -1,0 +1,94 @@
+"""In-context learning: k demonstrations from the training rows before each test row (Brown et al.
+2020, arXiv 2005.14165)."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from typing import Any
+
+from softprompt.inference.answers import answer, measure
+from softprompt.inference.baselines import BASELINES, BaselineRequest
+from softprompt.inference.rows import Encoded
+from softprompt.prompts import Example, Layout, TooLongError
+from softprompt.tasks import Rendered, Row, Slot, Task
+
+__all__ = ["few_shot"]
+
+
+@BASELINES.register("few_shot")
+def few_shot(request: BaselineRequest) -> dict[str, Any]:
+    """The metric on the test rows with demonstrations drawn by the seed, classes in turn.
+
+    A row that does not fit with all demonstrations gets fewer; how many rows that concerns is
+    reported as `"shortened"`.
+    """
+    task = request.task
+    layout = Layout(request.backbone, None)
+    template = request.backbone.chat if request.chat else None
+    demonstrations = [_demonstration(task, row) for row in _draw(request)]
+    examples: list[Example] = []
+    kept: list[Row] = []
+    shortened = dropped = 0
+    for row in task.test:
+        rendered = task.render(row)
+        example = _fitting(layout, task, rendered, demonstrations, template, row)
+        if example is None:
+            dropped += 1
+            continue
+        shortened += example[1] < len(demonstrations)
+        examples.append(example[0])
+        kept.append(row)
+    encoded = Encoded(tuple(examples), tuple(kept), dropped)
+    answers = answer(request.backbone, task, encoded, None, max_new_tokens=request.max_new_tokens)
+    return {
+        **measure(task, encoded, answers),
+        "shots": len(demonstrations),
+        "shortened": int(shortened),
+    }
+
+
+def _draw(request: BaselineRequest) -> list[Row]:
+    """Training rows, the classes in turn, in an order decided by the seed."""
+    rng = random.Random(request.seed)
+    rows = list(request.task.train)
+    rng.shuffle(rows)
+    if not request.task.choices:
+        return rows[: request.shots]
+    by_label = {label: [r for r in rows if r.answer == label] for label in request.task.labels}
+    picked: list[Row] = []
+    while len(picked) < min(request.shots, len(rows)):
+        for group in by_label.values():
+            if group and len(picked) < request.shots:
+                picked.append(group.pop())
+    rng.shuffle(picked)
+    return picked
+
+
+def _demonstration(task: Task, row: Row) -> str:
+    rendered = task.render(row)
+    text = "".join(part for part in rendered.parts if isinstance(part, str))
+    return f"{text}{rendered.answer_prefix}{task.wording(str(row.answer))}\n\n"
+
+
+def _fitting(
+    layout: Layout,
+    task: Task,
+    rendered: Rendered,
+    demonstrations: list[str],
+    chat: Any,
+    row: Row,
+) -> tuple[Example, int] | None:
+    """The row behind as many demonstrations as fit, and how many those are."""
+    wordings = [choice.wording for choice in task.choices]
+    own = [part for part in rendered.parts if not isinstance(part, Slot)]
+    for count in range(len(demonstrations), -1, -1):
+        text = "".join(demonstrations[len(demonstrations) - count :]) + "".join(own)
+        if chat is not None:
+            text = chat([{"role": "user", "content": text}])
+        try:
+            parts = replace(rendered, parts=(text,))
+            return layout.example(parts, wordings, row.place), count
+        except TooLongError:
+            continue
+    return None

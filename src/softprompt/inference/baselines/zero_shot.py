@@ -1,0 +1,87 @@
+"""The best of several hand-written prompts, chosen on validation rows (Perez et al. 2021 warn of
+choosing on test rows, arXiv 2105.11447)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Any
+
+from softprompt.evaluation import value
+from softprompt.inference.answers import answer, measure
+from softprompt.inference.baselines import BASELINES, BaselineRequest
+from softprompt.inference.rows import encode_rows
+from softprompt.prompts import Layout
+from softprompt.tasks import Row, Task, Template
+
+__all__ = ["hand_written", "zero_shot"]
+
+CHOOSING_ROWS = 200
+"""Validation rows that templates are compared on; more would cost more than training does."""
+
+
+@BASELINES.register("zero_shot")
+def zero_shot(request: BaselineRequest) -> dict[str, Any]:
+    """The metric on the test rows of the template that is best on validation rows."""
+    task = request.task
+    templates = hand_written(task, request.templates)
+    if len(templates) > 1 and task.validation:
+        rows = task.validation[:CHOOSING_ROWS]
+        best = max(
+            templates,
+            key=lambda template: value(_metric(request, template, rows), request.metric),
+        )
+    else:
+        best = templates[0]
+    metric = _metric(request, best, task.test)
+    return {**metric, "template": best.text if best else None, "templates_tried": len(templates)}
+
+
+def hand_written(task: Task, own: tuple[str, ...] = ()) -> list[Template | None]:
+    """The task's own text and a few standard wordings in English and Vietnamese.
+
+    Args:
+        task: whose inputs, target and choices are named in the wordings.
+        own: the user's templates; they take the place of the standard ones.
+    """
+    if task.template is None:
+        return [None]
+    if own:
+        return [Template(text) for text in own]
+    plain = _without_slots(task.template)
+    body = "\n".join(f"{{{name}}}" for name in task.inputs)
+    target = task.target.replace("_", " ").replace("{", "").replace("}", "").strip()
+    wordings = [choice.wording for choice in task.choices]
+    options = ", ".join(wordings).replace("{", "{{").replace("}", "}}")
+    texts = [plain]
+    if task.choices:
+        texts += [
+            f"{body}\nThe {target} of this text is {{answer}}",
+            f"What is the {target} of the following text? ({options})\n{body}\nAnswer: {{answer}}",
+            f"Text: {body}\nOptions: {options}\n{target.capitalize()}: {{answer}}",
+            f"Văn bản: {body}\nCác lựa chọn: {options}\nTrả lời: {{answer}}",
+        ]
+    else:
+        texts += [f"{body}\n\n{target.capitalize()}: {{answer}}", f"{body}\nAnswer: {{answer}}"]
+    return [Template(text) for text in dict.fromkeys(texts)]
+
+
+def _metric(
+    request: BaselineRequest, template: Template | None, rows: tuple[Row, ...]
+) -> dict[str, Any]:
+    task = replace(request.task, template=template)
+    encoded = encode_rows(
+        task,
+        rows,
+        Layout(request.backbone, None),
+        answers="choices",
+        chat=request.chat,
+        drop_long=True,
+    )
+    answers = answer(request.backbone, task, encoded, None, max_new_tokens=request.max_new_tokens)
+    return measure(task, encoded, answers)
+
+
+def _without_slots(template: Template) -> str:
+    """The template's text with its {prompt:N} taken out."""
+    return re.sub(r"(?<!\{)\{prompt\s*:\s*\d+\}", "", template.text)

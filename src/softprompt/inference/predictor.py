@@ -1,0 +1,183 @@
+"""A soft prompt at work: text in, answers with probabilities out.
+
+It does not know where texts come from or where answers go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from softprompt.backbones import Backbone, load_backbone
+from softprompt.errors import DataError
+from softprompt.inference.answers import answer, measure
+from softprompt.inference.rows import encode_rows, task_of
+from softprompt.prompts import SoftPrompt
+from softprompt.tasks import Row, TaskConfig, normalise, read_rows
+
+__all__ = ["Prediction", "Predictor", "evaluate", "predict"]
+
+Text = str | Mapping[str, str] | Row
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One answer.
+
+    Args:
+        answer: the label, or free text.
+        probability: of the answer among the choices; None for free text.
+        probabilities: of every label; empty for free text.
+    """
+
+    answer: str
+    probability: float | None
+    probabilities: Mapping[str, float]
+
+
+class Predictor:
+    """A prompt with its backbone, ready to answer.
+
+    Args:
+        prompt: the trained prompt.
+        backbone: its backbone; loaded by the prompt's own name and precision when absent.
+
+    Raises:
+        ArtifactError: the backbone is not the prompt's own.
+    """
+
+    def __init__(self, prompt: SoftPrompt, backbone: Backbone | None = None) -> None:
+        self.prompt = prompt
+        self.backbone = backbone or load_backbone(prompt.backbone.name, dtype=prompt.dtype)
+        self._layout = prompt.layout(self.backbone)
+        self._task = task_of(prompt.task)
+
+    def predict(
+        self, texts: Sequence[Text], progress: Callable[[int, int], None] | None = None
+    ) -> list[Prediction]:
+        """Answers to texts, to mappings from column to text, or to rows of a file.
+
+        Raises:
+            DataError: a text is empty, too long for the model's window, or lacks a column.
+        """
+        rows = [self._row(text, number) for number, text in enumerate(texts, 1)]
+        encoded = encode_rows(
+            self._task, rows, self._layout, answers="choices", chat=self.prompt.task.chat
+        )
+        answers = answer(
+            self.backbone,
+            self._task,
+            encoded,
+            self.prompt.vectors,
+            max_new_tokens=self.prompt.task.max_new_tokens,
+            progress=progress,
+        )
+        chances = answers.probabilities(self.prompt.task.temperature)
+        if chances is None:
+            return [Prediction(text, None, {}) for text in answers.texts]
+        labels = self.prompt.task.labels
+        return [
+            Prediction(text, float(row.max()), dict(zip(labels, map(float, row), strict=True)))
+            for text, row in zip(answers.texts, chances, strict=True)
+        ]
+
+    def evaluate(
+        self,
+        rows: Sequence[Row],
+        *,
+        slice_column: str | None = None,
+        drop_long: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> dict[str, Any]:
+        """Metrics on rows that have answers.
+
+        Raises:
+            DataError: a row has no answer, an unknown label, or does not fit into the window.
+        """
+        labels = set(self.prompt.task.labels)
+        for row in rows:
+            if row.answer is None:
+                raise DataError(
+                    f"{row.place} has no answer in the column {self.prompt.task.target!r}.",
+                    "Evaluate on rows with answers; use `softprompt predict` for others.",
+                )
+            if labels and row.answer not in labels:
+                raise DataError(
+                    f"{row.place} has the unknown label {row.answer!r}; "
+                    f"the prompt knows {sorted(labels)}.",
+                    "Correct the label, or train a prompt that knows it.",
+                )
+        encoded = encode_rows(
+            self._task,
+            rows,
+            self._layout,
+            answers="choices",
+            chat=self.prompt.task.chat,
+            drop_long=drop_long,
+        )
+        answers = answer(
+            self.backbone,
+            self._task,
+            encoded,
+            self.prompt.vectors,
+            max_new_tokens=self.prompt.task.max_new_tokens,
+            progress=progress,
+        )
+        return measure(self._task, encoded, answers, self.prompt.task.temperature, slice_column)
+
+    def _row(self, text: Text, number: int) -> Row:
+        if isinstance(text, Row):
+            return text
+        inputs = self.prompt.task.inputs
+        if isinstance(text, str):
+            if self.prompt.task.template is None:
+                message = {"role": "user", "content": normalise(text)}
+                return Row("text", number, {}, None, (message,))
+            if len(inputs) != 1:
+                raise DataError(
+                    f"The prompt reads the columns {list(inputs)}, and one text is given.",
+                    "Give a mapping with these columns, or a file with --file.",
+                )
+            text = {inputs[0]: text}
+        columns = {name: normalise(value) for name, value in text.items()}
+        row = Row("text", number, columns, None)
+        if not any(columns.get(name) for name in inputs):
+            raise DataError(f"{row.place} is empty.", "Give some text, or leave it out.")
+        return row
+
+
+def predict(
+    prompt: SoftPrompt, texts: Sequence[Text], backbone: Backbone | None = None
+) -> list[Prediction]:
+    """Answers to texts by a prompt (see `Predictor.predict`)."""
+    return Predictor(prompt, backbone).predict(texts)
+
+
+def evaluate(
+    prompt: SoftPrompt,
+    data: str | Path,
+    backbone: Backbone | None = None,
+    *,
+    slice_column: str | None = None,
+    drop_long: bool = False,
+    config: TaskConfig | None = None,
+) -> dict[str, Any]:
+    """Metrics of a prompt on a file with answers.
+
+    Args:
+        prompt: the trained prompt.
+        data: any file that a task can be read from.
+        backbone: the prompt's own, where it is loaded already.
+        slice_column: a column whose values are scored apart.
+        drop_long: leave out rows that do not fit into the window.
+        config: delimiter, encoding and split of the file.
+
+    Raises:
+        DataError: the file cannot be read or a row cannot be scored.
+    """
+    task = prompt.task
+    file = read_rows(data, inputs=task.inputs, target=task.target, config=config)
+    predictor = Predictor(prompt, backbone)
+    return predictor.evaluate(file.rows, slice_column=slice_column, drop_long=drop_long)

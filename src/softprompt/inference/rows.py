@@ -1,0 +1,101 @@
+"""From rows of a task to examples for a model, with a policy for rows that do not fit.
+
+It does not know whether there is a soft prompt; the layout does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from softprompt.errors import DataError
+from softprompt.prompts import Example, Layout, PromptTask, TooLongError
+from softprompt.tasks import Row, Task, Template
+
+__all__ = ["Encoded", "chat_used", "encode_rows", "task_of"]
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Examples and the rows they were made of.
+
+    Args:
+        examples: one per row kept.
+        rows: the rows kept, in order.
+        dropped: number of rows left out because they do not fit into the model's window.
+    """
+
+    examples: tuple[Example, ...]
+    rows: tuple[Row, ...]
+    dropped: int = 0
+
+
+def task_of(prompt_task: PromptTask) -> Task:
+    """A task without rows that renders as the prompt was trained."""
+    return Task(
+        name=prompt_task.target,
+        kind="classification" if prompt_task.choices else "generation",
+        template=Template(prompt_task.template) if prompt_task.template is not None else None,
+        choices=prompt_task.choices,
+        target=prompt_task.target,
+        inputs=prompt_task.inputs,
+        train=(),
+        validation=(),
+        test=(),
+    )
+
+
+def chat_used(setting: str, layout: Layout) -> bool:
+    """Whether text goes through the model's chat template.
+
+    Raises:
+        DataError: it is asked for and the model has none.
+    """
+    has = layout.backbone.chat is not None
+    if setting == "on" and not has:
+        raise DataError(
+            f"The model {layout.backbone.identity.name!r} has no chat template.",
+            "Leave --chat out, or choose an instruction model.",
+        )
+    return has and setting != "off"
+
+
+def encode_rows(
+    task: Task,
+    rows: Sequence[Row],
+    layout: Layout,
+    *,
+    answers: str,
+    chat: bool = False,
+    drop_long: bool = False,
+) -> Encoded:
+    """Token ids of rows.
+
+    Args:
+        task: how rows are rendered and which choices there are.
+        rows: to encode.
+        layout: placement, backbone.
+        answers: `choices` (every choice, in order), `own` (the row's answer) or `none`.
+        chat: whether the model's chat template is used.
+        drop_long: leave out rows that do not fit into the window instead of refusing them.
+
+    Raises:
+        DataError: rows do not fit; the first is named and all are counted.
+    """
+    template = layout.backbone.chat if chat else None
+    choices = [choice.wording for choice in task.choices]
+    examples: list[Example] = []
+    kept: list[Row] = []
+    too_long: list[TooLongError] = []
+    for row in rows:
+        own = [] if row.answer is None else [task.wording(row.answer)]
+        wanted = {"choices": choices, "own": own, "none": []}[answers]
+        try:
+            examples.append(layout.example(task.render(row, template), wanted, row.place))
+            kept.append(row)
+        except TooLongError as error:
+            too_long.append(error)
+    if too_long and not drop_long:
+        others = f" {len(too_long) - 1} more rows are too long as well." if too_long[1:] else ""
+        raise DataError(too_long[0].message + others, too_long[0].hint)
+    return Encoded(tuple(examples), tuple(kept), len(too_long))

@@ -1,0 +1,7 @@
+"""The soft prompt: where it stands, how deep it enters, what makes its vectors, where they start."""
+
+from softprompt.prompts.config import PromptConfig
+from softprompt.prompts.layout import Example, Layout, TooLongError
+from softprompt.prompts.prompt import PromptTask, SoftPrompt
+
+__all__ = ["Example", "Layout", "PromptConfig", "PromptTask", "SoftPrompt", "TooLongError"]

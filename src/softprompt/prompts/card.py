@@ -1,0 +1,76 @@
+"""The model card of a soft prompt: what it does, how well, on what, and how to use it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from softprompt.prompts.prompt import SoftPrompt
+
+__all__ = ["card"]
+
+
+def card(prompt: SoftPrompt) -> str:
+    """Markdown with the front matter that the Hugging Face Hub reads."""
+    task, backbone = prompt.task, prompt.backbone
+    lines = [
+        "---",
+        "library_name: softprompt",
+        f"base_model: {backbone.name}",
+        "tags: [soft-prompt, prompt-tuning]",
+        "---",
+        "",
+        f"# Soft prompt: {task.target}",
+        "",
+        f"{prompt.length} vectors ({prompt.parameters:,} numbers) that teach the frozen model "
+        f"`{backbone.name}` to answer `{task.target}` from `{', '.join(task.inputs) or 'messages'}`.",
+        "",
+        "| choice | value |",
+        "|---|---|",
+        f"| placement | {prompt.placement} |",
+        f"| depth | {prompt.depth} |",
+        f"| parametrisation | {prompt.parametrisation} |",
+        f"| initialisation | {prompt.initialisation} |",
+        f"| backbone weights (SHA-256) | `{backbone.weights[:16]}` |",
+        f"| tokenizer (SHA-256) | `{backbone.tokenizer[:16]}` |",
+    ]
+    if task.template is not None:
+        lines += ["", "## Template", "", "```text", task.template, "```"]
+    if task.choices:
+        lines += ["", "## Answers", "", "| label | wording |", "|---|---|"]
+        lines += [f"| {choice.label} | {choice.wording} |" for choice in task.choices]
+    lines += _metrics(prompt.metrics)
+    lines += [
+        "",
+        "## Use",
+        "",
+        "```python",
+        "from softprompt import SoftPrompt, predict",
+        "",
+        'print(predict(SoftPrompt.load("."), ["your text"]))',
+        "```",
+        "",
+        "Without this library: `prompt.safetensors` holds plain vectors, `prompt.json` says where",
+        "they stand.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _metrics(metrics: Mapping[str, Any]) -> list[str]:
+    """A table of the metrics on named splits: counts, scores and the 95% interval."""
+    named = {split: value for split, value in metrics.items() if "n" in value}
+    if not named:
+        return []
+    lines = ["", "## Measured", "", "| split | rows | metric | value | 95% interval |"]
+    lines.append("|---|---|---|---|---|")
+    for split, metric in named.items():
+        name = "accuracy" if "accuracy" in metric else "exact_match"
+        low, high = metric["interval"]
+        lines.append(
+            f"| {split} | {metric['n']} | {name} | {metric[name]:.3f} | {low:.3f} to {high:.3f} |"
+        )
+        if "macro_f1" in metric:
+            lines.append(f"| {split} | {metric['n']} | macro-F1 | {metric['macro_f1']:.3f} | |")
+    return lines

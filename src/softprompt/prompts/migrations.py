@@ -1,0 +1,22 @@
+"""From older artifact formats to the present one, a step per version.
+
+A step takes the description of one version and returns that of the next. Files are never changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+__all__ = ["FORMAT", "migrate"]
+
+FORMAT = 1
+
+_STEPS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+
+
+def migrate(description: dict[str, Any]) -> dict[str, Any]:
+    """The description in the present format."""
+    for version in range(description["format"], FORMAT):
+        description = {**_STEPS[version](description), "format": version + 1}
+    return description

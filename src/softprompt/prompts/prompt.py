@@ -1,0 +1,195 @@
+"""A trained soft prompt: plain vectors, the task they do, and the backbone they belong to.
+
+It holds values and checks that they fit together. Files are the artifact's matter, and running it
+is the inference room's.
+
+Shapes: P vectors of a slot, D hidden size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from softprompt.backbones import Backbone, Identity
+from softprompt.errors import ArtifactError, UsageError
+from softprompt.prompts.depths import DEPTHS
+from softprompt.prompts.layout import Layout
+from softprompt.tasks import Choice, Template
+
+__all__ = ["PromptTask", "SoftPrompt"]
+
+
+@dataclass(frozen=True)
+class PromptTask:
+    """What a prompt was trained to do, as far as using it needs.
+
+    Args:
+        kind: `classification` or `generation`.
+        template: text around the prompt; None for the messages layout.
+        inputs: columns that the template reads.
+        target: column that the answer goes to.
+        choices: labels and wordings, in order; empty for generation.
+        chat: whether the text goes through the model's chat template.
+        temperature: divides log-scores before the softmax over the choices.
+        max_new_tokens: longest answer to generate, in tokens.
+    """
+
+    kind: str
+    template: str | None
+    inputs: tuple[str, ...]
+    target: str
+    choices: tuple[Choice, ...] = ()
+    chat: bool = False
+    temperature: float = 1.0
+    max_new_tokens: int = 64
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Labels, in order."""
+        return tuple(choice.label for choice in self.choices)
+
+    @property
+    def wordings(self) -> tuple[str, ...]:
+        """What the model reads for each label, in the same order."""
+        return tuple(choice.wording for choice in self.choices)
+
+
+@dataclass(frozen=True)
+class SoftPrompt:
+    """Vectors that teach one frozen backbone one task.
+
+    Args:
+        tensors: `vectors` [P, D], or `slot.0`, `slot.1`, ... [P_i, D]; fp32.
+        placement, depth, parametrisation, initialisation: the four choices.
+        task: what it does.
+        backbone: what it was trained over.
+        dtype: precision the backbone computed in.
+        metrics: metrics on named splits.
+        data: SHA-256 of the files it learned from.
+        config: the resolved configuration of the run.
+    """
+
+    tensors: Mapping[str, Tensor]
+    placement: str
+    task: PromptTask
+    backbone: Identity
+    depth: str = "input"
+    parametrisation: str = "direct"
+    initialisation: str = "random"
+    dtype: str = "fp32"
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    data: Mapping[str, str] = field(default_factory=dict)
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def vectors(self) -> Tensor:
+        """[P, D] the vectors of all slots, in order."""
+        return DEPTHS.get(self.depth).embeddings(self.tensors)
+
+    @property
+    def length(self) -> int:
+        """Number of vectors, all slots together."""
+        return int(self.vectors.shape[0])
+
+    @property
+    def parameters(self) -> int:
+        """Numbers stored."""
+        return sum(tensor.numel() for tensor in self.tensors.values())
+
+    def layout(self, backbone: Backbone) -> Layout:
+        """How rows become token ids for this prompt.
+
+        Raises:
+            ArtifactError: the backbone or tokenizer is not the prompt's own.
+        """
+        self.check_backbone(backbone)
+        return Layout(backbone, self.placement, self.length)
+
+    def check_backbone(self, backbone: Backbone) -> None:
+        """Refuses a backbone or tokenizer with other content.
+
+        An empty fingerprint (a folder that PEFT wrote) is unknown, and only sizes are compared.
+
+        Raises:
+            ArtifactError: both sides named.
+        """
+        size = int(self.vectors.shape[1])
+        if size != backbone.hidden_size:
+            raise ArtifactError(
+                f"The prompt's vectors have {size} numbers; {backbone.identity.name} takes "
+                f"{backbone.hidden_size}.",
+                f"Load it with --model {self.backbone.name}.",
+            )
+        theirs = backbone.identity
+        for what in ("weights", "tokenizer"):
+            mine, other = getattr(self.backbone, what), getattr(theirs, what)
+            if mine and mine != other:
+                raise ArtifactError(
+                    f"The prompt belongs to {self.backbone.name} ({what} {mine[:12]}), and the "
+                    f"backbone given is {theirs.name} ({what} {other[:12]}).",
+                    f"Load it with --model {self.backbone.name}, or train a prompt for "
+                    f"{theirs.name}.",
+                )
+
+    def with_template(self, text: str) -> SoftPrompt:
+        """The same vectors with other text around them.
+
+        Raises:
+            UsageError: the template has slots that do not fit the vectors.
+        """
+        template = Template(text)
+        lengths = tuple(slot.length for slot in template.slots)
+        mine = tuple(int(tensor.shape[0]) for tensor in self.tensors.values())
+        if lengths and lengths != mine:
+            raise UsageError(
+                f"The template has slots of {list(lengths)} vectors; the prompt has {list(mine)}.",
+                "Use slots of the same lengths, in the same order.",
+            )
+        placement = "slots" if lengths else self.placement
+        if placement == "slots" and not lengths:
+            raise UsageError(
+                "The prompt stands in slots of its template; the new template has none.",
+                "Put {prompt:N} where each slot shall stand, with lengths "
+                f"{', '.join(map(str, mine))}.",
+            )
+        task = replace(self.task, template=template.text, inputs=template.columns)
+        return replace(self, task=task, placement=placement)
+
+    def save(self, path: str | Path) -> Path:
+        """Writes the artifact folder (see `softprompt.prompts.artifact`)."""
+        from softprompt.prompts.artifact import save
+
+        return save(self, Path(path))
+
+    @classmethod
+    def load(cls, path: str | Path) -> SoftPrompt:
+        """Reads an artifact folder, or a PEFT prompt-tuning folder, and checks it.
+
+        Raises:
+            ArtifactError: it is missing, damaged, tampered with or too new.
+        """
+        from softprompt.prompts.artifact import load
+
+        return load(Path(path))
+
+    def summary(self) -> dict[str, Any]:
+        """What `show` prints, as plain data."""
+        return {
+            "placement": self.placement,
+            "depth": self.depth,
+            "parametrisation": self.parametrisation,
+            "initialisation": self.initialisation,
+            "length": self.length,
+            "parameters": self.parameters,
+            "task": asdict(self.task),
+            "backbone": asdict(self.backbone),
+            "dtype": self.dtype,
+            "metrics": dict(self.metrics),
+            "data": dict(self.data),
+            "config": dict(self.config),
+        }

@@ -1,0 +1,205 @@
+"""How a prompt is trained, and the whole configuration of a run.
+
+A run's configuration has four sections, each defined beside its own room. Unknown keys are errors
+that name the nearest valid one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from softprompt.backbones import BackboneConfig
+from softprompt.errors import ConfigError, nearest
+from softprompt.prompts import PromptConfig
+from softprompt.tasks import TaskConfig
+
+__all__ = ["RunConfig", "TrainingConfig", "validated"]
+
+
+class TrainingConfig(BaseModel):
+    """The optimisation of one soft prompt."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    epochs: int = Field(20, ge=1, description="Passes over the training rows at most.")
+    batch_size: int = Field(16, ge=1, description="Rows per step.")
+    objective: str = Field(
+        "auto",
+        description="`answer` (likelihood of the row's own answer), `choices` (the right choice "
+        "among all); `auto` is `choices` where there are choices.",
+    )
+    optimizer: str = Field("adamw", description="`adamw` or `adafactor`.")
+    learning_rate: float = Field(
+        0.1, gt=0, description="Peak rate, in units of the embedding scale per step."
+    )
+    weight_decay: float = Field(0.0, ge=0, description="Decoupled weight decay, per step and rate.")
+    warmup: float = Field(0.06, ge=0, le=1, description="Share of the steps that warm up.")
+    clip: float = Field(1.0, gt=0, description="Largest gradient norm; larger ones are scaled.")
+    metric: str = Field(
+        "auto",
+        description="What decides which prompt is best; `auto` is macro_f1 for classification and "
+        "chrf or exact_match for free text.",
+    )
+    validations: int = Field(1, ge=1, description="Validations per epoch.")
+    patience: int = Field(
+        6, ge=1, description="Validations without a better prompt before training stops."
+    )
+    checkpoint_seconds: float = Field(
+        30.0, ge=0, description="Seconds between checkpoints beside those at validations."
+    )
+    time_budget: float | None = Field(
+        None, gt=0, description="Seconds that training may take; epochs are cut to fit."
+    )
+    cache_share: float = Field(
+        0.3, ge=0, le=0.9, description="Share of free memory for cached contexts; 0 keeps none."
+    )
+    max_new_tokens: int = Field(64, ge=1, description="Longest free answer, in tokens.")
+    drop_long: bool = Field(
+        False, description="Leave out rows that do not fit into the model's window."
+    )
+    baselines: tuple[str, ...] = Field(
+        ("majority", "zero_shot"), description="Baselines measured on the test rows."
+    )
+    hand_prompts: tuple[str, ...] = Field(
+        (), description="Templates for the zero-shot baseline in place of the standard ones."
+    )
+    shots: int = Field(4, ge=1, description="Demonstrations of the few-shot baseline.")
+    reporters: tuple[str, ...] = Field((), description="`tensorboard`, `wandb`, `mlflow`, ...")
+    seed: int = Field(0, ge=0, description="Seed of initial vectors and of the order of rows.")
+
+
+class RunConfig(BaseModel):
+    """Everything that decides a run's result."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    data: str = Field(description="File or `hf:NAME` with the training rows.")
+    task: TaskConfig = Field(default_factory=TaskConfig)
+    backbone: BackboneConfig = Field(default_factory=BackboneConfig)
+    prompt: PromptConfig = Field(default_factory=PromptConfig)
+    training: TrainingConfig = Field(default_factory=TrainingConfig)
+
+    @classmethod
+    def of(
+        cls,
+        data: str,
+        file: Path | None = None,
+        assignments: Sequence[str] = (),
+        **sections: Mapping[str, Any],
+    ) -> RunConfig:
+        """The configuration of a file, then of named sections, then of `key=value` assignments.
+
+        Args:
+            data: the training data.
+            file: a YAML file with the sections `task`, `backbone`, `prompt`, `training`.
+            assignments: `section.key=value`, or `key=value` where one section alone has the key;
+                values are YAML.
+            sections: values by section, as flags give them; None values are left out.
+
+        Raises:
+            ConfigError: an unknown key (the nearest is named) or a value that cannot be.
+        """
+        values: dict[str, dict[str, Any]] = {name: {} for name in _SECTIONS}
+        for section, content in _read(file).items() if file else ():
+            if section not in values or not isinstance(content, dict):
+                raise ConfigError(
+                    f"Unknown section {section!r} in {file}.", nearest(section, values)
+                )
+            values[section].update(content)
+        for section, given in sections.items():
+            values[section].update({k: v for k, v in given.items() if v is not None})
+        for assignment in assignments:
+            section, key, value = _assignment(assignment)
+            values[section][key] = value
+        built = {
+            name: validated(name, _SECTIONS[name], content) for name, content in values.items()
+        }
+        return cls(data=data, **built)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> RunConfig:
+        """The configuration that a run directory holds.
+
+        Raises:
+            ConfigError: it was changed into something that cannot be.
+        """
+        sections = {name: dict(value.get(name, {})) for name in _SECTIONS}
+        return cls.of(str(value.get("data", "")), **sections)
+
+
+_SECTIONS: dict[str, type[BaseModel]] = {
+    "task": TaskConfig,
+    "backbone": BackboneConfig,
+    "prompt": PromptConfig,
+    "training": TrainingConfig,
+}
+
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def validated(name: str, model: type[M], content: Mapping[str, Any]) -> M:
+    """A section of the configuration from plain values.
+
+    Raises:
+        ConfigError: an unknown key (the nearest is named) or a value that cannot be.
+    """
+    for key in content:
+        if key not in model.model_fields:
+            raise ConfigError(f"Unknown setting {name}.{key}.", nearest(key, model.model_fields))
+    try:
+        return model(**content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = str(first["loc"][0]) if first["loc"] else name
+        about = model.model_fields[key].description if key in model.model_fields else ""
+        raise ConfigError(
+            f"{name}.{key} cannot be {first['input']!r}: {first['msg'].lower()}.", about or ""
+        ) from error
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"The configuration {file} cannot be read: {error.strerror}.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        first = str(error).splitlines()[0]
+        raise ConfigError(f"The configuration {file} is not YAML: {first}.") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise ConfigError(
+            f"The configuration {file} holds no sections.",
+            "Write for example 'training:' and below it '  epochs: 10'.",
+        )
+    return content
+
+
+def _assignment(text: str) -> tuple[str, str, Any]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise ConfigError(f"{text!r} is no assignment.", "Write for example --set epochs=10.")
+    section, dot, name = key.strip().partition(".")
+    owners = [s for s, model in _SECTIONS.items() if key.strip() in model.model_fields]
+    if not dot:
+        if len(owners) != 1:
+            every = {f"{s}.{k}" for s, model in _SECTIONS.items() for k in model.model_fields}
+            close = nearest(key, every) if owners else _nearest_key(key)
+            raise ConfigError(f"Unknown or ambiguous setting {key!r}.", close)
+        section, name = owners[0], key.strip()
+    if section not in _SECTIONS:
+        raise ConfigError(f"Unknown section {section!r} in {text!r}.", nearest(section, _SECTIONS))
+    try:
+        return section, name, yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"The value in {text!r} is not YAML.") from error
+
+
+def _nearest_key(key: str) -> str:
+    return nearest(key, {name for model in _SECTIONS.values() for name in model.model_fields})

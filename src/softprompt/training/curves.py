@@ -1,0 +1,58 @@
+"""The curves of a run as a picture: loss, validation score, gradient norm, drift."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from softprompt.storage import write_bytes
+
+__all__ = ["draw_curves"]
+
+
+def draw_curves(records: Sequence[Mapping[str, Any]], path: Path, metric: str) -> None:
+    """Writes a PNG of 4 panels over steps; does nothing without validations.
+
+    Args:
+        records: of metrics.jsonl.
+        path: of the PNG.
+        metric: name of the validation score.
+    """
+    rows = [record for record in records if record.get("kind") == "validation"]
+    if not rows:
+        return
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 6), dpi=110, layout="constrained")
+    axes = figure.subplots(2, 2).ravel()
+    steps = [row["step"] for row in rows]
+    best = max(rows, key=lambda row: row["score"])
+    panels = [
+        ("training loss", [row["loss"] for row in rows], "tab:blue"),
+        (f"validation {metric}", [row["score"] for row in rows], "tab:green"),
+        ("gradient norm, mean per step", [row["gradient_norm"] for row in rows], "tab:orange"),
+    ]
+    for axis, (title, values, colour) in zip(axes[:3], panels, strict=True):
+        axis.plot(steps, values, marker="o", markersize=3, color=colour)
+        axis.set_title(title, fontsize=10)
+        axis.set_xlabel("step", fontsize=9)
+        axis.grid(alpha=0.3)
+    axes[1].axvline(best["step"], color="grey", linestyle="--", linewidth=1)
+    axes[1].annotate(
+        f"best {best['score']:.3f}",
+        (best["step"], best["score"]),
+        fontsize=9,
+        xytext=(4, -12),
+        textcoords="offset points",
+    )
+    drift = axes[3]
+    for place in range(len(rows[0]["drift"])):
+        drift.plot(steps, [row["drift"][place] for row in rows], linewidth=0.8, color="tab:purple")
+    drift.set_title("drift of each vector, relative to its start", fontsize=10)
+    drift.set_xlabel("step", fontsize=9)
+    drift.grid(alpha=0.3)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    write_bytes(path, buffer.getvalue())

@@ -1,0 +1,108 @@
+"""What a run decides before its first step, measured once and then kept: steps, budget, estimate.
+
+A resumed run reads its plan instead of measuring again, so that it goes on exactly. It knows the
+cost of steps, not what they learn.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from softprompt.errors import UsageError
+from softprompt.training.config import TrainingConfig
+from softprompt.training.loop import Loop
+from softprompt.training.schedule import epoch_batches
+
+__all__ = ["Plan", "check_same", "measure_step"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The decisions of a run.
+
+    Args:
+        placement, initialisation, objective, metric: what `auto` came to.
+        chat: whether the model's chat template is used.
+        dtype: precision of the backbone.
+        cache_bytes: budget for cached contexts.
+        steps: of the whole run.
+        steps_per_epoch: batches of an epoch.
+        rows: number of rows by split.
+        dropped: rows left out for their length, by split.
+        data: SHA-256 of each file.
+        backbone: fingerprints of weights and tokenizer.
+        estimate_seconds: expected time of training, validations included.
+    """
+
+    placement: str
+    initialisation: str
+    objective: str
+    metric: str
+    chat: bool
+    dtype: str
+    cache_bytes: int
+    steps: int
+    steps_per_epoch: int
+    rows: Mapping[str, int]
+    dropped: Mapping[str, int]
+    data: Mapping[str, str]
+    backbone: Mapping[str, str | None]
+    estimate_seconds: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for plan.json."""
+        return asdict(self)
+
+    @classmethod
+    def of(cls, value: Mapping[str, Any]) -> Plan:
+        """The plan that plan.json holds.
+
+        Raises:
+            UsageError: it lacks a field.
+        """
+        try:
+            return cls(**value)
+        except TypeError as error:
+            raise UsageError(f"plan.json is damaged ({error}).", "Start the run anew.") from error
+
+
+def check_same(plan: Plan, data: Mapping[str, str], backbone: Mapping[str, str | None]) -> None:
+    """Refuses to resume a run on other data or another backbone.
+
+    Raises:
+        UsageError: what differs, by name.
+    """
+    changed = [name for name, digest in data.items() if plan.data.get(name) != digest]
+    if changed:
+        raise UsageError(
+            f"The data have changed since the run began: {', '.join(sorted(changed))}.",
+            "Put the old files back to resume, or start a new run.",
+        )
+    for what in ("weights", "tokenizer"):
+        if plan.backbone.get(what) != backbone.get(what):
+            raise UsageError(
+                f"The backbone's {what} have changed since the run began.",
+                "Use the same model to resume, or start a new run.",
+            )
+
+
+def measure_step(loop: Loop, config: TrainingConfig, module: nn.Module) -> float:
+    """Seconds of a training step, on batches of the middle of the length order.
+
+    Nothing is updated: gradients are thrown away.
+    """
+    batches = epoch_batches(loop.rows.contexts.buckets, config.batch_size, config.seed, 0)
+    middle = sorted(batches, key=lambda batch: batch.bucket)[len(batches) // 2]
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        vectors_PD: Tensor = module()
+        loop.loss(middle, vectors_PD).backward()  # type: ignore[no-untyped-call]
+        seconds.append(time.perf_counter() - start)
+    module.zero_grad(set_to_none=True)
+    return min(seconds[1:])

@@ -1,0 +1,67 @@
+"""Who hears of a run while it runs: one file a reporter.
+
+A reporter gets plain records and can do nothing to the run. The command line's display is one;
+TensorBoard and the like are optional others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from softprompt.registry import Registry, discover
+
+__all__ = ["REPORTERS", "Reporter", "Reporters"]
+
+
+class Reporter:
+    """Hears everything and does nothing; override what is of interest."""
+
+    def stage(self, name: str, about: Mapping[str, Any]) -> None:
+        """A stage begins: `load`, `context`, `training`, `evaluation`, `baselines`."""
+
+    def progress(self, done: int, total: int) -> None:
+        """The present stage has done so much of so much."""
+
+    def record(self, record: Mapping[str, Any]) -> None:
+        """One line of metrics.jsonl: `kind` is `train` or `validation`."""
+
+    def warning(self, text: str) -> None:
+        """Something that the user may want to change."""
+
+    def close(self, result: Mapping[str, Any] | None) -> None:
+        """The run has ended, well (with its result) or not."""
+
+
+class Reporters(Reporter):
+    """Several reporters as one."""
+
+    def __init__(self, members: Sequence[Reporter]) -> None:
+        self.members = tuple(members)
+
+    def stage(self, name: str, about: Mapping[str, Any]) -> None:
+        for member in self.members:
+            member.stage(name, about)
+
+    def progress(self, done: int, total: int) -> None:
+        for member in self.members:
+            member.progress(done, total)
+
+    def record(self, record: Mapping[str, Any]) -> None:
+        for member in self.members:
+            member.record(record)
+
+    def warning(self, text: str) -> None:
+        for member in self.members:
+            member.warning(text)
+
+    def close(self, result: Mapping[str, Any] | None) -> None:
+        for member in self.members:
+            member.close(result)
+
+
+REPORTERS: Registry[Callable[[Path, Mapping[str, Any]], Reporter]] = Registry("reporter")
+"""From the run's folder and its configuration to a reporter."""
+
+discover(__name__, list(__path__))
