@@ -1,4 +1,4 @@
-"""Frozen pretrained models: load one, encode a context once, continue from it any number of times."""
+"""Frozen pretrained models: load one, encode a context once, continue from it many times."""
 
 from softprompt.backbones.backbone import Backbone, Identity
 from softprompt.backbones.catalog import CATALOG, CatalogEntry

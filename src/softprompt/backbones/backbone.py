@@ -1,8 +1,8 @@
 """A frozen causal language model that can be continued from a cached context.
 
 Three operations, all exact: encode contexts to keys and values, continue from them with embedded
-vectors, and turn hidden states into logits. This file does not know tasks, soft prompts or training:
-vectors enter as embeddings, and gradients flow to them and to nothing else.
+vectors, and turn hidden states into logits. This file does not know tasks, soft prompts or
+training: vectors enter as embeddings, and gradients flow to them and to nothing else.
 
 Shapes: B rows, T context tokens, N continued tokens, D hidden size, V vocabulary.
 """

@@ -1,7 +1,7 @@
 """Content digests of a model's weights and of a tokenizer.
 
-A soft prompt belongs to the exact weights it was trained over, so an artifact names them by content,
-not by name. The digest covers tensor names, dtypes, shapes and bytes, and so survives renaming and
+A soft prompt belongs to the exact weights it was trained over, so an artifact names them by
+content, not by name. The digest covers tensor names, dtypes, shapes and bytes, and so survives renaming and
 re-sharding; it changes with a single bit of a single weight. It knows nothing of model classes.
 """
 
@@ -49,7 +49,7 @@ def module_fingerprint(module: torch.nn.Module) -> str:
 
 
 def tokenizer_fingerprint(tokenizer: Any) -> str:
-    """SHA-256 over what decides the token ids of a text: vocabulary, merges, special tokens, chat template."""
+    """SHA-256 over what decides a text's token ids: vocabulary, merges, special tokens, chat."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is not None:
         model = json.loads(backend.to_str())

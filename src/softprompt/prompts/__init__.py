@@ -1,4 +1,4 @@
-"""The soft prompt: where it stands, how deep it enters, what makes its vectors, where they start."""
+"""The soft prompt: where it stands, how deep it enters, what its vectors are and start from."""
 
 from softprompt.prompts.config import PromptConfig
 from softprompt.prompts.layout import Example, Layout, TooLongError

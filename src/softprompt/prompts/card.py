@@ -14,6 +14,7 @@ __all__ = ["card"]
 def card(prompt: SoftPrompt) -> str:
     """Markdown with the front matter that the Hugging Face Hub reads."""
     task, backbone = prompt.task, prompt.backbone
+    inputs = ", ".join(task.inputs) or "messages"
     lines = [
         "---",
         "library_name: softprompt",
@@ -24,7 +25,7 @@ def card(prompt: SoftPrompt) -> str:
         f"# Soft prompt: {task.target}",
         "",
         f"{prompt.length} vectors ({prompt.parameters:,} numbers) that teach the frozen model "
-        f"`{backbone.name}` to answer `{task.target}` from `{', '.join(task.inputs) or 'messages'}`.",
+        f"`{backbone.name}` to answer `{task.target}` from `{inputs}`.",
         "",
         "| choice | value |",
         "|---|---|",

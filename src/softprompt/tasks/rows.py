@@ -14,9 +14,10 @@ from softprompt.tasks.layout import Layout
 from softprompt.tasks.table import Table
 from softprompt.tasks.text import as_text, is_blank, normalise
 
-__all__ = ["Row", "input_text", "is_empty", "make_rows"]
+__all__ = ["SEPARATOR", "Row", "input_text", "is_empty", "make_rows"]
 
 Message = Mapping[str, str]
+SEPARATOR = "\x1f"  # between the columns of an input, where it is hashed or compared as one text
 _ROLES = {"human": "user", "gpt": "assistant", "bot": "assistant", "model": "assistant"}
 
 
@@ -44,8 +45,10 @@ class Row:
 def input_text(row: Row, inputs: Sequence[str]) -> str:
     """The row's input alone, the same for all rows with the same input; splits hash this text."""
     if row.messages:
-        return "\x1f".join(f"{message['role']}: {message['content']}" for message in row.messages)
-    return "\x1f".join(row.columns[name] for name in inputs)
+        return SEPARATOR.join(
+            f"{message['role']}: {message['content']}" for message in row.messages
+        )
+    return SEPARATOR.join(row.columns[name] for name in inputs)
 
 
 def is_empty(row: Row, inputs: Sequence[str]) -> bool:

@@ -1,4 +1,4 @@
-"""Training: cached contexts, the loop, its monitor and checkpoints, and runs from a configuration."""
+"""Training: the loop, its monitor and checkpoints, and runs from a configuration."""
 
 from softprompt.training.config import RunConfig, TrainingConfig
 from softprompt.training.reporters import Reporter

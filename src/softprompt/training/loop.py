@@ -89,7 +89,6 @@ class Loop:
         validate: from vectors [P, D] to a score (higher is better) and a record of it.
         config: of the optimisation.
         objective: its resolved name.
-        steps: of the whole run, fixed in the plan.
         folder: checkpoints go to `checkpoints/` below it.
         reporter: hears of it.
     """
@@ -103,12 +102,11 @@ class Loop:
         validate: Callable[[Tensor], tuple[float, dict[str, Any]]],
         config: TrainingConfig,
         objective: str,
-        steps: int,
         folder: Path,
         reporter: Reporter,
     ) -> None:
         self.backbone, self.module, self.rows = backbone, module, rows
-        self.validate, self.config, self.steps = validate, config, steps
+        self.validate, self.config, self.steps = validate, config, 0
         self.reporter, self.folder = reporter, folder / "checkpoints"
         self.objective = OBJECTIVES.get(objective)
         scale = float(backbone.embedding_table.float().square().mean().sqrt())
@@ -140,12 +138,16 @@ class Loop:
         gold_B = torch.tensor([self.rows.gold[row] for row in picked], device=device)
         return self.objective(tokens_M, what, gold_B)
 
-    def run(self) -> Outcome:
+    def run(self, steps: int) -> Outcome:
         """Trains until the plan, patience, the clock or Ctrl-C ends it.
+
+        Args:
+            steps: of the whole run, those before a resumption counted.
 
         Raises:
             DivergedError: a loss or gradient is not finite; checkpoints stay as they are.
         """
+        self.steps = steps
         every = max(1, self.per_epoch // self.config.validations)
         stopped = "finished"
         begun = saved = time.perf_counter()

@@ -91,10 +91,11 @@ def check_same(plan: Plan, data: Mapping[str, str], backbone: Mapping[str, str |
             )
 
 
-def measure_step(loop: Loop, config: TrainingConfig, module: nn.Module) -> float:
-    """Seconds of a training step, on batches of the middle of the length order.
+def measure_step(loop: Loop, config: TrainingConfig, module: nn.Module) -> tuple[int, float]:
+    """Steps of the run, and the seconds that they and the validations are going to take.
 
-    Nothing is updated: gradients are thrown away.
+    A batch of the middle of the length order and one validation are timed; nothing is updated.
+    With a time budget, steps are cut so that they fit.
     """
     batches = epoch_batches(loop.rows.contexts.buckets, config.batch_size, config.seed, 0)
     middle = sorted(batches, key=lambda batch: batch.bucket)[len(batches) // 2]
@@ -105,4 +106,11 @@ def measure_step(loop: Loop, config: TrainingConfig, module: nn.Module) -> float
         loop.loss(middle, vectors_PD).backward()  # type: ignore[no-untyped-call]
         seconds.append(time.perf_counter() - start)
     module.zero_grad(set_to_none=True)
-    return min(seconds[1:])
+    start = time.perf_counter()
+    loop.validate(module().detach().float().cpu())
+    check = time.perf_counter() - start
+    epoch = loop.per_epoch * min(seconds) + config.validations * check
+    steps = config.epochs * loop.per_epoch
+    if config.time_budget is not None:
+        steps = max(1, min(steps, int(config.time_budget / epoch * loop.per_epoch)))
+    return steps, steps / loop.per_epoch * epoch

@@ -4,39 +4,25 @@
     -> measure on test rows, once -> save
 
 Everything lands in the run's folder. It knows the order of things; each thing itself is elsewhere.
+
+Shapes: P vectors, D hidden size.
 """
 
 from __future__ import annotations
 
-import resource
-import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from softprompt.backbones import Backbone
 from softprompt.errors import DataError, UsageError, nearest
-from softprompt.evaluation import default_metric, fit_temperature, value
-from softprompt.inference import (
-    Contexts,
-    Encoded,
-    answer,
-    chat_used,
-    encode_rows,
-    free_memory_budget,
-    measure,
-)
-from softprompt.inference.baselines import BASELINES, BaselineRequest
-from softprompt.prompts import Layout, PromptConfig, PromptTask, SoftPrompt
+from softprompt.evaluation import value
+from softprompt.inference import Contexts, Encoded, free_memory_budget, measure
+from softprompt.prompts import PromptConfig
 from softprompt.prompts.artifact import artifact_bytes
-from softprompt.prompts.depths import DEPTHS
-from softprompt.prompts.initialisers import INITIALISERS, Request
-from softprompt.prompts.parametrisations import PARAMETRISATIONS
-from softprompt.tasks import Row, Task
+from softprompt.tasks import Task
 from softprompt.training.checkpoint import Checkpoint
 from softprompt.training.config import TrainingConfig, validated
 from softprompt.training.curves import draw_curves
@@ -44,7 +30,9 @@ from softprompt.training.loop import Loop, Outcome, TrainingRows
 from softprompt.training.objectives import OBJECTIVES
 from softprompt.training.plan import Plan, check_same, measure_step
 from softprompt.training.reporters import REPORTERS, Reporter, Reporters
+from softprompt.training.result import answers_of, finish, peak_memory
 from softprompt.training.run_directory import MetricsFile, RunDirectory
+from softprompt.training.setup import Setup
 
 __all__ = ["Tuning", "tune"]
 
@@ -87,22 +75,22 @@ def tune(
         SoftPromptError: what is wrong with data, settings or folder.
     """
     prompt, training = _with(settings, prompt or PromptConfig(), training or TrainingConfig())
-    run = RunDirectory(Path(output))
+    setup = Setup.of(task, backbone, prompt, training, slice_column, chat)
     resolved = config or {
         "data": task.name,
-        "prompt": prompt.model_dump(),
-        "training": training.model_dump(),
+        "prompt": prompt.model_dump(mode="json"),
+        "training": training.model_dump(mode="json"),
         "backbone": backbone.settings,
     }
-    tuning = Tuning(task, backbone, run, prompt, training, slice_column, chat, resolved)
-    return tuning.run(reporter or Reporter())
+    return Tuning(setup, RunDirectory(Path(output)), resolved, reporter or Reporter()).run()
 
 
 def _with(
     settings: dict[str, Any], prompt: PromptConfig, training: TrainingConfig
 ) -> tuple[PromptConfig, TrainingConfig]:
+    """The two sections with settings given by name put in."""
+    known = {*PromptConfig.model_fields, *TrainingConfig.model_fields}
     for name in settings:
-        known = {*PromptConfig.model_fields, *TrainingConfig.model_fields}
         if name not in known:
             raise UsageError(f"Unknown setting {name!r}.", nearest(name, known))
     mine = {k: v for k, v in settings.items() if k in PromptConfig.model_fields}
@@ -114,108 +102,98 @@ def _with(
 
 
 class Tuning:
-    """One run; `run` does it all."""
+    """One run; `run` does it all.
+
+    Args:
+        setup: what it works with.
+        directory: where it writes.
+        resolved: the configuration to write down.
+        reporter: hears of it.
+    """
 
     def __init__(
         self,
-        task: Task,
-        backbone: Backbone,
+        setup: Setup,
         directory: RunDirectory,
-        prompt: PromptConfig,
-        training: TrainingConfig,
-        slice_column: str | None,
-        chat: str,
         resolved: dict[str, Any],
+        reporter: Reporter,
     ) -> None:
-        self.task, self.backbone, self.directory = task, backbone, directory
-        self.prompt, self.training, self.resolved = prompt, training, resolved
-        self.slice_column = slice_column
-        self.earlier = directory.read("plan.json")
-        slots = task.template is not None and bool(task.template.slots)
-        self.placement = "slots" if slots else prompt.placement
-        self.lengths = _lengths(task, prompt, slots)
-        self.layout = Layout(backbone, self.placement, sum(self.lengths))
-        self.chat = chat_used(chat, self.layout)
-        kind = "choices" if task.choices else "vocabulary"
-        self.initialisation = prompt.initialisation
-        if self.initialisation == "auto":
-            self.initialisation = "labels" if kind == "choices" else kind
-        self.objective = training.objective
-        if self.objective == "auto":
-            self.objective = kind if kind == "choices" else "answer"
-        self.metric = training.metric
-        if self.metric == "auto":
-            self.metric = default_metric(task.kind)
-        self.seconds: dict[str, float] = {}
+        self.setup, self.directory, self.resolved = setup, directory, resolved
+        stored = directory.read("plan.json")
+        self.earlier = Plan.of(stored) if stored is not None else None
+        extra = [REPORTERS.get(name)(directory.path, resolved) for name in setup.training.reporters]
+        self.reporter = Reporters([MetricsFile(directory), reporter, *extra])
 
-    def run(self, reporter: Reporter) -> dict[str, Any]:
-        """Does the whole run and returns its result."""
+    def run(self) -> dict[str, Any]:
+        """Does what is left of the run and returns its result."""
         begun = time.perf_counter()
         done = self.directory.read("result.json")
-        if done is not None and done.get("stopped") != "interrupted":
+        if done is not None and done["stopped"] != "interrupted":
             return done
-        self._check()
-        if self.earlier is None:
+        if self.directory.read("config.json") is None:
+            self.directory.refuse_used()
             self.directory.create(self.resolved)
-        extra = [
-            REPORTERS.get(name)(self.directory.path, self.resolved)
-            for name in self.training.reporters
-        ]
-        self.reporter = Reporters([MetricsFile(self.directory), reporter, *extra])
         result: dict[str, Any] | None = None
         try:
-            for warning in self.task.warnings:
-                self.reporter.warning(warning)
-            outcome, module = self._train()
-            result = self._finish(outcome, begun)
+            result = self._run(begun)
         finally:
-            self._draw()
+            draw_curves(self.directory.records(), self.directory.curves, self.setup.metric)
             self.reporter.close(result)
         return result
 
-    def _check(self) -> None:
-        """Refuses what cannot work, before anything is written."""
-        if not self.task.validation:
-            raise DataError(
-                "There are no validation rows, and the best prompt is chosen on them.",
-                "Name a file with --validation, or leave validation_share above 0.",
-            )
-        if self.task.choices and self.objective not in OBJECTIVES:
-            OBJECTIVES.get(self.objective)
-        if not self.task.choices and OBJECTIVES.get(self.objective).answers == "choices":
-            raise UsageError(
-                f"The objective {self.objective!r} needs answer choices; this task writes freely.",
-                "Use objective=answer.",
-            )
-        INITIALISERS.get(self.initialisation)
-        DEPTHS.get(self.prompt.depth)
-        PARAMETRISATIONS.get(self.prompt.parametrisation)
-        for name in self.training.baselines:
-            BASELINES.get(name)
-        if self.slice_column and self.slice_column not in self.task.train[0].columns:
-            raise DataError(
-                f"There is no column {self.slice_column!r} to slice by.",
-                nearest(self.slice_column, self.task.train[0].columns),
-            )
-
-    def _encode(self, rows: tuple[Row, ...], answers: str) -> Encoded:
-        return encode_rows(
-            self.task,
-            rows,
-            self.layout,
-            answers=answers,
-            chat=self.chat,
-            drop_long=self.training.drop_long,
+    def _run(self, begun: float) -> dict[str, Any]:
+        for warning in self.setup.task.warnings:
+            self.reporter.warning(warning)
+        budget = self._budget()
+        train, validation = self._encode()
+        contexts = self._contexts(train, validation, budget)
+        encoded = time.perf_counter()
+        outcome = self._train(train, validation, contexts, budget)
+        trained = time.perf_counter()
+        metrics = finish(
+            self.setup,
+            outcome,
+            validation,
+            contexts[1],
+            self.directory,
+            self.resolved,
+            self.reporter,
         )
+        now = time.perf_counter()
+        seconds = {
+            "context": encoded - begun,
+            "training": outcome.seconds,
+            "evaluation": now - trained,
+            "total": now - begun,
+        }
+        result = {
+            "prompt": str(self.directory.prompt),
+            **metrics,
+            "metric": self.setup.metric,
+            "best_step": outcome.best_step,
+            "steps": outcome.steps,
+            "stopped": outcome.stopped,
+            "trainable_parameters": outcome.parameters,
+            "artifact_bytes": artifact_bytes(self.directory.prompt),
+            "seconds": {name: round(number, 3) for name, number in seconds.items()},
+            "peak_memory_bytes": peak_memory(),
+            "warnings": list(self.setup.task.warnings),
+        }
+        self.directory.write("result.json", result)
+        return result
 
-    def _train(self) -> tuple[Outcome, nn.Module]:
-        start = time.perf_counter()
-        wanted = OBJECTIVES.get(self.objective).answers
-        train = self._encode(self.task.train, wanted)
-        held = self.task.validation
-        if not self.task.choices:
+    def _budget(self) -> int:
+        if self.earlier is not None:
+            return self.earlier.cache_bytes
+        return free_memory_budget(self.setup.training.cache_share)
+
+    def _encode(self) -> tuple[Encoded, Encoded]:
+        setup = self.setup
+        held = setup.task.validation
+        if not setup.task.choices:
             held = held[:GENERATED_VALIDATION_ROWS]
-        validation = self._encode(held, "choices")
+        train = setup.encode(setup.task.train, OBJECTIVES.get(setup.objective).answers)
+        validation = setup.encode(held, "choices")
         for name, encoded in (("training", train), ("validation", validation)):
             if encoded.dropped:
                 self.reporter.warning(
@@ -224,263 +202,105 @@ class Tuning:
                 )
             if not encoded.examples:
                 raise DataError(
-                    f"No {name} row fits into the model's window of {self.backbone.window} tokens.",
+                    f"No {name} row fits into the window of {setup.backbone.window} tokens.",
                     "Shorten the texts, or choose a model with a longer window.",
                 )
-        plan = Plan.of(self.earlier) if self.earlier else None
-        budget = plan.cache_bytes if plan else free_memory_budget(self.training.cache_share)
-        contexts = self._contexts(train, validation, budget)
-        self.seconds["context"] = time.perf_counter() - start
-        labels = [choice.label for choice in self.task.choices]
-        gold = [labels.index(str(r.answer)) if wanted == "choices" else 0 for r in train.rows]
-        self.validation, self.validation_contexts = validation, contexts[1]
-        module = self._module(train)
-        loop = Loop(
-            backbone=self.backbone,
-            module=module,
-            rows=TrainingRows(train, gold, contexts[0]),
-            validate=self._validate,
-            config=self.training,
-            objective=self.objective,
-            steps=0,
-            folder=self.directory.path,
-            reporter=self.reporter,
-        )
-        plan = self._plan(plan, loop, module, train, validation, budget)
-        loop.steps = plan.steps
-        checkpoint = Checkpoint.newest(self.directory.checkpoints)
-        self.directory.rewind(checkpoint.step if checkpoint else 0)
-        if checkpoint:
-            loop.restore(checkpoint)
-        self.reporter.stage(
-            "training", {"estimate_seconds": plan.estimate_seconds, "steps": plan.steps}
-        )
-        outcome = loop.run()
-        self.seconds["training"] = outcome.seconds
-        return outcome, module
+        return train, validation
 
     def _contexts(
         self, train: Encoded, validation: Encoded, budget: int
     ) -> tuple[Contexts, Contexts]:
-        self.reporter.stage("context", {"rows": len(train.rows) + len(validation.rows)})
-        size = max(self.training.batch_size, 8 * self.training.batch_size)
-        first = Contexts(self.backbone, train.examples, budget, bucket_rows=size)
+        backbone = self.setup.backbone
         total = len(train.rows) + len(validation.rows)
+        self.reporter.stage("context", {"rows": total})
+        # A bucket of whole batches leaves few small ones at the end of an epoch.
+        size = 8 * self.setup.training.batch_size
+        first = Contexts(backbone, train.examples, budget, bucket_rows=size)
         first.fill(lambda done, _: self.reporter.progress(done, total))
-        second = Contexts(self.backbone, validation.examples, max(0, budget - first.bytes))
+        second = Contexts(backbone, validation.examples, max(0, budget - first.bytes))
         second.fill(lambda done, _: self.reporter.progress(len(train.rows) + done, total))
         return first, second
 
-    def _module(self, train: Encoded) -> nn.Module:
-        source = None
-        if self.prompt.start is not None:
-            start = SoftPrompt.load(self.prompt.start)
-            start.check_backbone(self.backbone)
-            source = start.vectors
-        request = Request(
-            backbone=self.backbone,
-            length=sum(self.lengths),
-            seed=self.training.seed,
-            texts=[
-                " ".join(row.columns.get(name, "") for name in self.task.inputs)
-                or " ".join(message["content"] for message in row.messages)
-                for row in train.rows
-            ],
-            labels=[str(row.answer) for row in train.rows] if self.task.choices else (),
-            wordings=[choice.wording for choice in self.task.choices],
-            text=self.prompt.text,
-            prompt=source,
-        )
-        initial_PD = INITIALISERS.get(self.initialisation)(request)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.training.seed)
-            module = PARAMETRISATIONS.get(self.prompt.parametrisation)(initial_PD)
-        return module
-
-    def _plan(
+    def _train(
         self,
-        plan: Plan | None,
-        loop: Loop,
-        module: nn.Module,
         train: Encoded,
         validation: Encoded,
+        contexts: tuple[Contexts, Contexts],
         budget: int,
+    ) -> Outcome:
+        setup = self.setup
+        wanted = OBJECTIVES.get(setup.objective).answers
+        labels = setup.task.labels
+        gold = [labels.index(str(r.answer)) if wanted == "choices" else 0 for r in train.rows]
+
+        def validate(vectors_PD: Tensor) -> tuple[float, dict[str, Any]]:
+            return _score(setup, validation, contexts[1], vectors_PD)
+
+        module = setup.module(train.rows)
+        loop = Loop(
+            backbone=setup.backbone,
+            module=module,
+            rows=TrainingRows(train, gold, contexts[0]),
+            validate=validate,
+            config=setup.training,
+            objective=setup.objective,
+            folder=self.directory.path,
+            reporter=self.reporter,
+        )
+        plan = self._plan(loop, module, train, validation, budget)
+        checkpoint = Checkpoint.newest(self.directory.checkpoints)
+        self.directory.rewind(checkpoint.step if checkpoint else 0)
+        if checkpoint:
+            loop.restore(checkpoint)
+        about = {"estimate_seconds": plan.estimate_seconds, "steps": plan.steps}
+        self.reporter.stage("training", about)
+        return loop.run(plan.steps)
+
+    def _plan(
+        self, loop: Loop, module: nn.Module, train: Encoded, validation: Encoded, budget: int
     ) -> Plan:
-        identity = self.backbone.identity
+        """The plan of the run that goes on, or a new one, written down."""
+        setup, identity = self.setup, self.setup.backbone.identity
         fingerprints = {"weights": identity.weights, "tokenizer": identity.tokenizer}
-        if plan is not None:
-            check_same(plan, self.task.hashes, fingerprints)
-            return plan
-        step = measure_step(loop, self.training, module)
-        start = time.perf_counter()
-        self._validate(module().detach().float().cpu())
-        check = time.perf_counter() - start
-        per_epoch = loop.per_epoch * step + self.training.validations * check
-        steps = self.training.epochs * loop.per_epoch
-        if self.training.time_budget is not None:
-            affordable = self.training.time_budget / per_epoch * loop.per_epoch
-            steps = max(1, min(steps, int(affordable)))
+        if self.earlier is not None:
+            check_same(self.earlier, setup.task.hashes, fingerprints)
+            return self.earlier
+        steps, seconds = measure_step(loop, setup.training, module)
+        assert setup.layout.placement is not None
         plan = Plan(
-            placement=self.placement,
-            initialisation=self.initialisation,
-            objective=self.objective,
-            metric=self.metric,
-            chat=self.chat,
-            dtype=self.backbone.dtype,
+            placement=setup.layout.placement,
+            initialisation=setup.initialisation,
+            objective=setup.objective,
+            metric=setup.metric,
+            chat=setup.chat,
+            dtype=setup.backbone.dtype,
             cache_bytes=budget,
             steps=steps,
             steps_per_epoch=loop.per_epoch,
             rows={
                 "train": len(train.rows),
                 "validation": len(validation.rows),
-                "test": len(self.task.test),
+                "test": len(setup.task.test),
             },
             dropped={"train": train.dropped, "validation": validation.dropped},
-            data=dict(self.task.hashes),
+            data=dict(setup.task.hashes),
             backbone=fingerprints,
-            estimate_seconds=round(steps / loop.per_epoch * per_epoch, 1),
+            estimate_seconds=round(seconds, 1),
         )
         self.directory.write("plan.json", plan.as_dict())
         return plan
 
-    def _validate(self, vectors_PD: Tensor) -> tuple[float, dict[str, Any]]:
-        answers = answer(
-            self.backbone,
-            self.task,
-            self.validation,
-            vectors_PD,
-            contexts=self.validation_contexts,
-            max_new_tokens=self.training.max_new_tokens,
-        )
-        metric = measure(self.task, self.validation, answers, slice_column=self.slice_column)
-        record: dict[str, Any] = {
-            name: number for name, number in metric.items() if isinstance(number, float)
-        }
-        if "slices" in metric:
-            record["slices"] = {
-                name: value(part, self.metric) for name, part in metric["slices"].items()
-            }
-        return value(metric, self.metric), record
 
-    def _finish(self, outcome: Outcome, begun: float) -> dict[str, Any]:
-        """Calibrates, saves, measures on the test rows, saves again with what was measured."""
-        start = time.perf_counter()
-        vectors_PD = outcome.vectors_PD
-        self.reporter.stage("evaluation", {"rows": len(self.task.test)})
-        answers = answer(
-            self.backbone,
-            self.task,
-            self.validation,
-            vectors_PD,
-            contexts=self.validation_contexts,
-            max_new_tokens=self.training.max_new_tokens,
-        )
-        temperature = self._temperature(answers.log_scores)
-        validation = measure(self.task, self.validation, answers, temperature, self.slice_column)
-        prompt = self._prompt(outcome, temperature, {"validation": validation})
-        prompt.save(self.directory.prompt)
-        test, baselines = None, {}
-        if outcome.stopped != "interrupted" and self.task.test:
-            encoded = self._encode(self.task.test, "choices")
-            answers = answer(
-                self.backbone,
-                self.task,
-                encoded,
-                vectors_PD,
-                max_new_tokens=self.training.max_new_tokens,
-                progress=self.reporter.progress,
-            )
-            test = measure(self.task, encoded, answers, temperature, self.slice_column)
-            baselines = self._baselines()
-            metrics = {"validation": validation, "test": test, "baselines": baselines}
-            replace(prompt, metrics=metrics).save(self.directory.prompt)
-        self.seconds["evaluation"] = time.perf_counter() - start
-        self.seconds["total"] = time.perf_counter() - begun
-        result = {
-            "prompt": str(self.directory.prompt),
-            "validation": validation,
-            "test": test,
-            "baselines": baselines,
-            "metric": self.metric,
-            "best_step": outcome.best_step,
-            "steps": outcome.steps,
-            "stopped": outcome.stopped,
-            "trainable_parameters": outcome.parameters,
-            "artifact_bytes": artifact_bytes(self.directory.prompt),
-            "seconds": {name: round(number, 3) for name, number in self.seconds.items()},
-            "peak_memory_bytes": _peak_memory(),
-            "warnings": list(self.task.warnings),
-        }
-        self.directory.write("result.json", result)
-        return result
-
-    def _temperature(self, log_scores: Any) -> float:
-        if log_scores is None:
-            return 1.0
-        labels = [choice.label for choice in self.task.choices]
-        gold = [labels.index(str(row.answer)) for row in self.validation.rows]
-        return fit_temperature(log_scores, gold)
-
-    def _prompt(self, outcome: Outcome, temperature: float, metrics: dict[str, Any]) -> SoftPrompt:
-        names = DEPTHS.get(self.prompt.depth).names(len(self.lengths))
-        tensors = dict(zip(names, outcome.vectors_PD.split(list(self.lengths)), strict=True))
-        template = self.task.template
-        return SoftPrompt(
-            tensors=tensors,
-            placement=self.placement,
-            task=PromptTask(
-                kind=self.task.kind,
-                template=template.text if template else None,
-                inputs=self.task.inputs,
-                target=self.task.target,
-                choices=self.task.choices,
-                chat=self.chat,
-                temperature=temperature,
-                max_new_tokens=self.training.max_new_tokens,
-            ),
-            backbone=self.backbone.identity,
-            depth=self.prompt.depth,
-            parametrisation=self.prompt.parametrisation,
-            initialisation=self.initialisation,
-            dtype=self.backbone.dtype,
-            metrics=metrics,
-            data=dict(self.task.hashes),
-            config=self.resolved,
-        )
-
-    def _baselines(self) -> dict[str, Any]:
-        request = BaselineRequest(
-            backbone=self.backbone,
-            task=self.task,
-            metric=self.metric,
-            chat=self.chat,
-            templates=self.training.hand_prompts,
-            shots=self.training.shots,
-            seed=self.training.seed,
-            drop_long=self.training.drop_long,
-            max_new_tokens=self.training.max_new_tokens,
-        )
-        results = {}
-        for name in self.training.baselines:
-            if name == "majority" and not self.task.choices:
-                continue
-            self.reporter.stage("baselines", {"name": name})
-            results[name] = BASELINES.get(name)(request)
-        return results
-
-    def _draw(self) -> None:
-        draw_curves(self.directory.records(), self.directory.curves, self.metric)
-
-
-def _lengths(task: Task, prompt: PromptConfig, slots: bool) -> tuple[int, ...]:
-    if slots:
-        assert task.template is not None
-        return tuple(slot.length for slot in task.template.slots)
-    return (prompt.length,)
-
-
-def _peak_memory() -> int:
-    """Bytes of resident memory at its peak; on CUDA the device's peak is added."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    peak = peak if sys.platform == "darwin" else peak * 1024
-    return peak + (torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0)
+def _score(
+    setup: Setup, validation: Encoded, contexts: Contexts, vectors_PD: Tensor
+) -> tuple[float, dict[str, Any]]:
+    """The validation score of vectors, and the numbers behind it for the record."""
+    answers = answers_of(setup, validation, vectors_PD, contexts)
+    metric = measure(setup.task, validation, answers, slice_column=setup.slice_column)
+    record: dict[str, Any] = {
+        name: number for name, number in metric.items() if isinstance(number, float)
+    }
+    if "slices" in metric:
+        parts = metric["slices"].items()
+        record["slices"] = {name: value(part, setup.metric) for name, part in parts}
+    return value(metric, setup.metric), record

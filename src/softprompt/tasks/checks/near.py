@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softprompt.tasks.evidence import CHECKS, Evidence, Problem
-from softprompt.tasks.rows import Row
+from softprompt.tasks.rows import SEPARATOR, Row
 
 __all__ = ["near"]
 
@@ -28,27 +28,24 @@ _MOST_COMPARED = 20  # earlier texts of one bucket
 
 @CHECKS.register("near")
 def near(evidence: Evidence) -> Iterator[Problem]:
-    """Rows whose input differs from an earlier row's in case, signs or a few letters only."""
+    """Rows whose input differs from an earlier row's in case, signs or a few letters only.
+
+    Of several input columns each must be that similar. Pairs across parts come first.
+    """
     unique: dict[str, tuple[str, Row]] = {}
     for part, row in evidence.full_rows():
         unique.setdefault(evidence.text(row), (part, row))
     places = list(unique.values())
-    for index, earlier, similarity in _similar([_letters(text) for text in unique]):
+    found = list(_similar([tuple(map(_letters, text.split(SEPARATOR))) for text in unique]))
+    found.sort(key=lambda pair: places[pair[0]][0] == places[pair[1]][0])
+    for index, earlier, similarity in found:
         (part, row), (other_part, other) = places[index], places[earlier]
-        across = (
-            "" if part == other_part else f", which is a {other_part} row and this a {part} row"
-        )
-        yield Problem(
-            "near",
-            "warning",
-            f"The input is nearly that of {other.place} ({similarity:.0%} alike){across}.",
-            "Keep one of them, or both in the same part."
-            if across
-            else "Keep one of them if they say the same.",
-            row.source,
-            row.number,
-            evidence.input_column,
-        )
+        alike = f"The input is nearly that of {other.place} ({similarity:.0%} alike)"
+        cause, cure = f"{alike}.", "Keep one of them if they say the same."
+        if part != other_part:
+            cause = f"{alike}, which is a {other_part} row and this a {part} row."
+            cure = "Remove one of them, or keep both in the same part."
+        yield Problem("near", "warning", cause, cure, row.source, row.number, evidence.input_column)
 
 
 def _letters(text: str) -> str:
@@ -57,34 +54,46 @@ def _letters(text: str) -> str:
     return " ".join(kept.split())
 
 
-def _similar(texts: list[str]) -> Iterator[tuple[int, int, float]]:
-    """(index, index of an earlier similar text, similarity), at most one for each text."""
+def _similar(inputs: list[tuple[str, ...]]) -> Iterator[tuple[int, int, float]]:
+    """(index, index of an earlier similar input, similarity), at most one for each input."""
     random = np.random.default_rng(0)
     count = _BANDS * _HASHES_PER_BAND
     factors = random.integers(0, 2**63, count, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
     offsets = random.integers(0, 2**63, count, dtype=np.uint64)
-    same: dict[str, int] = {}
+    same: dict[tuple[str, ...], int] = {}
     buckets: defaultdict[tuple[int, bytes], list[int]] = defaultdict(list)
-    sets: dict[int, Hashes] = {}
-    for index, text in enumerate(texts):
-        if text and text in same:
-            yield index, same[text], 1.0
+    for index, columns in enumerate(inputs):
+        if any(columns) and columns in same:
+            yield index, same[columns], 1.0
             continue
-        same[text] = index
+        same[columns] = index
+        text = " ".join(columns)
         if len(text) < _SHORTEST:
             continue
-        sets[index] = _shingles(text)
-        mixed = (sets[index][:, None] * factors + offsets) >> np.uint64(32)
+        mixed = (_shingles(text)[:, None] * factors + offsets) >> np.uint64(32)
         signature = mixed.min(axis=0).astype(np.uint32)
         keys = [(band, part.tobytes()) for band, part in enumerate(np.split(signature, _BANDS))]
         earlier = {other for key in keys for other in buckets[key][:_MOST_COMPARED]}
-        best = max(
-            ((_jaccard(sets[index], sets[other]), -other) for other in earlier), default=None
-        )
-        if best is not None and best[0] >= _SIMILAR:
+        scores = [(_alike(columns, inputs[other]), -other) for other in earlier]
+        best = max(scores, default=(0.0, 0))
+        if best[0] >= _SIMILAR:
             yield index, -best[1], best[0]
         for key in keys:
             buckets[key].append(index)
+
+
+def _alike(one: tuple[str, ...], other: tuple[str, ...]) -> float:
+    """The least Jaccard similarity of two inputs' columns; short columns are alike when equal."""
+    if len(one) != len(other):
+        return 0.0
+    scores = [1.0]
+    for left, right in zip(one, other, strict=True):
+        if left == right:
+            continue
+        if min(len(left), len(right)) < _SHORTEST:
+            return 0.0
+        scores.append(_jaccard(_shingles(left), _shingles(right)))
+    return min(scores)
 
 
 def _shingles(text: str) -> Hashes:

@@ -2,7 +2,8 @@
 
 Confident learning (Northcutt, Jiang and Chuang, "Confident Learning: Estimating Uncertainty in
 Dataset Labels", JAIR 2021) on cross-validated probabilities of character n-grams, TF-IDF and
-logistic regression. It needs no language's words, and it is often wrong: it lists suspects.
+logistic regression. It needs no language's words. It lists suspects, not errors: with 3% of the
+labels of news and feedback data changed at random, about half of the rows listed were changed ones.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _FOLDS = 5
 _FEWEST = 20  # rows of a class, for its probability to mean something
 _MOST_ROWS = 10_000  # looked at; drawn by hash
 _MOST_CHARACTERS = 1_000  # read of each text
-_MARGIN = 0.6  # by which another label must be more probable
+_MARGIN = 0.5  # by which another label must be more probable
 
 
 @CHECKS.register("suspects")
@@ -76,7 +77,7 @@ def _cross_validated(
         grams = TfidfVectorizer(
             analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True, max_features=30_000
         )
-        model = LogisticRegression(C=10.0, max_iter=200, tol=1e-3, class_weight="balanced")
+        model = LogisticRegression(C=1.0, max_iter=200, tol=1e-3, class_weight="balanced")
         model.fit(grams.fit_transform([texts[index] for index in outside]), gold[outside])
         seen = model.predict_proba(grams.transform([texts[index] for index in inside]))
         probabilities[np.ix_(inside, model.classes_)] = seen

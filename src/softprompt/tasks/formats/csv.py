@@ -28,9 +28,8 @@ def read_csv(source: str, config: TaskConfig) -> Table:
     """Reads a delimited file whose first line names the columns; blank lines are skipped.
 
     The delimiter is the one given, else the one of , ; tab | that divides the lines most evenly,
-    else the suffix's own. Quotes are taken as RFC 4180 has them; a file that cannot be read so but
-    has the same number of fields on every line is read without quoting (GLUE's files are like
-    that).
+    else the suffix's own. Quotes are taken as RFC 4180 has them; where they cannot be, and every
+    line has the same number of fields, they are plain characters (GLUE's files are like that).
 
     Raises:
         DataError: the lines have different numbers of fields, a quote is not closed (the line is
@@ -69,9 +68,16 @@ def _divide(text: str, delimiter: str, source: str) -> list[list[str]]:
         # Texts hardly ever hold tabs: where quoting joins even lines, its quotes are plain marks.
         joins = plain.problem is None and len(plain.records) > len(quoted.records)
         return plain.records if joins else quoted.records
-    if plain.problem is None:
+    if plain.problem is None and (delimiter == "\t" or not _has_quoted_field(plain.records)):
         return plain.records
     raise quoted.problem
+
+
+def _has_quoted_field(records: list[list[str]]) -> bool:
+    """Whether a quote opens and closes some field, so that quotes do mean something in the file."""
+    return any(
+        len(field) > 1 and field[0] == field[-1] == '"' for record in records for field in record
+    )
 
 
 def _read(text: str, delimiter: str, quoting: int, source: str) -> _Reading:

@@ -1,0 +1,24 @@
+"""Scores from predictions and references: pure functions, libraries' formulas, plain data."""
+
+from softprompt.evaluation.calibration import fit_temperature, probabilities
+from softprompt.evaluation.intervals import bootstrap, mcnemar, wilson
+from softprompt.evaluation.score import (
+    default_metric,
+    score_classification,
+    score_generation,
+    score_slices,
+    value,
+)
+
+__all__ = [
+    "bootstrap",
+    "default_metric",
+    "fit_temperature",
+    "mcnemar",
+    "probabilities",
+    "score_classification",
+    "score_generation",
+    "score_slices",
+    "value",
+    "wilson",
+]

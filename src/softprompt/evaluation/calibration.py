@@ -1,0 +1,47 @@
+"""Probabilities from log-scores, with a temperature fitted on held-out rows.
+
+Shapes: N rows, C choices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax, softmax
+
+__all__ = ["fit_temperature", "probabilities"]
+
+_FEWEST = 8
+
+
+def probabilities(
+    log_scores_NC: NDArray[np.float64], temperature: float = 1.0
+) -> NDArray[np.float64]:
+    """[N, C] softmax of log-scores divided by a temperature."""
+    return np.asarray(softmax(log_scores_NC / temperature, axis=1))
+
+
+def fit_temperature(log_scores_NC: NDArray[np.float64], gold_N: Sequence[int]) -> float:
+    """The temperature between 0.05 and 20 under which the right choices are likeliest.
+
+    Args:
+        log_scores_NC: [N, C] of held-out rows.
+        gold_N: place of the right choice of each row.
+
+    Returns:
+        1.0 where fewer than 8 rows, or a single class, would make the fit arbitrary (Guo et al.
+        2017, arXiv 1706.04599).
+    """
+    gold = np.asarray(gold_N, dtype=int)
+    if len(gold) < _FEWEST or len(set(gold.tolist())) < 2:
+        return 1.0
+
+    def loss(log_temperature: float) -> float:
+        log = log_softmax(log_scores_NC / np.exp(log_temperature), axis=1)
+        return -float(log[np.arange(len(gold)), gold].mean())
+
+    result = minimize_scalar(loss, bounds=(np.log(0.05), np.log(20.0)), method="bounded")
+    return float(np.exp(result.x))

@@ -1,0 +1,55 @@
+"""Intervals and a paired test, so that a difference is not taken for more than it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+__all__ = ["bootstrap", "mcnemar", "wilson"]
+
+
+def wilson(successes: int, n: int, level: float = 0.95) -> tuple[float, float]:
+    """Wilson's score interval of a share (Wilson 1927), through scipy.
+
+    Args:
+        successes: 0 to n.
+        n: at least 1.
+        level: of confidence, a fraction.
+    """
+    interval = stats.binomtest(successes, n).proportion_ci(level, method="wilson")
+    return float(interval.low), float(interval.high)
+
+
+def bootstrap(
+    values: Sequence[float],
+    statistic: Callable[..., Any] = np.mean,
+    level: float = 0.95,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Percentile bootstrap interval of a statistic of values, through scipy (1,000 resamples)."""
+    result = stats.bootstrap(
+        (np.asarray(values, float),),
+        statistic,
+        confidence_level=level,
+        n_resamples=1000,
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    )
+    return float(result.confidence_interval.low), float(result.confidence_interval.high)
+
+
+def mcnemar(first_right: Sequence[bool], second_right: Sequence[bool]) -> float:
+    """Exact p-value that two answerers of the same rows are equally good (McNemar 1947).
+
+    Args:
+        first_right: whether each row was answered rightly by the first.
+        second_right: the same rows by the second.
+    """
+    only_first = sum(a and not b for a, b in zip(first_right, second_right, strict=True))
+    only_second = sum(b and not a for a, b in zip(first_right, second_right, strict=True))
+    if only_first + only_second == 0:
+        return 1.0
+    return float(stats.binomtest(only_first, only_first + only_second).pvalue)

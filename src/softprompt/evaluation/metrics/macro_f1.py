@@ -1,0 +1,61 @@
+"""F1 of each class, their plain mean with a bootstrap interval, and the confusion matrix."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+
+from softprompt.evaluation.metrics import METRICS, Answered, Metric
+
+__all__ = ["macro_f1"]
+
+_RESAMPLES = 1000
+
+
+def macro_f1(answered: Answered) -> dict[str, Any]:
+    """`macro_f1`, `macro_f1_interval`, `per_class`, `confusion`.
+
+    The mean is over the labels that occur among the references: a class without rows has no F1.
+    """
+    labels = list(answered.labels)
+    precision, recall, f1, support = precision_recall_fscore_support(
+        answered.references, answered.predictions, labels=labels, zero_division=0.0
+    )
+    counts = confusion_matrix(answered.references, answered.predictions, labels=labels)
+    present = np.asarray(support) > 0
+    return {
+        "macro_f1": float(np.asarray(f1)[present].mean()),
+        "macro_f1_interval": _interval(np.asarray(counts), present, answered.seed),
+        "per_class": {
+            label: {
+                "precision": float(precision[i]),
+                "recall": float(recall[i]),
+                "f1": float(f1[i]),
+                "n": int(support[i]),
+            }
+            for i, label in enumerate(labels)
+        },
+        "confusion": {"labels": labels, "counts": np.asarray(counts).tolist()},
+    }
+
+
+def _interval(counts_CC: NDArray[np.int64], present_C: NDArray[np.bool_], seed: int) -> list[float]:
+    """95% percentile bootstrap of the macro-F1.
+
+    Resampling rows is drawing the cells of the confusion matrix from a multinomial distribution.
+    """
+    n = int(counts_CC.sum())
+    rng = np.random.default_rng(seed)
+    drawn = rng.multinomial(n, counts_CC.ravel() / n, size=_RESAMPLES)
+    drawn_RCC = drawn.reshape(_RESAMPLES, *counts_CC.shape).astype(float)
+    hits_RC = np.diagonal(drawn_RCC, axis1=1, axis2=2)
+    sizes_RC = drawn_RCC.sum(1) + drawn_RCC.sum(2)
+    f1_RC = 2 * hits_RC / np.maximum(sizes_RC, 1)
+    low, high = np.percentile(f1_RC[:, present_C].mean(1), [2.5, 97.5])
+    return [float(low), float(high)]
+
+
+METRICS.register("macro_f1")(Metric("classification", macro_f1, ("macro_f1",)))

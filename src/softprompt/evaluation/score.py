@@ -1,0 +1,103 @@
+"""The metric of a set of answers: always the same shape, fractions, plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from softprompt.errors import DataError, UsageError, nearest
+from softprompt.evaluation.metrics import METRICS, Answered
+
+__all__ = ["default_metric", "score_classification", "score_generation", "score_slices", "value"]
+
+
+def score_classification(
+    references: Sequence[str],
+    predictions: Sequence[str],
+    labels: Sequence[str],
+    probabilities: NDArray[np.float64] | None = None,
+    *,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """`n`, `accuracy`, `macro_f1`, `interval`, ... of labels against right labels.
+
+    Args:
+        references: right labels, n of them.
+        predictions: given labels.
+        labels: all labels, in order.
+        probabilities: [n, C] of each label, for the calibration error.
+        seed: of the bootstrap.
+
+    Raises:
+        DataError: there are no rows.
+    """
+    answered = Answered(references, predictions, labels, probabilities, seed)
+    return _score("classification", answered)
+
+
+def score_generation(
+    references: Sequence[str], predictions: Sequence[str], *, seed: int = 0
+) -> dict[str, Any]:
+    """`n`, `exact_match`, `interval`, `token_f1`, `chrf`, `rouge1`, `rougeL` of free answers.
+
+    A metric whose library is missing is left out, and `skipped` says how to get it.
+
+    Raises:
+        DataError: there are no rows.
+    """
+    return _score("generation", Answered(references, predictions, seed=seed))
+
+
+def score_slices(
+    values: Sequence[str], score: Callable[[Sequence[int]], dict[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """A metric for the rows of each value of a column.
+
+    Args:
+        values: the column's value of every row.
+        score: from places of rows to their metric.
+    """
+    places: dict[str, list[int]] = {}
+    for place, name in enumerate(values):
+        places.setdefault(name, []).append(place)
+    return {name: score(places[name]) for name in sorted(places)}
+
+
+def value(metric: Mapping[str, Any], name: str) -> float:
+    """The number that a prompt is chosen by; higher is better.
+
+    Raises:
+        UsageError: the metric has no such number, or it is none to choose by.
+    """
+    allowed = [entry for m in METRICS for entry in METRICS.get(m).selects if entry in metric]
+    if name not in allowed:
+        raise UsageError(f"A prompt cannot be chosen by {name!r} here.", nearest(name, allowed))
+    return float(metric[name])
+
+
+def default_metric(kind: str) -> str:
+    """What prompts of a kind of task are chosen by.
+
+    Macro-F1 for classification, because rare classes count in it; for free text the overlap of
+    words, which needs no optional library.
+    """
+    return "macro_f1" if kind == "classification" else "token_f1"
+
+
+def _score(kind: str, answered: Answered) -> dict[str, Any]:
+    if not answered.references:
+        raise DataError("There are no rows to score.", "Give rows with answers.")
+    result: dict[str, Any] = {"n": len(answered.references)}
+    skipped: dict[str, str] = {}
+    for name in METRICS:
+        metric = METRICS.get(name)
+        if metric.kind != kind:
+            continue
+        try:
+            result |= metric.compute(answered)
+        except ImportError:
+            skipped[name] = f"pip install 'softprompt[{metric.extra}]'"
+    return {**result, "skipped": skipped} if skipped else result

@@ -1,0 +1,193 @@
+"""What a run works with, all `auto` settings resolved and checked before anything is written.
+
+It knows how rows become examples and where vectors start; not how they are trained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+
+from softprompt.backbones import Backbone
+from softprompt.errors import DataError, UsageError, nearest
+from softprompt.evaluation import default_metric
+from softprompt.inference import Encoded, chat_used, encode_rows
+from softprompt.inference.baselines import BASELINES, BaselineRequest
+from softprompt.prompts import Layout, PromptConfig, SoftPrompt
+from softprompt.prompts.depths import DEPTHS
+from softprompt.prompts.initialisers import INITIALISERS, Request
+from softprompt.prompts.parametrisations import PARAMETRISATIONS
+from softprompt.tasks import Row, Task
+from softprompt.training.config import TrainingConfig
+from softprompt.training.objectives import OBJECTIVES
+from softprompt.training.optimizers import OPTIMIZERS
+
+__all__ = ["Setup"]
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A task, a backbone and settings without `auto`.
+
+    Args:
+        task: rows of all splits.
+        backbone: frozen.
+        prompt: the four choices as configured.
+        training: the optimisation as configured.
+        layout: how rows become token ids.
+        lengths: vectors of each slot.
+        chat: whether the model's chat template is used.
+        initialisation, objective, metric: what `auto` came to.
+        slice_column: a column whose values are scored apart, or None.
+    """
+
+    task: Task
+    backbone: Backbone
+    prompt: PromptConfig
+    training: TrainingConfig
+    layout: Layout
+    lengths: tuple[int, ...]
+    chat: bool
+    initialisation: str
+    objective: str
+    metric: str
+    slice_column: str | None
+
+    @classmethod
+    def of(
+        cls,
+        task: Task,
+        backbone: Backbone,
+        prompt: PromptConfig,
+        training: TrainingConfig,
+        slice_column: str | None = None,
+        chat: str = "auto",
+    ) -> Setup:
+        """Resolves what is left open.
+
+        Raises:
+            SoftPromptError: a setting that cannot be, or a task that cannot be learned.
+        """
+        slots = task.template.slots if task.template else ()
+        lengths = tuple(slot.length for slot in slots) or (prompt.length,)
+        placement = "slots" if slots else prompt.placement
+        layout = Layout(backbone, placement, sum(lengths))
+        closed = bool(task.choices)
+        resolved = {
+            "initialisation": prompt.initialisation,
+            "objective": training.objective,
+            "metric": training.metric,
+        }
+        automatic = {
+            "initialisation": "labels" if closed else "vocabulary",
+            "objective": "choices" if closed else "answer",
+            "metric": default_metric(task.kind),
+        }
+        for name, choice in resolved.items():
+            if choice == "auto":
+                resolved[name] = automatic[name]
+        setup = cls(
+            task=task,
+            backbone=backbone,
+            prompt=prompt,
+            training=training,
+            layout=layout,
+            lengths=lengths,
+            chat=chat_used(chat, layout),
+            slice_column=slice_column,
+            **resolved,
+        )
+        setup._check()
+        return setup
+
+    def _check(self) -> None:
+        """Refuses what cannot work."""
+        task, training = self.task, self.training
+        if not task.validation:
+            raise DataError(
+                "There are no validation rows, and the best prompt is chosen on them.",
+                "Name a file with --validation, or leave validation_share above 0.",
+            )
+        if OBJECTIVES.get(self.objective).answers == "choices" and not task.choices:
+            raise UsageError(
+                f"The objective {self.objective!r} needs answer choices; this task writes freely.",
+                "Use objective=answer.",
+            )
+        INITIALISERS.get(self.initialisation)
+        DEPTHS.get(self.prompt.depth)
+        PARAMETRISATIONS.get(self.prompt.parametrisation)
+        OPTIMIZERS.get(training.optimizer)
+        for name in training.baselines:
+            BASELINES.get(name)
+        if self.slice_column and self.slice_column not in task.train[0].columns:
+            raise DataError(
+                f"There is no column {self.slice_column!r} to slice by.",
+                nearest(self.slice_column, task.train[0].columns),
+            )
+        self.layout.arrange(task.render(task.train[0]))
+
+    def encode(self, rows: Sequence[Row], answers: str) -> Encoded:
+        """Token ids of rows (see `encode_rows`)."""
+        return encode_rows(
+            self.task,
+            rows,
+            self.layout,
+            answers=answers,
+            chat=self.chat,
+            drop_long=self.training.drop_long,
+        )
+
+    def module(self, rows: Sequence[Row]) -> nn.Module:
+        """The parametrisation at its initial vectors.
+
+        Args:
+            rows: training rows, whose words some initialisers use.
+        """
+        source = None
+        if self.prompt.start is not None:
+            start = SoftPrompt.load(self.prompt.start)
+            start.check_backbone(self.backbone)
+            source = start.vectors
+        request = Request(
+            backbone=self.backbone,
+            length=sum(self.lengths),
+            seed=self.training.seed,
+            texts=[_text(self.task, row) for row in rows],
+            labels=[str(row.answer) for row in rows] if self.task.choices else (),
+            wordings=[choice.wording for choice in self.task.choices],
+            text=self.prompt.text,
+            prompt=source,
+        )
+        initial_PD = INITIALISERS.get(self.initialisation)(request)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.training.seed)
+            return PARAMETRISATIONS.get(self.prompt.parametrisation)(initial_PD)
+
+    def baselines(self) -> dict[str, Any]:
+        """From the name of each baseline asked for to a request-bound call."""
+        request = BaselineRequest(
+            backbone=self.backbone,
+            task=self.task,
+            metric=self.metric,
+            chat=self.chat,
+            templates=self.training.hand_prompts,
+            shots=self.training.shots,
+            seed=self.training.seed,
+            drop_long=self.training.drop_long,
+            max_new_tokens=self.training.max_new_tokens,
+        )
+        # A majority of free texts means nothing; asking for the default baselines is no mistake.
+        names = [n for n in self.training.baselines if self.task.choices or n != "majority"]
+        return {name: partial(BASELINES.get(name), request) for name in names}
+
+
+def _text(task: Task, row: Row) -> str:
+    """A row's input as one text."""
+    if row.messages:
+        return " ".join(message["content"] for message in row.messages)
+    return " ".join(row.columns.get(name, "") for name in task.inputs)
