@@ -3,7 +3,8 @@
 Confident learning (Northcutt, Jiang and Chuang, "Confident Learning: Estimating Uncertainty in
 Dataset Labels", JAIR 2021) on cross-validated probabilities of character n-grams, TF-IDF and
 logistic regression. It needs no language's words. It lists suspects, not errors: with 3% of the
-labels of news and feedback data changed at random, about half of the rows listed were changed ones.
+labels changed at random among 2,500 rows, half of the rows listed for AG News, 42% for UIT-VSFC and
+23% for SST-2 were changed ones.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ _FEWEST = 20  # rows of a class, for its probability to mean something
 _MOST_ROWS = 10_000  # looked at; drawn by hash
 _MOST_CHARACTERS = 1_000  # read of each text
 _MARGIN = 0.5  # by which another label must be more probable
+_SURE = 0.8
 
 
 @CHECKS.register("suspects")
@@ -90,11 +92,12 @@ def _confident_errors(
     """(row, likelier class, margin), the greatest margin first.
 
     A row counts for a class when its probability there reaches the mean that the class's own rows
-    have (the threshold t_j of the paper, equation 2); of several the most probable.
+    have (the threshold t_j of the paper, equation 2), or _SURE, since a classifier that is nearly
+    always sure puts half of its right answers below its mean; of several the most probable.
     """
     classes = probabilities.shape[1]
     own = probabilities[np.arange(len(gold)), gold]
-    thresholds = np.array([own[gold == label].mean() for label in range(classes)])
+    thresholds = [min(own[gold == label].mean(), _SURE) for label in range(classes)]
     reaching = np.where(probabilities >= thresholds, probabilities, -1.0)
     likely = reaching.argmax(axis=1)
     margins = reaching[np.arange(len(gold)), likely] - own
