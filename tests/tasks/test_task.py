@@ -50,7 +50,10 @@ def test_parts_from_files_are_not_carved_out(write: Write) -> None:
     task = Task.from_file(path, validation=str(other), test=str(other))
     assert (len(task.train), len(task.validation), len(task.test)) == (120, 2, 2)
     assert task.name == path.parent.name
-    assert "2 test rows have the same input as a training row" not in task.warnings
+    assert [warning for warning in task.warnings if "earlier part" in warning] == [
+        "Of the test rows 2 have an input that an earlier part has as well: a score on them says"
+        " little."
+    ]
 
 
 def test_a_generation_from_a_file(write: Write) -> None:
@@ -99,14 +102,14 @@ def test_an_overlap_of_files_is_warned_of(write: Write) -> None:
     path = write("d.jsonl", reviews())
     test = write("t.jsonl", reviews(6))
     warnings = Task.from_file(path, test=str(test), validation_share=0).warnings
-    assert any(warning.startswith("6 test rows have the same input") for warning in warnings)
+    assert any(warning.startswith("Of the test rows 6 have an input") for warning in warnings)
 
 
 def test_rows_that_are_left_out_are_counted(write: Write) -> None:
     rows = [*reviews(), {"text": "", "label": "good"}, {"text": "unlabelled", "label": ""}]
     task = Task.from_file(write("d.jsonl", rows), drop_empty=True)
-    counts = [int(warning.split()[0]) for warning in task.warnings if "left out" in warning]
-    assert sum(counts) == 2
+    left_out = [warning for warning in task.warnings if warning.startswith("Left out")]
+    assert sum(int(warning.split(": ")[1].split()[0]) for warning in left_out) == 2
 
 
 def refusal(path: Path, **settings: object) -> DataError:
@@ -137,6 +140,12 @@ def test_an_unknown_label_in_the_test_file_is_refused(write: Write) -> None:
     error = refusal(write("d.jsonl", reviews()), test=str(test))
     assert error.message == "t.csv: row 2 has the unknown label 'godo'."
     assert error.hint == "Did you mean 'good'? Allowed: bad, good."
+
+
+def test_so_it_is_where_both_files_have_one_name(write: Write, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    test = write("other/d.jsonl", [{"text": "a", "label": "godo"}])
+    assert "unknown label 'godo'" in refusal(write("d.jsonl", reviews()), test=str(test)).message
 
 
 def test_a_label_with_a_single_row_is_refused(write: Write) -> None:

@@ -6,6 +6,9 @@ chosen by what the hardware does well and written into `Backbone.settings`.
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -141,11 +144,27 @@ def _load_weights(
             ),
         }
     try:
-        return AutoModelForCausalLM.from_pretrained(
-            source, dtype=dtype, use_safetensors=True, **options
-        )
+        with _bars(config.model != "nano"):
+            return AutoModelForCausalLM.from_pretrained(
+                source, dtype=dtype, use_safetensors=True, **options
+            )
     except Exception as error:
         raise _cannot_load(config.model, error) from error
+
+
+@contextmanager
+def _bars(wanted: bool) -> Iterator[None]:
+    """Transformers' own progress bars: only on a terminal, and only where loading takes a while."""
+    from transformers.utils import logging
+
+    enabled = logging.is_progress_bar_enabled()
+    if not (wanted and sys.stderr.isatty()):
+        logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if enabled:
+            logging.enable_progress_bar()
 
 
 def _cannot_load(name: str, error: Exception) -> BackboneError:

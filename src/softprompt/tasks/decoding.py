@@ -55,7 +55,10 @@ def decode(content: bytes, *, source: str, encoding: str | None = None) -> str:
 
 
 def _undecodable(content: bytes, error: UnicodeDecodeError, source: str, chosen: str) -> DataError:
-    line = content[: error.start].decode(chosen, "ignore").count("\n") + 1
+    before = content[: error.start]
+    wide = chosen.lower().replace("_", "-").startswith(("utf-16", "utf-32"))
+    ends = before.decode(chosen, "ignore").count("\n") if wide else before.count(b"\n")
+    line = ends + 1
     byte = f"byte 0x{content[error.start]:02X}" if error.start < len(content) else "cut off"
     if chosen not in {"utf-8", "utf-8-sig"}:
         return DataError(f"{source}: line {line} is not {chosen} text ({byte}).", _NAME_IT)

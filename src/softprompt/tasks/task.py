@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from softprompt.tasks.parts import Parts, read_parts
 from softprompt.tasks.rows import Row, input_text, is_empty
 from softprompt.tasks.splits import draw
 from softprompt.tasks.template import Chat, Rendered, Template
+from softprompt.tasks.text import counted
 
 __all__ = ["Choice", "Kind", "Row", "Task", "render_row", "task_name"]
 
@@ -80,19 +81,23 @@ class Task:
             DataError: some of the rows cannot be used.
             ConfigError: the limit is too small for the labels.
         """
-        train, validation, test, warnings = _full_parts(parts, config)
-        kind = task_kind([str(row.answer) for row in train], config)
+        parts, warnings = _full_parts(parts, config)
+        kind = task_kind([str(row.answer) for row in parts.train], config)
         choices: tuple[Choice, ...] = ()
         if kind == "classification":
-            choices = _choices(parts, train, validation, test, config)
+            choices = _choices(parts, config)
             warnings += _label_warnings(choices, config)
         layout = parts.layout
-        by_label = bool(choices)
-        train = draw(train, layout.inputs, limit=config.limit, seed=config.seed, by_label=by_label)
-        labels = [choice.label for choice in choices]
-        warnings += _absent_classes(labels, "validation", validation)
-        warnings += _absent_classes(labels, "test", test)
-        warnings += _overlaps(layout, train, validation, test)
+        train = draw(
+            parts.train,
+            layout.inputs,
+            limit=config.limit,
+            seed=config.seed,
+            by_label=bool(choices),
+        )
+        parts = replace(parts, train=train)
+        warnings += _absent_classes(choices, parts)
+        warnings += _overlaps(parts)
         return cls(
             name=name,
             kind=kind,
@@ -100,9 +105,9 @@ class Task:
             choices=choices,
             target=layout.target or "",
             inputs=layout.inputs,
-            train=train,
-            validation=validation,
-            test=test,
+            train=parts.train,
+            validation=parts.validation,
+            test=parts.test,
             hashes=parts.hashes,
             warnings=tuple(warnings),
         )
@@ -170,7 +175,7 @@ def _full_rows(
             f"{row.number} ({'answer' if row.answer is None else 'input'})" for row in empty[:5]
         )
         raise DataError(
-            f"{empty[0].source} has {len(empty)} rows with an empty input or answer:"
+            f"{empty[0].source} has {counted(len(empty), 'row')} with an empty input or answer:"
             f" {listed}{', ...' if len(empty) > 5 else ''}.",
             "See them with softprompt check, and fill or remove them, or leave them out with"
             " --drop-empty.",
@@ -178,14 +183,13 @@ def _full_rows(
     return tuple(full), tuple(empty)
 
 
-def _full_parts(
-    parts: Parts, config: TaskConfig
-) -> tuple[tuple[Row, ...], tuple[Row, ...], tuple[Row, ...], list[str]]:
+def _full_parts(parts: Parts, config: TaskConfig) -> tuple[Parts, list[str]]:
+    """The parts without the rows that lack an input or an answer, and what was left out."""
     everything = [row for _, rows in parts for row in rows]
-    first = next(iter(parts.tables.values()))
-    if all(row.answer is None for row in everything if row.source == first.source):
+    if all(row.answer is None for row in _own_rows(parts, config)):
+        source = next(iter(parts.tables.values())).source
         raise DataError(
-            f"No row of {first.source} has an answer in the column {parts.layout.target!r}.",
+            f"No row of {source} has an answer in the column {parts.layout.target!r}.",
             "Fill the column, or name another with --target.",
         )
     kept: list[tuple[Row, ...]] = []
@@ -194,32 +198,34 @@ def _full_parts(
     for name, rows in parts:
         full, empty = _full_rows(rows, parts.layout, drop=config.drop_empty)
         if empty:
-            warnings.append(f"{len(empty)} {name} rows with an empty input or answer are left out.")
+            left_out = counted(len(empty), f"{name} row")
+            warnings.append(f"Left out for an empty input or answer: {left_out}.")
         if not full and (shares[name] > 0 or rows):
             raise DataError(
-                f"No {name} row is left of the {len(everything)} rows read.",
-                f"Add rows, or give another share or a file for this part (--{name} FILE)."
-                if name != "train"
-                else "Add rows, or carve out smaller shares.",
+                f"No {name} row is left of the {counted(len(everything), 'row')} read.",
+                "Add rows, or carve out smaller shares."
+                if name == "train"
+                else f"Add rows, or give a greater share or a file for this part (--{name} FILE).",
             )
         kept.append(full)
-    return kept[0], kept[1], kept[2], warnings
+    train, validation, test = kept
+    return replace(parts, train=train, validation=validation, test=test), warnings
 
 
-def _choices(
-    parts: Parts,
-    train: tuple[Row, ...],
-    validation: tuple[Row, ...],
-    test: tuple[Row, ...],
-    config: TaskConfig,
-) -> tuple[Choice, ...]:
+def _own_rows(parts: Parts, config: TaskConfig) -> list[Row]:
+    """The rows that come from the data itself, not from a validation or test file."""
+    rows = list(parts.train)
+    if not config.validation:
+        rows += parts.validation
+    return rows if config.test else [*rows, *parts.test]
+
+
+def _choices(parts: Parts, config: TaskConfig) -> tuple[Choice, ...]:
     """The choices among the training labels, after refusing labels that cannot be learned."""
-    labels = {str(row.answer) for row in train}
-    first = next(iter(parts.tables.values())).source
-    carved = {str(row.answer) for row in (*validation, *test) if row.source == first}
-    refuse_rare(train, sorted(labels | carved))
-    choices = make_choices(labels, config.choices)
-    refuse_unknown((*validation, *test), [choice.label for choice in choices])
+    refuse_rare(parts.train, sorted({str(row.answer) for row in _own_rows(parts, config)}))
+    choices = make_choices([str(row.answer) for row in parts.train], config.choices)
+    labels = [choice.label for choice in choices]
+    refuse_unknown((*parts.validation, *parts.test), labels)
     return choices
 
 
@@ -232,26 +238,28 @@ def _label_warnings(choices: tuple[Choice, ...], config: TaskConfig) -> list[str
     ]
 
 
-def _absent_classes(labels: list[str], part: str, rows: tuple[Row, ...]) -> list[str]:
-    counts = Counter(row.answer for row in rows)
-    if not rows:
-        return []
-    return [f"The label {label!r} has no {part} rows." for label in labels if not counts[label]]
-
-
-def _overlaps(
-    layout: Layout, train: tuple[Row, ...], validation: tuple[Row, ...], test: tuple[Row, ...]
-) -> list[str]:
-    seen = {input_text(row, layout.inputs) for row in train}
+def _absent_classes(choices: tuple[Choice, ...], parts: Parts) -> list[str]:
     warnings = []
-    for name, rows in (("validation", validation), ("test", test)):
-        shared = sum(input_text(row, layout.inputs) in seen for row in rows)
+    for name, rows in parts:
+        counts = Counter(row.answer for row in rows)
+        absent = [choice.label for choice in choices if rows and not counts[choice.label]]
+        warnings += [f"The label {label!r} has no {name} rows." for label in absent]
+    return warnings
+
+
+def _overlaps(parts: Parts) -> list[str]:
+    """Warnings for inputs of one part that stand in an earlier one."""
+    warnings: list[str] = []
+    seen: set[str] = set()
+    for name, rows in parts:
+        texts = [input_text(row, parts.layout.inputs) for row in rows]
+        shared = sum(text in seen for text in texts)
         if shared:
             warnings.append(
-                f"{shared} {name} rows have the same input as a training row, so the score on them"
-                " says little."
+                f"Of the {name} rows {shared} have an input that an earlier part has as well: a"
+                " score on them says little."
             )
-        seen |= {input_text(row, layout.inputs) for row in rows}
+        seen.update(texts)
     return warnings
 
 

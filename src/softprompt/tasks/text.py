@@ -10,7 +10,7 @@ import json
 import math
 import unicodedata
 
-__all__ = ["as_text", "is_blank", "is_missing", "normalise"]
+__all__ = ["as_text", "counted", "is_blank", "is_missing", "normalise"]
 
 
 def normalise(text: str) -> str:
@@ -47,6 +47,11 @@ def as_text(value: object) -> str:
     if isinstance(value, list | dict | tuple):
         return normalise(json.dumps(value, ensure_ascii=False, default=str))
     return normalise(str(value))
+
+
+def counted(count: int, noun: str) -> str:
+    """A number with its noun, for messages: "1 row", "3 rows"."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def is_blank(text: str) -> bool:

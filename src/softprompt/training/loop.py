@@ -116,11 +116,11 @@ class Loop:
         ]
         self.optimizer = OPTIMIZERS.get(config.optimizer)(groups, config.weight_decay)
         self.peaks = [group["lr"] for group in self.optimizer.param_groups]
-        self.initial_PD: Tensor = module().detach().float().cpu()
+        self.initial_PD: Tensor = module().detach().float().cpu().clone()
         self.monitor = Monitor(self.initial_PD)
         self.per_epoch = steps_per_epoch(rows.contexts.buckets, config.batch_size)
         self.step, self.waited, self.seconds = 0, 0, 0.0
-        self.best_PD, self.best_score, self.best_step = self.initial_PD, -math.inf, 0
+        self.best_PD, self.best_score, self.best_step = self.initial_PD.clone(), -math.inf, 0
 
     @property
     def parameters(self) -> int:
@@ -237,12 +237,12 @@ class Loop:
         )
 
     def _validate(self) -> None:
-        vectors_PD = self.module().detach().float().cpu()
+        vectors_PD = self.module().detach().float().cpu().clone()
         score, measured = self.validate(vectors_PD)
         watched, warnings = self.monitor.report(vectors_PD)
         better = score > self.best_score
         if better:
-            self.best_PD, self.best_score, self.best_step = vectors_PD.clone(), score, self.step
+            self.best_PD, self.best_score, self.best_step = vectors_PD, score, self.step
         self.waited = 0 if better else self.waited + 1
         for warning in warnings:
             self.reporter.warning(warning)

@@ -27,7 +27,7 @@ class Monitor:
     """
 
     def __init__(self, initial_PD: Tensor) -> None:
-        self._initial_PD = initial_PD.detach().float().cpu()
+        self._initial_PD = initial_PD.detach().float().cpu().clone()
         self._size_P = self._initial_PD.norm(dim=1).clamp(min=1e-12)
         self.first: float | None = None
         self._clear()

@@ -47,4 +47,4 @@ def test_text_that_is_not_composed_is_counted(find: Find) -> None:
         rows[index]["text"] = unicodedata.normalize("NFD", f"tiếng Việt {index}")
     (problem,) = find("encoding", rows)
     assert (problem.source, problem.row, problem.column) == ("data.jsonl", 5, "text")
-    assert problem.cause.startswith("2 texts are not in Unicode NFC")
+    assert problem.cause.startswith("Not in Unicode NFC: 2 texts,")

@@ -110,6 +110,7 @@ def test_a_named_encoding_is_used(write: Write) -> None:
         ("text,text\na,1\n", {}, "two columns with the name 'text'", "Rename one"),
         ("text,label\n", {}, "data.csv holds no rows", "few dozen rows"),
         ("", {}, "data.csv is empty", "few dozen rows"),
+        (codecs.BOM_UTF16_LE, {}, "data.csv is empty", "header line"),
         ("\ufeff\r\n \n", {}, "data.csv is empty", "few dozen rows"),
         (b"text,label\n\xff\xfe,1\n", {}, "line 2 is not UTF-8", "--encoding"),
         ("text,label\ntốt,1\n".encode() + b"caf\xe9,2\n", {}, "mixes encodings: line 3", "(3)"),

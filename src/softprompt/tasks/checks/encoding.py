@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Iterator
 
 from softprompt.tasks.evidence import CHECKS, Evidence, Problem
+from softprompt.tasks.text import counted
 
 __all__ = ["encoding"]
 
@@ -84,8 +85,8 @@ def _not_composed(evidence: Evidence) -> Iterator[Problem]:
                 yield Problem(
                     "encoding",
                     "warning",
-                    f"{len(numbers)} texts are not in Unicode NFC; they are brought to it wherever"
-                    " they are read.",
+                    f"Not in Unicode NFC: {counted(len(numbers), 'text')}, brought to it wherever"
+                    " it is read.",
                     "Nothing has to be done.",
                     table.source,
                     numbers[0],

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from itertools import combinations
 
 from softprompt.tasks.evidence import CHECKS, Evidence, Problem
+from softprompt.tasks.text import counted
 
 __all__ = ["spelling"]
 
@@ -32,8 +33,8 @@ def spelling(evidence: Evidence) -> Iterator[Problem]:
         yield Problem(
             "spelling",
             "warning",
-            f"The label {rare!r} ({counts[rare]} rows) differs from {common!r}"
-            f" ({counts[common]} rows) in {difference}.",
+            f"The label {rare!r} ({counted(counts[rare], 'row')}) differs from {common!r}"
+            f" ({counted(counts[common], 'row')}) in {difference}.",
             f"Write {common!r} everywhere if they mean the same.",
             row.source,
             row.number,

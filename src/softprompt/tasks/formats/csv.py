@@ -44,7 +44,10 @@ def read_csv(source: str, config: TaskConfig) -> Table:
     if config.delimiter is not None and likely not in {None, config.delimiter}:
         _refuse_single_column(text, config.delimiter, str(likely), name)
     delimiter = config.delimiter or likely or own
-    header, *records = _divide(text, delimiter, name)
+    rows = _divide(text, delimiter, name)
+    if not rows:
+        raise DataError(f"{name} is empty.", "Put a header line and a few dozen rows into it.")
+    header, *records = rows
     columns = _columns(header, name)
     return make_table(
         name, [dict(zip(columns, record, strict=True)) for record in records], sha256(content)
