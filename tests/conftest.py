@@ -1,97 +1,13 @@
-"""Tiny backbones of several architectures, with random weights and a tokenizer made on the spot."""
+"""Fixtures of the whole suite: tiny backbones, an English locale, the data beside the project."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pytest
-import torch
+from tiny import ARCHITECTURES, tiny_backbone
 
 from softprompt.backbones import Backbone
-
-VOCABULARY = 320
-SENTENCES = [
-    "great coffee and friendly staff",
-    "the parcel was late and the box was broken",
-    "it opens at nine",
-    "giao hàng nhanh, đóng gói cẩn thận",
-    "phục vụ quá chậm, không quay lại",
-    "Sentiment: positive negative neutral",
-]
-
-
-@cache
-def tiny_tokenizer() -> Any:
-    """A byte-level BPE tokenizer with BOS, EOS and PAD."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-    from transformers import PreTrainedTokenizerFast
-
-    raw = Tokenizer(models.BPE())
-    raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    raw.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY,
-        special_tokens=["<pad>", "<s>", "</s>"],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    raw.train_from_iterator(SENTENCES, trainer)
-    raw.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
-    return PreTrainedTokenizerFast(
-        tokenizer_object=raw, bos_token="<s>", eos_token="</s>", pad_token="<pad>"
-    )
-
-
-def tiny_model(architecture: str) -> Any:
-    """A random model of two or three small layers."""
-    import transformers as hf
-
-    common = {
-        "vocab_size": VOCABULARY,
-        "hidden_size": 32,
-        "intermediate_size": 64,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "max_position_embeddings": 128,
-        "bos_token_id": 1,
-        "eos_token_id": 2,
-        "pad_token_id": 0,
-    }
-    configs: dict[str, Callable[[], Any]] = {
-        "llama": lambda: hf.LlamaConfig(**common),
-        "gpt2": lambda: hf.GPT2Config(
-            vocab_size=VOCABULARY, n_embd=32, n_layer=2, n_head=4, n_positions=128,
-            bos_token_id=1, eos_token_id=2, resid_pdrop=0.5, attn_pdrop=0.5, embd_pdrop=0.5,
-        ),
-        "qwen3": lambda: hf.Qwen3Config(**common, head_dim=8),
-        "gemma": lambda: hf.GemmaConfig(**common, head_dim=8),
-        "gemma3": lambda: hf.Gemma3TextConfig(
-            **{**common, "num_hidden_layers": 3}, head_dim=8, sliding_window=6,
-            layer_types=["sliding_attention", "full_attention", "sliding_attention"],
-        ),
-        "mistral": lambda: hf.MistralConfig(**common, sliding_window=6),
-    }
-    torch.manual_seed(0)
-    config = configs[architecture]()
-    with torch.random.fork_rng():
-        model = hf.AutoModelForCausalLM.from_config(config)
-        for parameter in model.parameters():
-            # Larger weights than usual, so that attention matters to the output.
-            parameter.data.mul_(3.0 if parameter.dim() > 1 else 1.0)
-    return model.float()
-
-
-ARCHITECTURES = ("llama", "gpt2", "qwen3", "gemma", "gemma3", "mistral")
-
-
-@cache
-def tiny_backbone(architecture: str = "llama") -> Backbone:
-    """A frozen tiny backbone; the same object for the same name."""
-    return Backbone(tiny_model(architecture), tiny_tokenizer())
 
 
 @pytest.fixture(params=ARCHITECTURES)

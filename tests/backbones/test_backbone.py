@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from conftest import ARCHITECTURES, tiny_backbone, tiny_model, tiny_tokenizer
+from tiny import ARCHITECTURES, tiny_backbone, tiny_model, tiny_tokenizer
 
 from softprompt.backbones import Backbone
 from softprompt.backbones.probe import probe

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from conftest import tiny_backbone
+from tiny import tiny_backbone
 
 from softprompt.backbones import Backbone
 from softprompt.inference.contexts import Contexts

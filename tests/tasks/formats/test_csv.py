@@ -104,7 +104,7 @@ def test_a_named_encoding_is_used(write: Write) -> None:
             "The delimiter is likely tab",
         ),
         ("text,label\na,1\nb,c,2\n", {}, "line 3 has 3 fields, the header has 2", "double quotes"),
-        ('text,label\n"a\nb",1\nc\n', {}, "line 4 has 1 fields", "double quotes"),
+        ('text,label\n"a\nb",1\nc\n', {}, "line 4 has 1 field,", "double quotes"),
         ('text,label\n"a",1\n"b,2\n', {}, "opens in the row at line 3 is never closed", "Close it"),
         ('text,label\n"a"b,c,1\n', {}, "line 2 has text after a closing double quote", "twice"),
         ("text,text\na,1\n", {}, "two columns with the name 'text'", "Rename one"),
