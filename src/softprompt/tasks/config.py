@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from softprompt.errors import ConfigError, nearest
 from softprompt.tasks.template import Template
-from softprompt.tasks.text import normalise
+from softprompt.tasks.text import normalise, one_line
 
 __all__ = ["TaskConfig"]
 
@@ -127,7 +127,7 @@ class TaskConfig(BaseModel):
             value = value.split(",")
         if not isinstance(value, list | tuple):
             return value
-        names = tuple(normalise(name) if isinstance(name, str) else name for name in value)
+        names = tuple(one_line(name) if isinstance(name, str) else name for name in value)
         if not names or "" in names:
             raise ConfigError("An input column has no name.", "Write --input text,title.")
         if len(set(names)) < len(names):
@@ -137,7 +137,7 @@ class TaskConfig(BaseModel):
     @field_validator("target", "slice")
     @classmethod
     def _normalise_name(cls, value: str | None) -> str | None:
-        return None if value is None else normalise(value)
+        return None if value is None else one_line(value)
 
     @field_validator("template")
     @classmethod

@@ -42,7 +42,7 @@ def decode(content: bytes, *, source: str, encoding: str | None = None) -> str:
     except UnicodeDecodeError as error:
         raise _undecodable(content, error, source, chosen) from error
     except UnicodeError as error:
-        raise DataError(f"{source} is not {chosen}: {error}.", _NAME_IT) from error
+        raise DataError(f"{source} is not {chosen} text.", _NAME_IT) from error
     text = text.removeprefix("\ufeff")
     null = text.find("\0")
     if null >= 0:

@@ -14,6 +14,7 @@ from typing import Literal
 from softprompt.errors import DataError, nearest
 from softprompt.tasks.config import TaskConfig
 from softprompt.tasks.rows import Row
+from softprompt.tasks.text import one_line
 
 __all__ = [
     "Choice",
@@ -86,7 +87,7 @@ def make_choices(answers: Iterable[str], wordings: Mapping[str, str] | None) -> 
         if label not in found:
             raise DataError(
                 f"A wording is given for the label {label!r}, which no training row has.",
-                nearest(label, found),
+                _nearest(label, found),
             )
     if len(found) < 2:
         raise DataError(
@@ -117,7 +118,7 @@ def refuse_unknown(rows: Iterable[Row], labels: Sequence[str]) -> None:
     for row in rows:
         if row.answer is not None and row.answer not in known:
             raise DataError(
-                f"{row.place} has the unknown label {row.answer!r}.", nearest(row.answer, labels)
+                f"{row.place} has the unknown label {row.answer!r}.", _nearest(row.answer, labels)
             )
 
 
@@ -140,6 +141,10 @@ def refuse_rare(train: Iterable[Row], labels: Iterable[str]) -> None:
 def are_numbers(labels: Iterable[str]) -> bool:
     """Whether every label is an integer, so that its wording says nothing."""
     return all(re.fullmatch(r"[+-]?\d+", label) for label in labels)
+
+
+def _nearest(label: str, labels: Iterable[str]) -> str:
+    return nearest(label, [one_line(other, _LONGEST_LABEL) for other in labels])
 
 
 def _order(label: str) -> tuple[bool, int, str]:

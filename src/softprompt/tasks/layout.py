@@ -18,6 +18,7 @@ from softprompt.errors import DataError, nearest
 from softprompt.tasks.config import TaskConfig
 from softprompt.tasks.table import Table
 from softprompt.tasks.template import ANSWER, Template, default_template
+from softprompt.tasks.text import one_line
 
 __all__ = ["Layout", "find_layout", "input_layout"]
 
@@ -106,13 +107,7 @@ def _given(name: str | None) -> tuple[str, ...]:
 
 def _require(table: Table, name: str) -> None:
     if name not in table.columns:
-        raise DataError(
-            f"{table.source} has no column {name!r}.", nearest(name, map(_cut, table.columns))
-        )
-
-
-def _cut(name: str) -> str:
-    return name if len(name) <= 40 else name[:39] + "…"
+        raise DataError(f"{table.source} has no column {name!r}.", nearest(name, _shown(table)))
 
 
 def _plain(name: str) -> str:
@@ -218,5 +213,10 @@ def _with_passage(columns: Sequence[str], name: str) -> tuple[str, ...]:
 
 
 def _unclear(table: Table, what: str, cure: str) -> DataError:
-    listed = ", ".join(map(_cut, table.columns))
-    return DataError(f"{table.source} leaves open {what}. Its columns: {listed}.", cure)
+    columns = ", ".join(_shown(table))
+    return DataError(f"{table.source} leaves open {what}. Its columns: {columns}.", cure)
+
+
+def _shown(table: Table) -> list[str]:
+    """Column names as messages list them; without a header line they are whole texts."""
+    return [one_line(column, 40) for column in table.columns]

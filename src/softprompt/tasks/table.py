@@ -14,7 +14,7 @@ from pathlib import Path
 from softprompt.errors import DataError
 from softprompt.registry import Registry
 from softprompt.tasks.config import TaskConfig
-from softprompt.tasks.text import normalise
+from softprompt.tasks.text import one_line
 
 __all__ = ["READERS", "Reader", "Table", "file_bytes", "make_table", "named_classes"]
 
@@ -51,7 +51,7 @@ def make_table(source: str, records: Sequence[Mapping[str, object]], digest: str
     for record in records:
         for name in record:
             if name not in names:
-                names[name] = normalise(str(name))
+                names[name] = one_line(str(name))
     kept = tuple({names[name]: value for name, value in record.items()} for record in records)
     return Table(source, tuple(dict.fromkeys(names.values())), kept, digest)
 

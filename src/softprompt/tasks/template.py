@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from softprompt.errors import DataError, nearest
+from softprompt.tasks.text import one_line
 
 __all__ = ["Chat", "Part", "Rendered", "Slot", "Template", "default_template", "humanise"]
 
@@ -176,7 +177,7 @@ def _parse(text: str) -> list[str | Slot | _Column]:
                 f"Write {token * 2!r} for a literal brace.",
             )
         elif match.group(1).strip() != ANSWER:
-            pieces.append(_field(match.group(1).strip()))
+            pieces.append(_field(one_line(match.group(1))))
         elif end is not None:
             raise DataError(
                 "The template holds {answer} twice.", "Keep the one that stands at its end."

@@ -10,7 +10,7 @@ import json
 import math
 import unicodedata
 
-__all__ = ["as_text", "counted", "is_blank", "is_missing", "normalise"]
+__all__ = ["as_text", "counted", "is_blank", "is_missing", "normalise", "one_line"]
 
 
 def normalise(text: str) -> str:
@@ -47,6 +47,12 @@ def as_text(value: object) -> str:
     if isinstance(value, list | dict | tuple):
         return normalise(json.dumps(value, ensure_ascii=False, default=str))
     return normalise(str(value))
+
+
+def one_line(text: str, most: int | None = None) -> str:
+    """Normalised text with single spaces only, cut to so many characters: names and messages."""
+    line = " ".join(normalise(text).split())
+    return line if most is None or len(line) <= most else line[: most - 1] + "…"
 
 
 def counted(count: int, noun: str) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from softprompt.errors import nearest
 from softprompt.tasks.evidence import CHECKS, Evidence, Problem
 from softprompt.tasks.rows import Row
+from softprompt.tasks.text import one_line
 
 __all__ = ["FEWEST_ROWS", "classes"]
 
@@ -44,7 +45,7 @@ def _unknown(evidence: Evidence, train: Counter[str]) -> Iterator[Problem]:
                 evidence,
                 "error",
                 f"No training row has the label {row.answer!r}.",
-                nearest(str(row.answer), train),
+                nearest(str(row.answer), [one_line(label, 50) for label in train]),
                 row,
             )
 

@@ -68,6 +68,7 @@ def _cross_validated(
     """Probabilities [N, C], each row's from a classifier that saw no row with its text."""
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     folds = [int(position(text, "fold") * _FOLDS) for text in texts]
     probabilities = np.zeros((len(texts), classes))
@@ -80,7 +81,9 @@ def _cross_validated(
             analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True, max_features=30_000
         )
         model = LogisticRegression(C=1.0, max_iter=200, tol=1e-3, class_weight="balanced")
-        model.fit(grams.fit_transform([texts[index] for index in outside]), gold[outside])
+        features = grams.fit_transform([texts[index] for index in outside])
+        with threadpool_limits(1):  # products this small only wait for each other's threads
+            model.fit(features, gold[outside])
         seen = model.predict_proba(grams.transform([texts[index] for index in inside]))
         probabilities[np.ix_(inside, model.classes_)] = seen
     return probabilities

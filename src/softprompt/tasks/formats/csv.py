@@ -12,7 +12,7 @@ from softprompt.storage import sha256
 from softprompt.tasks.config import TaskConfig
 from softprompt.tasks.decoding import decode
 from softprompt.tasks.table import READERS, Table, file_bytes, make_table
-from softprompt.tasks.text import normalise
+from softprompt.tasks.text import counted, one_line
 
 __all__ = ["read_csv"]
 
@@ -106,7 +106,7 @@ def _read(text: str, delimiter: str, quoting: int, source: str) -> _Reading:
 
 def _uneven(source: str, line: int, n: int, header: list[str], delimiter: str) -> DataError:
     return DataError(
-        f"{source}: line {line} has {n} fields, the header has {len(header)}.",
+        f"{source}: line {line} has {counted(n, 'field')}, the header has {len(header)}.",
         f"Put texts that hold the delimiter {_shown(delimiter)} or a line break into double"
         " quotes, or name another --delimiter.",
     )
@@ -125,7 +125,7 @@ def _bad_quote(source: str, first: int, last: int, cause: str) -> DataError:
 
 
 def _columns(header: list[str], source: str) -> list[str]:
-    names = [normalise(name) or f"column {index}" for index, name in enumerate(header, start=1)]
+    names = [one_line(name) or f"column {index}" for index, name in enumerate(header, start=1)]
     for name in names:
         if names.count(name) > 1:
             raise DataError(
