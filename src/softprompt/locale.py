@@ -1,0 +1,103 @@
+"""The language that softprompt speaks: messages, plurals and numbers.
+
+Messages are written in English in the source and looked up in a gettext catalogue whenever they
+are shown, so that a change of language takes effect at once. Knows nothing of what the messages
+say, nor of the language of anyone's data.
+"""
+
+from __future__ import annotations
+
+import gettext
+import os
+from functools import cache
+from importlib import resources
+
+__all__ = [
+    "LANGUAGES",
+    "_",
+    "current_language",
+    "mark",
+    "ngettext",
+    "number",
+    "percent",
+    "set_language",
+]
+
+LANGUAGES = ("en", "vi")
+"""Codes of the languages there are; the first is the one the source is written in."""
+
+_VARIABLES = ("SOFTPROMPT_LANG", "LC_ALL", "LC_MESSAGES", "LANG")
+# What separates thousands and decimals (Unicode CLDR, `symbols-numberSystem-latn`).
+_SEPARATORS = {"en": (",", "."), "vi": (".", ",")}
+
+_chosen: str | None = None
+
+
+def set_language(code: str | None = None) -> str:
+    """Chooses the language of the whole process.
+
+    Args:
+        code: "vi", "vi_VN.UTF-8" and the like; an unsupported one gives English. None asks the
+            environment: the first of SOFTPROMPT_LANG, LC_ALL, LC_MESSAGES and LANG that is set and
+            not empty decides.
+
+    Returns:
+        The code chosen, one of `LANGUAGES`.
+    """
+    global _chosen  # noqa: PLW0603  (one process speaks one language)
+    if code is None:
+        code = next((value for name in _VARIABLES if (value := os.environ.get(name))), "")
+    language = code.strip().replace("-", "_").partition(".")[0].partition("_")[0].lower()
+    _chosen = language if language in LANGUAGES else LANGUAGES[0]
+    return _chosen
+
+
+def current_language() -> str:
+    """The code of the language in use, one of `LANGUAGES`; at first that of the environment."""
+    return _chosen or set_language()
+
+
+def _(message: str) -> str:
+    """The message in the current language, or as it is where the catalogue lacks it."""
+    # The empty message is the key of a catalogue's own header.
+    return _catalogue(current_language()).gettext(message) if message else ""
+
+
+def ngettext(singular: str, plural: str, n: int) -> str:
+    """The form of a message that suits `n` things, in the current language."""
+    return _catalogue(current_language()).ngettext(singular, plural, n)
+
+
+def mark(message: str) -> str:
+    """The message unchanged: puts a constant into the catalogue, to be shown with `_` later."""
+    return message
+
+
+def number(value: float, digits: int = 0) -> str:
+    """A number with its thousands grouped: 12,345.6 in English, 12.345,6 in Vietnamese.
+
+    Args:
+        value: the number.
+        digits: decimal places shown.
+    """
+    thousands, decimal = _SEPARATORS[current_language()]
+    return f"{value:,.{digits}f}".translate(str.maketrans(",.", thousands + decimal))
+
+
+def percent(fraction: float, digits: int = 1) -> str:
+    """A fraction as a percentage: 0.612 is 61.2% in English, 61,2% in Vietnamese.
+
+    Args:
+        fraction: the value, 1.0 for all.
+        digits: decimal places shown.
+    """
+    return f"{number(100 * fraction, digits)}%"
+
+
+@cache
+def _catalogue(language: str) -> gettext.NullTranslations:
+    if language == LANGUAGES[0]:
+        return gettext.NullTranslations()
+    path = f"locales/{language}/LC_MESSAGES/softprompt.mo"
+    with (resources.files("softprompt") / path).open("rb") as file:
+        return gettext.GNUTranslations(file)
