@@ -29,9 +29,20 @@ def bootstrap(
     level: float = 0.95,
     seed: int = 0,
 ) -> tuple[float, float]:
-    """Percentile bootstrap interval of a statistic of values, through scipy (1,000 resamples)."""
+    """Percentile bootstrap interval of a statistic of values, through scipy (1,000 resamples).
+
+    Args:
+        values: at least one; of a single value there is no spread, the interval is that point.
+        statistic: from values (and `axis`, where it takes one) to a number.
+        level: of confidence, a fraction.
+        seed: of resampling.
+    """
+    sample = np.asarray(values, float)
+    if len(sample) == 1:
+        point = float(statistic(sample))
+        return point, point
     result = stats.bootstrap(
-        (np.asarray(values, float),),
+        (sample,),
         statistic,
         confidence_level=level,
         n_resamples=1000,

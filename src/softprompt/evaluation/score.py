@@ -26,14 +26,18 @@ def score_classification(
 
     Args:
         references: right labels, n of them.
-        predictions: given labels.
+        predictions: given labels, n of them.
         labels: all labels, in order.
         probabilities: [n, C] of each label, for the calibration error.
         seed: of the bootstrap.
 
     Raises:
-        DataError: there are no rows.
+        DataError: there are no rows, not one prediction per reference, or a label unknown.
     """
+    for name in (*references, *predictions):
+        if name not in labels:
+            raise DataError(f"Unknown label {name!r}.", nearest(name, labels))
+    assert probabilities is None or probabilities.shape == (len(references), len(labels))
     answered = Answered(references, predictions, labels, probabilities, seed)
     return _score("classification", answered)
 
@@ -46,7 +50,7 @@ def score_generation(
     A metric whose library is missing is left out, and `skipped` says how to get it.
 
     Raises:
-        DataError: there are no rows.
+        DataError: there are no rows, or not one prediction per reference.
     """
     return _score("generation", Answered(references, predictions, seed=seed))
 
@@ -90,6 +94,12 @@ def default_metric(kind: str) -> str:
 def _score(kind: str, answered: Answered) -> dict[str, Any]:
     if not answered.references:
         raise DataError("There are no rows to score.", "Give rows with answers.")
+    if len(answered.references) != len(answered.predictions):
+        raise DataError(
+            f"{len(answered.references)} references came with {len(answered.predictions)} "
+            "predictions; each row needs one of both.",
+            "Score the rows that were answered, in the same order.",
+        )
     result: dict[str, Any] = {"n": len(answered.references)}
     skipped: dict[str, str] = {}
     for name in METRICS:

@@ -28,7 +28,7 @@ def macro_f1(answered: Answered) -> dict[str, Any]:
     present = np.asarray(support) > 0
     return {
         "macro_f1": float(np.asarray(f1)[present].mean()),
-        "macro_f1_interval": _interval(np.asarray(counts), present, answered.seed),
+        "macro_f1_interval": _interval(np.asarray(counts), answered.seed),
         "per_class": {
             label: {
                 "precision": float(precision[i]),
@@ -42,10 +42,11 @@ def macro_f1(answered: Answered) -> dict[str, Any]:
     }
 
 
-def _interval(counts_CC: NDArray[np.int64], present_C: NDArray[np.bool_], seed: int) -> list[float]:
+def _interval(counts_CC: NDArray[np.int64], seed: int) -> list[float]:
     """95% percentile bootstrap of the macro-F1.
 
     Resampling rows is drawing the cells of the confusion matrix from a multinomial distribution.
+    As in the score itself, a class without references in a resample takes no part in its mean.
     """
     n = int(counts_CC.sum())
     rng = np.random.default_rng(seed)
@@ -54,7 +55,9 @@ def _interval(counts_CC: NDArray[np.int64], present_C: NDArray[np.bool_], seed: 
     hits_RC = np.diagonal(drawn_RCC, axis1=1, axis2=2)
     sizes_RC = drawn_RCC.sum(1) + drawn_RCC.sum(2)
     f1_RC = 2 * hits_RC / np.maximum(sizes_RC, 1)
-    low, high = np.percentile(f1_RC[:, present_C].mean(1), [2.5, 97.5])
+    present_RC = drawn_RCC.sum(2) > 0
+    macro_R = (f1_RC * present_RC).sum(1) / present_RC.sum(1)
+    low, high = np.percentile(macro_R, [2.5, 97.5])
     return [float(low), float(high)]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from softprompt.evaluation.intervals import bootstrap
 from softprompt.evaluation.metrics import METRICS, Answered, Metric
 from softprompt.evaluation.words import words
 
@@ -23,7 +24,7 @@ class _Tokenizer:
 
 
 def rouge(answered: Answered) -> dict[str, Any]:
-    """`rouge1` and `rougeL`: mean F-measures.
+    """`rouge1`, `rougeL` and their `_interval`: mean F-measures, bootstrap intervals.
 
     Raises:
         ImportError: rouge-score is not installed.
@@ -33,10 +34,12 @@ def rouge(answered: Answered) -> dict[str, Any]:
     scorer = RougeScorer(["rouge1", "rougeL"], tokenizer=_Tokenizer())
     pairs = zip(answered.references, answered.predictions, strict=True)
     scores = [scorer.score(reference, prediction) for reference, prediction in pairs]
-    return {
-        name: sum(float(score[name].fmeasure) for score in scores) / len(scores)
-        for name in ("rouge1", "rougeL")
-    }
+    result: dict[str, Any] = {}
+    for name in ("rouge1", "rougeL"):
+        values = [float(score[name].fmeasure) for score in scores]
+        result[name] = sum(values) / len(values)
+        result[f"{name}_interval"] = list(bootstrap(values, seed=answered.seed))
+    return result
 
 
 METRICS.register("rouge")(Metric("generation", rouge, ("rouge1", "rougeL"), extra="generation"))

@@ -1,0 +1,39 @@
+"""Expected calibration error on cases counted by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from softprompt.evaluation.metrics import Answered
+from softprompt.evaluation.metrics.calibration import calibration
+
+
+def ece(confidences: list[float], right: list[bool]) -> float:
+    """The error of a model of two labels that always chooses "a"."""
+    chances = np.array([[c, 1 - c] for c in confidences])
+    references = ["a" if hit else "b" for hit in right]
+    predictions = ["a"] * len(right)
+    return float(calibration(Answered(references, predictions, ["a", "b"], chances))["ece"])
+
+
+def test_two_bins_counted_by_hand() -> None:
+    # 0.9 and 0.91 share a bin, one of two is right: gap 0.405, weight 2/3; 0.6 is right: gap 0.4.
+    assert ece([0.9, 0.91, 0.6], [True, False, True]) == pytest.approx(2 / 3 * 0.405 + 1 / 3 * 0.4)
+
+
+def test_a_sure_model_that_is_right_has_none() -> None:
+    assert ece([1.0, 1.0], [True, True]) == 0.0
+
+
+def test_a_sure_model_that_is_wrong_has_all() -> None:
+    assert ece([1.0, 1.0], [False, False]) == 1.0
+
+
+def test_opposite_gaps_in_one_bin_cancel_and_in_two_bins_add() -> None:
+    assert ece([0.75, 0.75, 0.75, 0.75], [True, True, True, False]) == pytest.approx(0.0)
+    assert ece([0.95, 0.55], [False, True]) == pytest.approx((0.95 + 0.45) / 2)
+
+
+def test_without_probabilities_there_is_none() -> None:
+    assert calibration(Answered(["a"], ["a"], ["a", "b"])) == {"ece": None}

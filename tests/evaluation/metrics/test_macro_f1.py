@@ -1,0 +1,76 @@
+"""Macro-F1, its interval, the table of classes and the confusion matrix."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.metrics import f1_score
+
+from softprompt.evaluation.metrics import Answered
+from softprompt.evaluation.metrics.macro_f1 import macro_f1
+
+LABELS = ["neg", "neu", "pos"]
+
+
+def drawn(n: int = 300) -> tuple[list[str], list[str]]:
+    """Right labels with a rare class, and predictions that are right two times in three."""
+    rng = np.random.default_rng(0)
+    references = rng.choice(LABELS, n, p=[0.5, 0.06, 0.44])
+    guesses = rng.choice(LABELS, n)
+    predictions = np.where(rng.random(n) < 0.5, references, guesses)
+    return references.tolist(), predictions.tolist()
+
+
+def test_a_case_counted_by_hand() -> None:
+    # neg: precision 1, recall 1/2, F1 2/3; neu: precision 1/2, recall 1, F1 2/3; pos: F1 1.
+    given = macro_f1(Answered(["neg", "neg", "neu", "pos"], ["neg", "neu", "neu", "pos"], LABELS))
+    assert given["macro_f1"] == pytest.approx((2 / 3 + 2 / 3 + 1) / 3)
+    assert given["per_class"]["neg"] == {
+        "precision": 1.0,
+        "recall": 0.5,
+        "f1": pytest.approx(2 / 3),
+        "n": 2,
+    }
+    assert given["per_class"]["neu"]["precision"] == 0.5
+    assert given["confusion"] == {"labels": LABELS, "counts": [[1, 1, 0], [0, 1, 0], [0, 0, 1]]}
+
+
+def test_it_is_sklearns_where_all_labels_occur() -> None:
+    references, predictions = drawn()
+    given = macro_f1(Answered(references, predictions, LABELS))
+    assert given["macro_f1"] == pytest.approx(f1_score(references, predictions, average="macro"))
+
+
+def test_a_label_without_references_takes_no_part_in_the_mean() -> None:
+    given = macro_f1(Answered(["neg", "pos"], ["neg", "neu"], LABELS))
+    assert given["macro_f1"] == pytest.approx(1 / 2)
+    assert given["per_class"]["neu"] == {"precision": 0.0, "recall": 0.0, "f1": 0.0, "n": 0}
+
+
+def test_the_interval_is_that_of_resampled_rows() -> None:
+    references, predictions = drawn()
+    low, high = macro_f1(Answered(references, predictions, LABELS))["macro_f1_interval"]
+    rng = np.random.default_rng(7)
+    right, given = np.array(references), np.array(predictions)
+    scores = []
+    for _ in range(500):
+        rows = rng.integers(0, len(right), len(right))
+        present = sorted(set(right[rows]))
+        scores.append(f1_score(right[rows], given[rows], labels=present, average="macro"))
+    assert low == pytest.approx(np.percentile(scores, 2.5), abs=0.012)
+    assert high == pytest.approx(np.percentile(scores, 97.5), abs=0.012)
+
+
+def test_the_interval_of_a_faultless_model_is_a_point_even_with_a_rare_class() -> None:
+    references = ["neg"] * 30 + ["neu"]
+    assert macro_f1(Answered(references, references, LABELS))["macro_f1_interval"] == [1.0, 1.0]
+
+
+def test_the_interval_depends_on_the_seed() -> None:
+    references, predictions = drawn()
+    one, same, other = (
+        macro_f1(Answered(references, predictions, LABELS, seed=seed))["macro_f1_interval"]
+        for seed in (1, 1, 2)
+    )
+    assert one == same
+    assert one != other

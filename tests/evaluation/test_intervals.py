@@ -1,0 +1,70 @@
+"""Intervals and the paired test against published formulas and counted cases."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from softprompt.evaluation import bootstrap, mcnemar, wilson
+
+
+@pytest.mark.parametrize(("successes", "n"), [(0, 10), (7, 10), (83, 100), (100, 100)])
+def test_wilson_is_the_closed_formula(successes: int, n: int) -> None:
+    z = 1.959963984540054
+    p = successes / n
+    middle = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    low, high = wilson(successes, n)
+    assert low == pytest.approx(max(0.0, middle - half), abs=1e-12)
+    assert high == pytest.approx(min(1.0, middle + half), abs=1e-12)
+
+
+def test_wilson_widens_with_the_level() -> None:
+    low, high = wilson(7, 10)
+    lower, higher = wilson(7, 10, level=0.99)
+    assert lower < low < 0.7 < high < higher
+
+
+def test_bootstrap_of_a_mean_is_near_the_normal_interval() -> None:
+    values = np.random.default_rng(1).normal(5.0, 2.0, 400).tolist()
+    error = float(np.std(values)) / math.sqrt(len(values))
+    low, high = bootstrap(values)
+    assert low == pytest.approx(np.mean(values) - 1.96 * error, abs=0.25 * error)
+    assert high == pytest.approx(np.mean(values) + 1.96 * error, abs=0.25 * error)
+
+
+def test_bootstrap_depends_on_its_seed_alone() -> None:
+    values = np.random.default_rng(2).random(50).tolist()
+    assert bootstrap(values, seed=3) == bootstrap(values, seed=3)
+    assert bootstrap(values, seed=3) != bootstrap(values, seed=4)
+
+
+def test_bootstrap_takes_another_statistic() -> None:
+    low, high = bootstrap([1.0, 1.0, 1.0, 1.0, 100.0], statistic=np.median)
+    assert low == 1.0
+    assert high in (1.0, 100.0)
+
+
+@pytest.mark.parametrize("values", [[0.25], [0.25, 0.25, 0.25]])
+def test_bootstrap_without_spread_is_the_point(values: list[float]) -> None:
+    assert bootstrap(values) == (0.25, 0.25)
+
+
+def test_mcnemar_counts_only_the_rows_where_they_differ() -> None:
+    # Eight rows only the first has right, two only the second: twice the tail P(X <= 2) of
+    # a binomial (10, 1/2), (1 + 10 + 45) / 1024.
+    first = [True] * 8 + [False] * 2 + [True] * 30 + [False] * 5
+    second = [False] * 8 + [True] * 2 + [True] * 30 + [False] * 5
+    assert mcnemar(first, second) == pytest.approx(2 * 56 / 1024)
+    assert mcnemar(second, first) == pytest.approx(2 * 56 / 1024)
+
+
+def test_mcnemar_of_equals_is_one() -> None:
+    assert mcnemar([True, False], [True, False]) == 1.0
+
+
+def test_mcnemar_refuses_rows_that_do_not_match() -> None:
+    with pytest.raises(ValueError, match="shorter"):
+        mcnemar([True, False], [True])
