@@ -43,6 +43,11 @@ def read(po: Path) -> Catalog:
 
 def update(catalog: Catalog, template: Catalog) -> None:
     """Takes in the messages of the template; no translation is lost and none is guessed."""
+    # Babel leaves a message that comes back among the obsolete ones.
+    for key, message in list(catalog.obsolete.items()):
+        if message.id in template:
+            catalog[message.id] = message
+            del catalog.obsolete[key]
     catalog.update(template, no_fuzzy_matching=True, update_creation_date=False)
 
 
