@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 from tiny import ARCHITECTURES, tiny_backbone
 
 from softprompt.backbones import Backbone
@@ -20,6 +21,12 @@ def any_backbone(request: pytest.FixtureRequest) -> Backbone:
 def backbone() -> Backbone:
     """The tiny Llama."""
     return tiny_backbone()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread() -> None:
+    """Tiny products gain nothing from threads, and one thread computes the same everywhere."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)

@@ -65,13 +65,23 @@ def tiny_model(architecture: str) -> Any:
     configs: dict[str, Callable[[], Any]] = {
         "llama": lambda: hf.LlamaConfig(**common),
         "gpt2": lambda: hf.GPT2Config(
-            vocab_size=VOCABULARY, n_embd=32, n_layer=2, n_head=4, n_positions=128,
-            bos_token_id=1, eos_token_id=2, resid_pdrop=0.5, attn_pdrop=0.5, embd_pdrop=0.5,
+            vocab_size=VOCABULARY,
+            n_embd=32,
+            n_layer=2,
+            n_head=4,
+            n_positions=128,
+            bos_token_id=1,
+            eos_token_id=2,
+            resid_pdrop=0.5,
+            attn_pdrop=0.5,
+            embd_pdrop=0.5,
         ),
         "qwen3": lambda: hf.Qwen3Config(**common, head_dim=8),
         "gemma": lambda: hf.GemmaConfig(**common, head_dim=8),
         "gemma3": lambda: hf.Gemma3TextConfig(
-            **{**common, "num_hidden_layers": 3}, head_dim=8, sliding_window=6,
+            **{**common, "num_hidden_layers": 3},
+            head_dim=8,
+            sliding_window=6,
             layer_types=["sliding_attention", "full_attention", "sliding_attention"],
         ),
         "mistral": lambda: hf.MistralConfig(**common, sliding_window=6),
@@ -102,8 +112,9 @@ def feedback_rows(count: int) -> list[dict[str, str]]:
     for number in range(count):
         label = "good" if number % 2 else "bad"
         word = words[label][number % 3]
-        rows.append({"text": f"the {word} parcel number {number}", "label": label, "part": "ab"[
-            number % 2]})
+        rows.append(
+            {"text": f"the {word} parcel number {number}", "label": label, "part": "ab"[number % 2]}
+        )
     return rows
 
 

@@ -22,9 +22,7 @@ def continued(backbone: Backbone, rows: list[list[int]], vectors_BND: torch.Tens
     context = backbone.encode_context(rows)
     start_B1 = torch.tensor([[len(row)] for row in rows])
     position_BN = start_B1 + torch.arange(vectors_BND.shape[1])
-    return backbone.continue_from(
-        context, vectors_BND, position_BN, torch.zeros_like(position_BN)
-    )
+    return backbone.continue_from(context, vectors_BND, position_BN, torch.zeros_like(position_BN))
 
 
 def vectors(backbone: Backbone, rows: int, count: int) -> torch.Tensor:
@@ -85,9 +83,7 @@ def test_weights_are_frozen_and_dropout_is_off() -> None:
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_the_probe_passes_and_can_fail(
-    architecture: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_probe_passes_and_can_fail(architecture: str, monkeypatch: pytest.MonkeyPatch) -> None:
     backbone = tiny_backbone(architecture)
     probe(backbone)
     right = backbone.continue_from
@@ -104,8 +100,14 @@ def test_logits_follow_softcap_and_scale() -> None:
     import transformers as hf
 
     config = hf.Gemma2Config(
-        vocab_size=320, hidden_size=32, intermediate_size=64, num_hidden_layers=2,
-        num_attention_heads=4, num_key_value_heads=2, head_dim=8, sliding_window=6,
+        vocab_size=320,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=8,
+        sliding_window=6,
         final_logit_softcapping=1.5,
     )
     config._attn_implementation = "eager"

@@ -19,8 +19,12 @@ ANSWERS = ("positive", "negative and late", "ok")
 def examples(backbone: Backbone, placement: str | None, length: int = 3) -> list[Example]:
     layout = Layout(backbone, placement, length)
     parts = [
-        Rendered((Slot(2), f"{t}\nSentiment:", Slot(1)) if placement == "slots"
-                 else (f"{t}\nSentiment:",), " ")
+        Rendered(
+            (Slot(2), f"{t}\nSentiment:", Slot(1))
+            if placement == "slots"
+            else (f"{t}\nSentiment:",),
+            " ",
+        )
         for t in TEXTS
     ]
     return [layout.example(part, ANSWERS) for part in parts]
@@ -54,9 +58,7 @@ def test_scores_equal_the_plain_forward_pass(any_backbone: Backbone) -> None:
 def test_gradients_equal_the_uncached_ones_within_1e_4(any_backbone: Backbone) -> None:
     for placement in ("suffix", "prefix", "front", "slots"):
         rows = examples(any_backbone, placement)
-        start = torch.randn(
-            3, any_backbone.hidden_size, generator=torch.Generator().manual_seed(1)
-        )
+        start = torch.randn(3, any_backbone.hidden_size, generator=torch.Generator().manual_seed(1))
         ours, theirs = start.clone().requires_grad_(), start.clone().requires_grad_()
         context = any_backbone.encode_context([row.context for row in rows])
         what = Continuation.of(rows, torch.device("cpu"))

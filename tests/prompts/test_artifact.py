@@ -58,7 +58,9 @@ def test_the_folder_is_readable_without_the_project(tmp_path: Path) -> None:
 
     path = make().save(tmp_path / "prompt")
     assert sorted(p.name for p in path.iterdir()) == [
-        "README.md", "prompt.json", "prompt.safetensors",
+        "README.md",
+        "prompt.json",
+        "prompt.safetensors",
     ]
     assert load_file(path / "prompt.safetensors")["vectors"].shape == (4, 32)
     described = json.loads((path / "prompt.json").read_text(encoding="utf-8"))
@@ -125,7 +127,9 @@ def test_another_backbone_of_the_same_size_is_refused_with_both_named() -> None:
     with torch.no_grad():
         next(iter(other.parameters()))[3, 3] += 1
     stranger = Backbone(other, tiny_tokenizer())
-    with pytest.raises(ArtifactError, match=r"belongs to .* \(weights .*backbone given is") as raised:
+    with pytest.raises(
+        ArtifactError, match=r"belongs to .* \(weights .*backbone given is"
+    ) as raised:
         make().layout(stranger)
     assert stranger.identity.weights[:12] in raised.value.message
     assert make().backbone.weights[:12] in raised.value.message

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 from tiny import save_tiny
-from prompts.test_artifact import make
 
+from prompts.test_artifact import make
 from softprompt.backbones import Backbone, load_backbone
 from softprompt.errors import ArtifactError, UsageError
 from softprompt.inference.scoring import score_answers
@@ -86,9 +86,7 @@ def test_a_folder_that_peft_wrote_loads_as_front(tmp_path: Path, saved: Backbone
 
 
 @pytest.mark.parametrize("placement", ["suffix", "slots"])
-def test_what_peft_cannot_hold_is_refused(
-    tmp_path: Path, saved: Backbone, placement: str
-) -> None:
+def test_what_peft_cannot_hold_is_refused(tmp_path: Path, saved: Backbone, placement: str) -> None:
     with pytest.raises(UsageError, match="its virtual tokens always stand before the whole input"):
         export_peft(make(placement, saved), tmp_path / "peft", saved)
     assert not (tmp_path / "peft").exists()

@@ -168,9 +168,10 @@ class Backbone:
         # would then push real keys out.
         cache = DynamicCache()
         self._body(input_ids=ids_BT, past_key_values=cache, use_cache=True)
+        layers: list[Any] = cache.layers
         return Context(
-            tuple(layer.keys for layer in cache.layers),
-            tuple(layer.values for layer in cache.layers),
+            tuple(layer.keys for layer in layers),
+            tuple(layer.values for layer in layers),
             torch.as_tensor(lengths, device=self.device),
         )
 

@@ -1,7 +1,7 @@
 """Models worth starting with: `nano`, and a short list from the Hugging Face Hub, small first.
 
-The list informs and restricts nothing: any causal model that passes the probe works. Sizes are those
-of bfloat16 weights; licences and languages are as the models' own cards state them.
+The list informs and restricts nothing: any causal model that passes the probe works. Sizes are
+those of bfloat16 weights; licences and languages are as the models' own cards state them.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Content digests of a model's weights and of a tokenizer.
 
 A soft prompt belongs to the exact weights it was trained over, so an artifact names them by
-content, not by name. The digest covers tensor names, dtypes, shapes and bytes, and so survives renaming and
-re-sharding; it changes with a single bit of a single weight. It knows nothing of model classes.
+content, not by name. The digest covers tensor names, dtypes, shapes and bytes, and so survives
+renaming and re-sharding; it changes with a single bit of a single weight. It knows nothing of
+model classes.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ __all__ = ["files_fingerprint", "module_fingerprint", "tokenizer_fingerprint"]
 
 
 def _digest(name: str, tensor: Tensor) -> str:
-    content = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+    content = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
     header = f"{name}\0{str(tensor.dtype).removeprefix('torch.')}\0{list(tensor.shape)}\0"
     digest = hashlib.sha256(header.encode())
     digest.update(content)

@@ -65,7 +65,7 @@ def load_backbone(model: str = "nano", **settings: Any) -> Backbone:
     if config.revision and not Path(source).is_dir():
         options["revision"] = config.revision
     model_config, tokenizer = _load_small_parts(source, config, options)
-    dtype = config.dtype
+    dtype: str = config.dtype
     if dtype == "auto":
         dtype = fastest_dtype(model_config.get_text_config().hidden_size, device)
     weights = _load_weights(source, config, options, DTYPES[dtype])
@@ -137,9 +137,10 @@ def _load_weights(
         options = {**options, "device_map": config.device_map}
     if config.quantization != "none":
         eight = config.quantization == "8bit"
+        quantization: Any = BitsAndBytesConfig
         options = {
             **options,
-            "quantization_config": BitsAndBytesConfig(
+            "quantization_config": quantization(
                 load_in_8bit=eight, load_in_4bit=not eight, bnb_4bit_compute_dtype=dtype
             ),
         }
@@ -155,8 +156,9 @@ def _load_weights(
 @contextmanager
 def _bars(wanted: bool) -> Iterator[None]:
     """Transformers' own progress bars: only on a terminal, and only where loading takes a while."""
-    from transformers.utils import logging
+    from transformers.utils import logging as transformers_logging
 
+    logging: Any = transformers_logging
     enabled = logging.is_progress_bar_enabled()
     if not (wanted and sys.stderr.isatty()):
         logging.disable_progress_bar()

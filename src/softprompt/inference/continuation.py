@@ -13,7 +13,7 @@ P prompt vectors, D hidden size.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -73,15 +73,16 @@ class Continuation:
                 answers += 1
                 place += len(answer) - 1
         source_U, pick_M = torch.unique(torch.tensor(source, dtype=torch.long), return_inverse=True)
-        tensors = (ids_BN, position_BN, branch_BN, source_U, pick_M)
-        flat = (torch.tensor(target, dtype=torch.long), torch.tensor(owner, dtype=torch.long))
-        return cls(*(x.to(device) for x in (*tensors, *flat)), answers)
-
-    def to(self, device: torch.device) -> Continuation:
-        """The same on another device."""
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
-        moved = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in values.items()}
-        return Continuation(**moved)
+        return cls(
+            ids_BN=ids_BN.to(device),
+            position_BN=position_BN.to(device),
+            branch_BN=branch_BN.to(device),
+            source_U=source_U.to(device),
+            pick_M=pick_M.to(device),
+            target_M=torch.tensor(target, dtype=torch.long, device=device),
+            answer_M=torch.tensor(owner, dtype=torch.long, device=device),
+            answers=answers,
+        )
 
 
 def _row(example: Example) -> tuple[list[int], list[int], list[int]]:

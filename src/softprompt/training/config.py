@@ -128,7 +128,7 @@ class RunConfig(BaseModel):
         Raises:
             ConfigError: it was changed into something that cannot be.
         """
-        sections = {name: dict(value.get(name, {})) for name in _SECTIONS}
+        sections: dict[str, Any] = {name: dict(value.get(name, {})) for name in _SECTIONS}
         return cls.of(str(value.get("data", "")), **sections)
 
 

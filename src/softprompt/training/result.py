@@ -115,7 +115,7 @@ def _prompt(
 ) -> SoftPrompt:
     task = setup.task
     names = DEPTHS.get(setup.prompt.depth).names(len(setup.lengths))
-    tensors = dict(zip(names, outcome.vectors_PD.split(list(setup.lengths)), strict=True))
+    tensors = dict(zip(names, torch.split(outcome.vectors_PD, list(setup.lengths)), strict=True))
     assert setup.layout.placement is not None
     return SoftPrompt(
         tensors=tensors,

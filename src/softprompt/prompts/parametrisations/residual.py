@@ -42,7 +42,8 @@ class Residual(nn.Module):
         """[P, D] the vectors with the network's contribution."""
         scale = self.get_buffer("scale").clamp(min=1e-8)
         hidden = torch.relu(self.down(self.norm(self.vectors_PD / scale)))
-        return self.vectors_PD + self.up(hidden) * scale
+        added_PD: Tensor = self.up(hidden) * scale
+        return self.vectors_PD + added_PD
 
     def groups(self, scale: float) -> list[dict[str, Any]]:
         """The vectors at the embedding scale; the network's weights, of order one, at a tenth."""

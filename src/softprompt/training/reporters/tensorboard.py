@@ -28,16 +28,14 @@ class TensorBoard(Reporter):
                 "The reporter `tensorboard` is not installed.",
                 "Run: pip install 'softprompt[reporters]'",
             ) from error
-        self._writer = SummaryWriter(str(folder / "tensorboard"))  # type: ignore[no-untyped-call]
+        self._writer = SummaryWriter(str(folder / "tensorboard"))
 
     def record(self, record: Mapping[str, Any]) -> None:
         """Writes the record's scalars as `kind/name`."""
         for name, value in record.items():
             if isinstance(value, int | float) and name != "step":
-                self._writer.add_scalar(  # type: ignore[no-untyped-call]
-                    f"{record['kind']}/{name}", value, record["step"]
-                )
+                self._writer.add_scalar(f"{record['kind']}/{name}", value, record["step"])
 
     def close(self, result: Mapping[str, Any] | None) -> None:
         """Ends the event file."""
-        self._writer.close()  # type: ignore[no-untyped-call]
+        self._writer.close()
