@@ -19,7 +19,7 @@ from softprompt.evaluation import (
     score_slices,
     value,
 )
-from softprompt.evaluation.metrics import METRICS
+from softprompt.evaluation.metrics import METRICS, Answered, Metric
 
 LABELS = ["neg", "neu", "pos"]
 
@@ -154,6 +154,29 @@ def test_a_missing_library_leaves_its_metric_out_and_names_the_extra(
         "chrf": "pip install 'softprompt[generation]'",
         "rouge": "pip install 'softprompt[generation]'",
     }
+
+
+def test_value_says_how_to_get_a_metric_that_was_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    hide(monkeypatch, "sacrebleu", "rouge_score")
+    with pytest.raises(UsageError, match="'rougeL' needs a library") as caught:
+        value(score_generation(["một hai"], ["một hai"]), "rougeL")
+    assert caught.value.hint == "pip install 'softprompt[generation]'"
+
+
+@pytest.mark.parametrize("name", ["exact_match", "token_f1", "chrf", "rouge1", "rougeL"])
+def test_value_reads_every_score_of_free_text(name: str) -> None:
+    pytest.importorskip("sacrebleu")
+    pytest.importorskip("rouge_score")
+    assert value(score_generation(["một hai ba"], ["một hai ba"]), name) == pytest.approx(1.0)
+
+
+def test_a_missing_library_that_is_no_extra_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(answered: Answered) -> dict[str, Any]:
+        raise ImportError("scipy")
+
+    monkeypatch.setitem(METRICS._choices, "accuracy", Metric("classification", broken))
+    with pytest.raises(ImportError, match="scipy"):
+        score_classification(["pos"], ["pos"], LABELS)
 
 
 def test_every_metric_serves_one_kind_of_task() -> None:

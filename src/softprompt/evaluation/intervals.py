@@ -46,6 +46,7 @@ def bootstrap(
         statistic,
         confidence_level=level,
         n_resamples=1000,
+        batch=100,
         method="percentile",
         rng=np.random.default_rng(seed),
     )

@@ -73,9 +73,15 @@ def score_slices(
 def value(metric: Mapping[str, Any], name: str) -> float:
     """The number that a prompt is chosen by; higher is better.
 
+    The calibration error is refused: it falls as answers get better calibrated, right or wrong.
+
     Raises:
-        UsageError: the metric has no such number, or it is none to choose by.
+        UsageError: the metric has no such number, it is none to choose by, or its library is not
+            installed.
     """
+    for absent, cure in metric.get("skipped", {}).items():
+        if name in METRICS.get(absent).selects:
+            raise UsageError(f"{name!r} needs a library that is not installed.", cure)
     allowed = [entry for m in METRICS for entry in METRICS.get(m).selects if entry in metric]
     if name not in allowed:
         raise UsageError(f"A prompt cannot be chosen by {name!r} here.", nearest(name, allowed))
@@ -109,5 +115,7 @@ def _score(kind: str, answered: Answered) -> dict[str, Any]:
         try:
             result |= metric.compute(answered)
         except ImportError:
+            if metric.extra is None:
+                raise
             skipped[name] = f"pip install 'softprompt[{metric.extra}]'"
     return {**result, "skipped": skipped} if skipped else result

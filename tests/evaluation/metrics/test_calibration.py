@@ -22,6 +22,23 @@ def test_two_bins_counted_by_hand() -> None:
     assert ece([0.9, 0.91, 0.6], [True, False, True]) == pytest.approx(2 / 3 * 0.405 + 1 / 3 * 0.4)
 
 
+def test_an_upper_edge_belongs_to_the_bin_below() -> None:
+    # The ninth bin ends at 9/15 = 0.6, so 0.6 and 0.58 share it and their gaps nearly cancel.
+    assert ece([0.6, 0.58], [True, False]) == pytest.approx((0.58 - 0.4) / 2)
+
+
+def test_it_is_the_papers_loop_over_bins() -> None:
+    rng = np.random.default_rng(0)
+    confidences = rng.uniform(0.5, 1.0, 400)
+    right = rng.random(400) < confidences**2
+    expected = 0.0
+    for low, high in zip(np.arange(15) / 15, np.arange(1, 16) / 15, strict=True):
+        inside = (confidences > low) & (confidences <= high)
+        if inside.any():
+            expected += inside.mean() * abs(right[inside].mean() - confidences[inside].mean())
+    assert ece(confidences.tolist(), right.tolist()) == pytest.approx(expected)
+
+
 def test_a_sure_model_that_is_right_has_none() -> None:
     assert ece([1.0, 1.0], [True, True]) == 0.0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
 
 import pytest
@@ -43,3 +44,9 @@ def test_a_pair_is_the_papers_formula(reference: str, prediction: str) -> None:
 def test_equal_texts_score_one_and_accents_count() -> None:
     assert chrf(Answered(["quá đắt"], ["quá đắt"]))["chrf"] == pytest.approx(1.0)
     assert chrf(Answered(["quá đắt"], ["qua dat"]))["chrf"] < 0.5
+
+
+def test_decomposed_text_is_the_same_text() -> None:
+    text = "phở bò Nguyễn Huệ"
+    given = chrf(Answered([text], [unicodedata.normalize("NFD", text)]))
+    assert given["chrf"] == pytest.approx(1.0)

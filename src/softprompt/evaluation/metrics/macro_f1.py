@@ -45,17 +45,20 @@ def macro_f1(answered: Answered) -> dict[str, Any]:
 def _interval(counts_CC: NDArray[np.int64], seed: int) -> list[float]:
     """95% percentile bootstrap of the macro-F1.
 
-    Resampling rows is drawing the cells of the confusion matrix from a multinomial distribution.
+    Resampling rows is drawing the cells of the confusion matrix (R resamples of the K that are not
+    empty) from a multinomial distribution.
     As in the score itself, a class without references in a resample takes no part in its mean.
     """
+    classes = len(counts_CC)
     n = int(counts_CC.sum())
+    truth_K, guess_K = counts_CC.nonzero()
     rng = np.random.default_rng(seed)
-    drawn = rng.multinomial(n, counts_CC.ravel() / n, size=_RESAMPLES)
-    drawn_RCC = drawn.reshape(_RESAMPLES, *counts_CC.shape).astype(float)
-    hits_RC = np.diagonal(drawn_RCC, axis1=1, axis2=2)
-    sizes_RC = drawn_RCC.sum(1) + drawn_RCC.sum(2)
-    f1_RC = 2 * hits_RC / np.maximum(sizes_RC, 1)
-    present_RC = drawn_RCC.sum(2) > 0
+    drawn_RK = rng.multinomial(n, counts_CC[truth_K, guess_K] / n, size=_RESAMPLES).astype(float)
+    truth_KC = np.eye(classes)[truth_K]
+    guess_KC = np.eye(classes)[guess_K]
+    support_RC = drawn_RK @ truth_KC
+    f1_RC = 2 * (drawn_RK @ (truth_KC * guess_KC)) / np.maximum(support_RC + drawn_RK @ guess_KC, 1)
+    present_RC = support_RC > 0
     macro_R = (f1_RC * present_RC).sum(1) / present_RC.sum(1)
     low, high = np.percentile(macro_R, [2.5, 97.5])
     return [float(low), float(high)]
