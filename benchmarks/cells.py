@@ -1,0 +1,41 @@
+"""Finished measurements on disk, one JSON file a cell, so that a stopped benchmark goes on."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from softprompt.storage import write_json
+
+__all__ = ["Cells"]
+
+
+class Cells:
+    """Cells of one benchmark.
+
+    Args:
+        folder: where they are kept.
+        stamp: what they depend on beside their names (backbone, rows, ...); another stamp is
+            another set of cells.
+        only_read: measure nothing, report what is there.
+    """
+
+    def __init__(self, folder: Path, stamp: str, *, only_read: bool = False) -> None:
+        self.folder, self.only_read = folder / stamp, only_read
+
+    def get(self, name: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:
+        """The cell of that name, measured if it is not there yet; None if it may not be."""
+        file = self.folder / f"{name}.json"
+        if file.is_file():
+            return dict(json.loads(file.read_text(encoding="utf-8")))
+        if self.only_read:
+            return None
+        print(f"measuring {name} ...", file=sys.stderr, flush=True)
+        start = time.perf_counter()
+        value = {**measure(), "measured_in_seconds": round(time.perf_counter() - start, 1)}
+        write_json(file, value)
+        return value
