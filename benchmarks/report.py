@@ -52,7 +52,7 @@ def claim(
     unit: str,
     reason: str = "",
 ) -> Claim:
-    """A claim from measurements: their mean, and their standard deviation where there are several."""
+    """A claim from measurements: their mean and, of several, their standard deviation."""
     value = statistics.fmean(values)
     holds = value >= bound if direction == "at_least" else value <= bound
     spread = round(statistics.stdev(values), 3) if len(values) > 1 else None

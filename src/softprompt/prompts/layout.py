@@ -89,12 +89,14 @@ class Layout:
         """
         ids: list[int] = []
         vectors = 0
+        text_begun = False
         for part in self.arrange(rendered):
             if isinstance(part, Slot):
                 ids += range(-1 - vectors, -1 - vectors - part.length, -1)
                 vectors += part.length
             elif isinstance(part, str):
-                ids += self._encode(part, first=not any(i >= 0 for i in ids))
+                ids += self._encode(part, first=not text_begun)
+                text_begun = True
             elif self.backbone.bos is not None:
                 ids.append(self.backbone.bos)
         first = next((i for i, token in enumerate(ids) if token < 0), max(len(ids) - 1, 0))

@@ -1,0 +1,79 @@
+"""Placements, segments, end tokens, windows: what the model reads, token by token."""
+
+from __future__ import annotations
+
+import pytest
+from tiny import tiny_backbone
+
+from softprompt.errors import UsageError
+from softprompt.prompts import Layout, TooLongError
+from softprompt.prompts.placements import PLACEMENTS
+from softprompt.tasks import Template
+
+TEMPLATE = Template("{text}\nSentiment: {answer}")
+
+
+def test_segments_are_tokenised_apart_and_alike_for_every_placement() -> None:
+    backbone = tiny_backbone()
+    rendered = TEMPLATE.render({"text": "great coffee"})
+    body = backbone.encode("great coffee\nSentiment:")
+    marks = [-1, -2]
+    want = {
+        "suffix": [backbone.bos, *body, *marks],
+        "prefix": [backbone.bos, *marks, *body],
+        "front": [*marks, backbone.bos, *body],
+    }
+    for placement, ids in want.items():
+        example = Layout(backbone, placement, 2).example(rendered, ["positive"])
+        assert [*example.context, *example.trunk] == ids
+        assert example.answers == ((*backbone.encode(" positive"), backbone.eos),)
+        assert all(i >= 0 for i in example.context)
+
+
+def test_every_placement_is_registered_by_its_file() -> None:
+    assert PLACEMENTS.names() == ["front", "prefix", "slots", "suffix"]
+
+
+def test_without_a_prompt_the_last_token_is_the_trunk() -> None:
+    rendered = TEMPLATE.render({"text": "great coffee"})
+    example = Layout(tiny_backbone(), None).example(rendered, ["positive"])
+    assert len(example.trunk) == 1
+    assert example.trunk[0] >= 0
+
+
+def test_slots_stand_where_the_template_says() -> None:
+    backbone = tiny_backbone()
+    rendered = Template("A {prompt:2}{text}: {prompt:1} {answer}").render({"text": "x"})
+    example = Layout(backbone, "slots", 3).example(rendered, ["y"])
+    ids = [*example.context, *example.trunk]
+    first = len(backbone.encode("A ")) + 1
+    assert ids[first : first + 2] == [-1, -2]
+    assert ids[-1] == -3
+    assert example.answers[0][: len(backbone.encode(" y"))] == tuple(backbone.encode(" y"))
+
+
+def test_slots_and_another_placement_exclude_each_other() -> None:
+    rendered = Template("{prompt:2}{text} {answer}").render({"text": "x"})
+    with pytest.raises(UsageError, match="and the placement is 'suffix'"):
+        Layout(tiny_backbone(), "suffix", 2).example(rendered, ["y"])
+    with pytest.raises(UsageError, match="needs a template with at least one"):
+        Layout(tiny_backbone(), "slots", 2).example(TEMPLATE.render({"text": "x"}), ["y"])
+
+
+def test_a_text_longer_than_the_window_is_refused_with_its_place() -> None:
+    rendered = TEMPLATE.render({"text": "long " * 200})
+    with pytest.raises(TooLongError, match=r"a.csv: row 3 takes \d+ tokens; .* 128") as raised:
+        Layout(tiny_backbone(), "suffix", 2).example(rendered, ["y"], "a.csv: row 3")
+    assert "--drop-long" in raised.value.hint
+
+
+def test_a_chat_template_that_writes_bos_does_not_write_it_twice() -> None:
+    backbone = tiny_backbone()
+
+    def chat(messages: list[dict[str, str]]) -> str:
+        return f"<s>[user] {messages[0]['content']} [assistant]"
+
+    rendered = TEMPLATE.render({"text": "ok"}, chat)
+    example = Layout(backbone, "suffix", 2).example(rendered, ["y"])
+    assert example.context[0] == backbone.bos
+    assert backbone.bos not in example.context[1:]

@@ -1,0 +1,36 @@
+"""Batches are a function of seed and epoch; every row comes once."""
+
+from __future__ import annotations
+
+import pytest
+
+from softprompt.training.schedule import epoch_batches, learning_rate_factor, steps_per_epoch
+
+BUCKETS = [list(range(10)), list(range(10, 13)), list(range(13, 30))]
+
+
+def rows(epoch: int, seed: int = 0) -> list[int]:
+    return [
+        BUCKETS[batch.bucket][member]
+        for batch in epoch_batches(BUCKETS, 4, seed, epoch)
+        for member in batch.members
+    ]
+
+
+def test_every_row_comes_once_an_epoch() -> None:
+    assert sorted(rows(0)) == list(range(30))
+    assert len(epoch_batches(BUCKETS, 4, 0, 0)) == steps_per_epoch(BUCKETS, 4) == 9
+
+
+def test_the_order_depends_on_seed_and_epoch_alone() -> None:
+    assert rows(1) == rows(1)
+    assert rows(1) != rows(2)
+    assert rows(1) != rows(1, seed=1)
+
+
+def test_the_rate_rises_and_falls() -> None:
+    rates = [learning_rate_factor(step, 100, 0.1) for step in range(100)]
+    assert rates[0] == pytest.approx(0.1)
+    assert max(rates) == rates[9] == pytest.approx(1.0)
+    assert all(a >= b for a, b in zip(rates[10:], rates[11:], strict=False))
+    assert rates[-1] == pytest.approx(0.05, abs=0.01)
