@@ -1,6 +1,6 @@
 """The rules of the source tree, each as one test, each shown to fail on a tree that breaks it.
 
-The rooms and their ranks are those of the architecture: a module imports rooms of a lower rank only.
+The rooms and their ranks are those of the architecture: imports only go down the ranks.
 """
 
 from __future__ import annotations
@@ -142,8 +142,8 @@ def circular_imports(package: Path) -> list[str]:
         return False
 
     return sorted(
-        f"{a} and {b}" for a in edges for b in edges[a] if a < b and b in edges and reaches(b, a)
-    ) or sorted(room for room in edges if any(reaches(next_, room) for next_ in edges[room]))
+        f"{a} and {b}" for a in edges for b in edges if a < b and reaches(a, b) and reaches(b, a)
+    )
 
 
 def rooms_without_rank(package: Path) -> list[str]:
@@ -289,9 +289,9 @@ BASE = {
     "storage.py": "from .errors import UsageError",
     "locale.py": "from softprompt import storage, __version__",
     "tasks/__init__.py": "from softprompt.tasks.task import Task",
-    "tasks/task.py": "from ..errors import DataError\nfrom . import Task\nimport softprompt.registry",
-    "tasks/formats/csv.py": "from ..task import Task\nfrom ... import errors",
-    "prompts/prompt.py": "from softprompt.tasks import Task\nfrom softprompt import SoftPromptError",
+    "tasks/task.py": "from ..errors import DataError\nimport softprompt.registry",
+    "tasks/formats/csv.py": "from ..task import Task\nfrom . import csv\nfrom ... import errors",
+    "prompts/prompt.py": "from softprompt import SoftPromptError\nfrom ..tasks import Task",
     "training/loop.py": "import torch\nmodel.load(torch.float32, trust_remote_code=False)",
     "cli/tune.py": "from softprompt import tune",
     "__main__.py": "from softprompt.cli import main",
@@ -299,13 +299,14 @@ BASE = {
 
 
 def build(folder: Path, files: Mapping[str, str]) -> Path:
-    """A source tree; every file but those that say otherwise begins with a docstring."""
+    """A source tree; a docstring stands first in every file that does not decline it."""
     package = folder / TOP
     for name, body in files.items():
         path = package / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        text = textwrap.dedent(body).removeprefix("NO DOCSTRING")
-        path.write_text(text if "NO DOCSTRING" in body else f'"""A file."""\n{text}\n', "utf-8")
+        docstring = "" if body.startswith("NO DOCSTRING") else '"""A file."""\n'
+        text = textwrap.dedent(body.removeprefix("NO DOCSTRING")).strip()
+        path.write_text(f"{docstring}{text}\n", "utf-8")
     return package
 
 
