@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from softprompt.training.schedule import epoch_batches, learning_rate_factor, steps_per_epoch
@@ -32,5 +34,5 @@ def test_the_rate_rises_and_falls() -> None:
     rates = [learning_rate_factor(step, 100, 0.1) for step in range(100)]
     assert rates[0] == pytest.approx(0.1)
     assert max(rates) == rates[9] == pytest.approx(1.0)
-    assert all(a >= b for a, b in zip(rates[10:], rates[11:], strict=False))
+    assert all(a >= b for a, b in pairwise(rates[10:]))
     assert rates[-1] == pytest.approx(0.05, abs=0.01)
