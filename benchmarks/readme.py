@@ -1,0 +1,44 @@
+"""Puts the measured results into README.md, between its markers.
+
+python -m benchmarks.quality --json > benchmarks/results/quality.json
+python -m benchmarks.readme
+"""
+
+from __future__ import annotations
+
+import json
+import re
+
+from benchmarks.quality import RESULTS, markdown
+
+__all__ = ["block", "main", "replaced"]
+
+README = RESULTS.parents[1] / "README.md"
+_MARKERS = re.compile(r"(<!-- results: .*? -->\n).*?(<!-- /results -->)", re.DOTALL)
+
+
+def block() -> str:
+    """The table with what it rests on, from the stored report."""
+    report = json.loads((RESULTS / "quality.json").read_text(encoding="utf-8"))
+    details, machine = report["details"], report["machine"]
+    note = (
+        "Test score in points (macro-F1 for UIT-VSFC, accuracy elsewhere) with "
+        f"`{details['model']}` ({details['revision']}, 2,000 training rows, mean ± standard deviation over seeds, whole"
+        f" test files). Measured by `{details['command']}` on {machine['cores']} cores."
+    )
+    return f"{markdown(details['points'])}\n\n{note}\n"
+
+
+def replaced(readme: str, content: str) -> str:
+    """The README with other content between its markers."""
+    assert _MARKERS.search(readme), "README.md has lost its markers"
+    return _MARKERS.sub(lambda match: f"{match[1]}{content}{match[2]}", readme)
+
+
+def main() -> None:
+    """Rewrites README.md."""
+    README.write_text(replaced(README.read_text(encoding="utf-8"), block()), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
