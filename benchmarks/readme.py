@@ -21,10 +21,11 @@ def block() -> str:
     """The table with what it rests on, from the stored report."""
     report = json.loads((RESULTS / "quality.json").read_text(encoding="utf-8"))
     details, machine = report["details"], report["machine"]
+    backbone = f"`{details['model']}` ({details['revision']})"
     note = (
-        "Test score in points (macro-F1 for UIT-VSFC, accuracy elsewhere) with "
-        f"`{details['model']}` ({details['revision']}, 2,000 training rows, mean ± standard deviation over seeds, whole"
-        f" test files). Measured by `{details['command']}` on {machine['cores']} cores."
+        f"Test score in points (macro-F1 for UIT-VSFC, accuracy elsewhere) with {backbone}: 2,000 "
+        "training rows, mean ± standard deviation over seeds, whole test files. Measured by "
+        f"`{details['command']}` on {machine['cores']} cores."
     )
     return f"{markdown(details['points'])}\n\n{note}\n"
 
