@@ -259,6 +259,7 @@ def test_the_tool_keeps_translations_and_reports_gaps(tmp_path: Path) -> None:
     tool.update(catalog, tool.extract(package))
     assert tool.missing(catalog) == ["Four"]
     assert catalog["Three"].string == "Ba"
+    assert len(catalog.obsolete) == 2
     po.write_bytes(tool.po_bytes(catalog))
 
     source.write_text('_("One")\n_("Three")\n')
@@ -266,6 +267,7 @@ def test_the_tool_keeps_translations_and_reports_gaps(tmp_path: Path) -> None:
     tool.update(catalog, tool.extract(package))
     assert tool.missing(catalog) == []
     assert catalog["One"].string == "Một"
+    assert "Four" not in {message.id for message in catalog.obsolete.values()}
 
 
 def messages(catalogue: gettext.GNUTranslations) -> dict[Any, str]:

@@ -49,6 +49,9 @@ def update(catalog: Catalog, template: Catalog) -> None:
             catalog[message.id] = message
             del catalog.obsolete[key]
     catalog.update(template, no_fuzzy_matching=True, update_creation_date=False)
+    for key, message in list(catalog.obsolete.items()):
+        if not any(_forms(message)):
+            del catalog.obsolete[key]
 
 
 def missing(catalog: Catalog) -> list[str]:
