@@ -28,7 +28,7 @@ class Contexts:
         bucket_rows: rows of a bucket at most.
 
     Attributes:
-        buckets: indices of the rows of each bucket, shortest contexts first.
+        buckets: indices of the rows of each bucket, shortest contexts (then trunks) first.
     """
 
     def __init__(
@@ -43,7 +43,9 @@ class Contexts:
         self._budget = budget
         self._kept: dict[int, Context] = {}
         self.bytes = 0
-        self.buckets = _buckets([len(row) for row in self._rows], bucket_rows)
+        # Contexts of one length may be followed by trunks of many: both pad a batch.
+        sizes = [(len(e.context), len(e.trunk)) for e in examples]
+        self.buckets = _buckets(sizes, bucket_rows)
 
     def fill(self, progress: Callable[[int, int], None] | None = None) -> int:
         """Encodes what the budget holds; returns the number of rows kept.
@@ -85,13 +87,13 @@ class Contexts:
         return self._backbone.encode_context([self._rows[row] for row in rows])
 
 
-def _buckets(lengths: Sequence[int], rows: int) -> list[list[int]]:
+def _buckets(sizes: Sequence[tuple[int, int]], rows: int) -> list[list[int]]:
     """Row indices in order of length, cut so that a bucket has few rows and few padded tokens."""
-    order = sorted(range(len(lengths)), key=lambda index: (lengths[index], index))
+    order = sorted(range(len(sizes)), key=lambda index: (sizes[index], index))
     buckets: list[list[int]] = []
     for index in order:
         last = buckets[-1] if buckets else []
-        if last and len(last) < rows and (len(last) + 1) * lengths[index] <= BUCKET_TOKENS:
+        if last and len(last) < rows and (len(last) + 1) * sum(sizes[index]) <= BUCKET_TOKENS:
             last.append(index)
         else:
             buckets.append([index])

@@ -50,7 +50,10 @@ class Predictor:
 
     def __init__(self, prompt: SoftPrompt, backbone: Backbone | None = None) -> None:
         self.prompt = prompt
-        self.backbone = backbone or load_backbone(prompt.backbone.name, dtype=prompt.dtype)
+        named = prompt.backbone
+        self.backbone = backbone or load_backbone(
+            named.name, revision=named.revision, dtype=prompt.dtype
+        )
         self._layout = prompt.layout(self.backbone)
         self._task = task_of(prompt.task)
 
