@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+
+# Read when huggingface_hub is imported: no test asks the network for anything.
+os.environ["HF_HUB_OFFLINE"] = "1"
 
 import pytest
 import torch

@@ -1,0 +1,136 @@
+"""Loading by name: what works, what is refused, and that precision does not change the identity."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from tiny import save_tiny, tiny_backbone
+
+from softprompt.backbones import load_backbone
+from softprompt.backbones.load import NANO
+from softprompt.backbones.precision import fastest_dtype
+from softprompt.errors import BackboneError
+
+
+def test_a_saved_model_has_the_fingerprint_of_the_one_in_memory(tmp_path: Path) -> None:
+    backbone = load_backbone(str(save_tiny(tmp_path)), dtype="fp32")
+    assert backbone.identity.weights == tiny_backbone().identity.weights
+    assert backbone.identity.tokenizer == tiny_backbone().identity.tokenizer
+
+
+def test_precision_does_not_change_the_fingerprint(tmp_path: Path) -> None:
+    folder = str(save_tiny(tmp_path))
+    half = load_backbone(folder, dtype="bf16")
+    assert half.compute_dtype is torch.bfloat16
+    assert half.identity == load_backbone(folder, dtype="fp32").identity
+
+
+def test_sharding_does_not_change_the_fingerprint(tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM
+
+    whole = load_backbone(str(save_tiny(tmp_path / "whole")), dtype="fp32")
+    model = AutoModelForCausalLM.from_pretrained(tmp_path / "whole")
+    save_tiny(tmp_path / "shards")
+    (tmp_path / "shards" / "model.safetensors").unlink()
+    model.save_pretrained(tmp_path / "shards", max_shard_size="20KB")
+    assert len(list((tmp_path / "shards").glob("model*.safetensors"))) > 1
+    shards = load_backbone(str(tmp_path / "shards"), dtype="fp32")
+    assert shards.identity.weights == whole.identity.weights
+
+
+def test_the_precision_is_measured_and_written_down(tmp_path: Path) -> None:
+    assert fastest_dtype(64, torch.device("cpu")) in {"fp32", "bf16"}
+    backbone = load_backbone(str(save_tiny(tmp_path)))
+    assert backbone.settings["dtype"] == backbone.dtype in {"fp32", "bf16"}
+    assert backbone.settings["device"]
+
+
+def remove_weights(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+
+
+def pickle_weights(folder: Path) -> None:
+    remove_weights(folder)
+    torch.save({}, folder / "pytorch_model.bin")
+
+
+def remove_config(folder: Path) -> None:
+    (folder / "config.json").unlink()
+
+
+def cut_weights(folder: Path) -> None:
+    file = folder / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:1000])
+
+
+def encoder_decoder(folder: Path) -> None:
+    (folder / "config.json").write_text(
+        json.dumps({"model_type": "t5", "is_encoder_decoder": True})
+    )
+
+
+def remote_code(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"model_type": "own", "auto_map": {"AutoConfig": "own.Config"}}
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "own.py").write_text("raise SystemExit('code was run')")
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (remove_weights, "cannot be loaded"),
+        (pickle_weights, "cannot be loaded"),
+        (remove_config, "config.json is missing"),
+        (cut_weights, "cannot be loaded"),
+        (encoder_decoder, "is an encoder-decoder"),
+        (remote_code, "cannot be loaded"),
+    ],
+)
+def test_what_cannot_be_used_is_refused(tmp_path: Path, damage: object, message: str) -> None:
+    save_tiny(tmp_path)
+    damage(tmp_path)  # type: ignore[operator]
+    with pytest.raises(BackboneError, match=message) as raised:
+        load_backbone(str(tmp_path))
+    assert "\n" not in str(raised.value)
+
+
+def test_an_unknown_name_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(BackboneError, match=r"'no-such/model' cannot be loaded.*`nano` always"):
+        load_backbone("no-such/model")
+
+
+def test_an_unknown_device_is_refused() -> None:
+    with pytest.raises(BackboneError, match="Device 'qpu' cannot be used here"):
+        load_backbone("nano", device="qpu")
+
+
+def test_nano_is_a_language_model_of_both_languages() -> None:
+    backbone = load_backbone("nano", dtype="fp32")
+    assert backbone.window >= 1024
+    assert sum(file.stat().st_size for file in NANO.iterdir()) < 25_000_000
+    assert 8000 <= backbone.vocabulary <= 12_288
+    assert backbone.identity.revision is not None
+    for text, shuffled in (
+        ("the food was good and the people were kind", "kind the were people food and good was"),
+        ("thành phố này nằm ở miền bắc Việt Nam", "bắc ở này Nam miền nằm phố Việt thành"),
+    ):
+        assert _log_likelihood(backbone, text) > _log_likelihood(backbone, shuffled) + 5
+
+
+def _log_likelihood(backbone: object, text: str) -> float:
+    ids = backbone.tokenizer(text, return_tensors="pt").input_ids  # type: ignore[attr-defined]
+    with torch.no_grad():
+        log = backbone.model(ids).logits[0, :-1].log_softmax(-1)  # type: ignore[attr-defined]
+    return float(log.gather(1, ids[0, 1:, None]).sum())
+
+
+def test_a_real_third_party_model(shared: Path) -> None:
+    backbone = load_backbone(str(shared / "models" / "stories260K"), dtype="fp32")
+    ids = backbone.tokenizer("Once upon a time", return_tensors="pt").input_ids
+    written = backbone.model.generate(ids, max_new_tokens=8, do_sample=False)
+    assert "there was" in backbone.tokenizer.decode(written[0])

@@ -1,0 +1,65 @@
+"""Baselines: what they choose on, and that they say how they were made."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tiny import feedback_task, tiny_backbone
+
+from softprompt.errors import UsageError
+from softprompt.inference.baselines import BASELINES, BaselineRequest
+from softprompt.inference.baselines.zero_shot import hand_written
+from softprompt.tasks import Template
+
+
+def request(folder: Path, **settings: object) -> BaselineRequest:
+    base = BaselineRequest(tiny_backbone(), feedback_task(folder), "macro_f1")
+    return replace(base, **settings)  # type: ignore[arg-type]
+
+
+def test_the_majority_is_that_of_the_training_rows(tmp_path: Path) -> None:
+    asked = request(tmp_path)
+    task = asked.task
+    rows = tuple(row for row in task.train if row.answer == "good")[:1] + tuple(
+        row for row in task.train if row.answer == "bad"
+    )
+    metric = BASELINES.get("majority")(replace(asked, task=replace(task, train=rows)))
+    assert metric["guess"] == "bad"
+    share = sum(row.answer == "bad" for row in task.test) / len(task.test)
+    assert metric["accuracy"] == pytest.approx(share)
+
+
+def test_the_hand_prompt_is_chosen_on_validation_rows(tmp_path: Path) -> None:
+    templates = ("{text} is {answer}", "{text}\nLabel: {answer}", "Nhãn của {text}: {answer}")
+    asked = request(tmp_path, templates=templates)
+    chosen = BASELINES.get("zero_shot")(asked)
+    assert chosen["template"] in templates
+    assert chosen["templates_tried"] == 3
+    # Swapping the test rows does not change the choice; it depends on validation rows alone.
+    swapped = replace(asked, task=replace(asked.task, test=asked.task.train))
+    assert BASELINES.get("zero_shot")(swapped)["template"] == chosen["template"]
+
+
+def test_standard_wordings_name_inputs_target_and_choices(tmp_path: Path) -> None:
+    task = feedback_task(tmp_path)
+    texts = [template.text for template in hand_written(task) if template]
+    assert len(set(texts)) == len(texts) >= 4
+    assert any("bad, good" in text for text in texts)
+    slotted = replace(task, template=Template("{prompt:4}{text}\nLabel: {answer}"))
+    assert not any(template.slots for template in hand_written(slotted) if template)
+
+
+def test_demonstrations_come_from_training_rows_and_shrink_to_the_window(tmp_path: Path) -> None:
+    metric = BASELINES.get("few_shot")(request(tmp_path, shots=2))
+    assert (metric["shots"], metric["n"]) == (2, len(request(tmp_path).task.test))
+    crowded = BASELINES.get("few_shot")(request(tmp_path, shots=40))
+    assert crowded["shortened"] == crowded["n"]
+
+
+def test_a_majority_of_free_texts_is_refused(tmp_path: Path) -> None:
+    asked = request(tmp_path)
+    free = replace(asked, task=replace(asked.task, kind="generation", choices=()))
+    with pytest.raises(UsageError, match="needs answer choices"):
+        BASELINES.get("majority")(free)

@@ -1,0 +1,127 @@
+"""A prompt at work: texts, columns, rows, templates, and what is refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from prompts.test_artifact import make
+from tiny import tiny_backbone
+
+from softprompt.errors import DataError
+from softprompt.inference import Predictor, encode_rows, predict, task_of
+from softprompt.inference.generation import generate
+from softprompt.prompts import Example, SoftPrompt
+from softprompt.tasks import Row
+
+TEXTS = ["great coffee", "giao hàng quá chậm, hộp bị móp", "ok"]
+
+
+def free(prompt: SoftPrompt) -> SoftPrompt:
+    task = replace(prompt.task, kind="generation", choices=(), max_new_tokens=6)
+    return replace(prompt, task=task)
+
+
+@pytest.mark.parametrize("placement", ["suffix", "prefix", "front"])
+def test_an_answer_does_not_depend_on_its_neighbours(placement: str) -> None:
+    prompt = make(placement)
+    together = predict(prompt, TEXTS, tiny_backbone())
+    for text, answer in zip(TEXTS, together, strict=True):
+        alone = predict(prompt, [text], tiny_backbone())[0]
+        assert alone.answer == answer.answer
+        assert alone.probabilities == pytest.approx(answer.probabilities, abs=1e-4)
+        assert sum(alone.probabilities.values()) == pytest.approx(1)
+        assert alone.probability == max(alone.probabilities.values())
+
+
+@pytest.mark.parametrize("placement", ["suffix", "prefix", "front"])
+def test_generated_text_equals_greedy_decoding_without_batches(placement: str) -> None:
+    backbone, prompt = tiny_backbone(), free(make(placement))
+    rows = [Row("a", n, {"text": text}, None) for n, text in enumerate(TEXTS, 1)]
+    encoded = encode_rows(task_of(prompt.task), rows, prompt.layout(backbone), answers="none")
+    together = generate(backbone, encoded.examples, prompt.vectors, 6)
+    for example, text in zip(encoded.examples, together, strict=True):
+        assert text == greedy(example, prompt.vectors, 6)
+
+
+def greedy(example: Example, vectors: torch.Tensor, steps: int) -> str:
+    """The oracle: one uncached forward pass a token."""
+    backbone = tiny_backbone()
+    ids = [*example.context, *example.trunk]
+    rows = [vectors[-1 - i] if i < 0 else backbone.embed(torch.tensor(i)) for i in ids]
+    written: list[int] = []
+    for _ in range(steps):
+        with torch.no_grad():
+            logits = backbone.model(inputs_embeds=torch.stack(rows)[None]).logits[0, -1]
+        token = int(logits.argmax())
+        if token == backbone.eos:
+            break
+        written.append(token)
+        rows.append(backbone.embed(torch.tensor(token)))
+    return str(backbone.tokenizer.decode(written, skip_special_tokens=True)).strip()
+
+
+def test_texts_columns_and_rows_are_the_same_question() -> None:
+    predictor = Predictor(make(), tiny_backbone())
+    forms = ["great coffee", {"text": "great coffee"}, Row("f", 1, {"text": "great coffee"}, None)]
+    answers = predictor.predict(forms)
+    assert answers[0].probabilities == answers[1].probabilities == answers[2].probabilities
+
+
+def test_unicode_forms_of_one_text_get_one_answer() -> None:
+    import unicodedata
+
+    predictor = Predictor(make(), tiny_backbone())
+    composed, decomposed = (unicodedata.normalize(form, TEXTS[1]) for form in ("NFC", "NFD"))
+    assert composed != decomposed
+    first, second = predictor.predict([composed, decomposed])
+    assert first.probabilities == second.probabilities
+
+
+def test_temperature_flattens_and_does_not_change_the_answer() -> None:
+    prompt = make()
+    sharp = replace(prompt, task=replace(prompt.task, temperature=0.5))
+    first, second = (predict(p, TEXTS, tiny_backbone()) for p in (prompt, sharp))
+    assert [a.answer for a in first] == [a.answer for a in second]
+    assert all(
+        (b.probability or 0) > (a.probability or 0) for a, b in zip(first, second, strict=True)
+    )
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        ([""], "is empty"),
+        (["  "], "is empty"),
+        ([{"txt": "x"}], "is empty"),
+        (["word " * 300], r"takes \d+ tokens; the window of the model has 128"),
+    ],
+)
+def test_what_cannot_be_answered_is_said(texts: list[object], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        predict(make(), texts, tiny_backbone())  # type: ignore[arg-type]
+
+
+def test_two_inputs_need_a_mapping() -> None:
+    prompt = make().with_template("{title}: {body} {answer}")
+    with pytest.raises(DataError, match=r"reads the columns \['title', 'body'\]"):
+        predict(prompt, ["x"], tiny_backbone())
+    assert predict(prompt, [{"title": "a", "body": "b"}], tiny_backbone())[0].answer
+
+
+def test_evaluation_refuses_unknown_and_absent_labels() -> None:
+    predictor = Predictor(make(), tiny_backbone())
+    with pytest.raises(DataError, match="f: row 2 has the unknown label 'bad'"):
+        predictor.evaluate([Row("f", 1, {"text": "a"}, "pos"), Row("f", 2, {"text": "b"}, "bad")])
+    with pytest.raises(DataError, match="f: row 1 has no answer"):
+        predictor.evaluate([Row("f", 1, {"text": "a"}, None)])
+
+
+def test_long_rows_are_left_out_when_asked_and_counted() -> None:
+    predictor = Predictor(make(), tiny_backbone())
+    rows = [Row("f", 1, {"text": "a"}, "pos"), Row("f", 2, {"text": "word " * 300}, "neg")]
+    with pytest.raises(DataError, match="f: row 2 takes"):
+        predictor.evaluate(rows)
+    metric = predictor.evaluate(rows, drop_long=True)
+    assert (metric["n"], metric["dropped"]) == (1, 1)
