@@ -30,6 +30,8 @@ __all__ = [
     "nearest",
 ]
 
+_MOST_NAMES = 40
+
 
 class SoftPromptError(Exception):
     """A mistake that its user can mend.
@@ -77,8 +79,17 @@ class DivergedError(TrainingError):
 
 
 def nearest(name: str, allowed: Iterable[str]) -> str:
-    """A sentence that names what is allowed, with the nearest spelling first if one is close."""
-    names = sorted(allowed)
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    listed = ", ".join(names)
-    return f"Did you mean {close[0]!r}? Allowed: {listed}." if close else f"Allowed: {listed}."
+    """A sentence that names what is allowed, with the nearest spelling first if one is close.
+
+    Args:
+        name: what was received; upper and lower case count as the same.
+        allowed: what could have been given; of a long list the first names are shown.
+    """
+    names = sorted(set(allowed))
+    folded = {other.casefold(): other for other in reversed(names)}
+    close = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.5)
+    listed = ", ".join(names[:_MOST_NAMES]) or "nothing"
+    if len(names) > _MOST_NAMES:
+        listed += f" and {len(names) - _MOST_NAMES} more"
+    guess = f"Did you mean {folded[close[0]]!r}? " if close else ""
+    return f"{guess}Allowed: {listed}."

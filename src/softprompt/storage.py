@@ -51,7 +51,8 @@ def disk_errors(path: Path) -> Iterator[None]:
             errno.EPERM: "permission is denied",
             errno.EROFS: "the file system is read-only",
             errno.ENOTDIR: "a part of the path is a file",
-            errno.EEXIST: "something else stands there",
+            errno.EEXIST: "a file stands there",
+            errno.EISDIR: "a folder stands there",
         }.get(error.errno or 0, str(error.strerror or error))
         raise UsageError(
             f"Cannot write {path}: {reason}.",
@@ -102,28 +103,42 @@ def write_json(path: Path, value: Any) -> None:
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """A fresh folder to fill, put at `path` when the block ends well; an old one is replaced.
+    """A fresh folder to fill, put at `path` when the block ends well.
+
+    An old folder is replaced with all that is in it; a link to a folder stays a link. On failure
+    the old folder stays.
 
     Raises:
         UsageError: the folder cannot be written.
     """
     with disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+        place = path.resolve()
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if place.exists() and not place.is_dir():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+        fresh = Path(tempfile.mkdtemp(dir=place.parent, prefix=f".{place.name}."))
         old = fresh.with_name(fresh.name + ".old")
         try:
             yield fresh
+            _flush(fresh)
             fresh.chmod(0o777 & ~_umask())
-            if path.exists():
-                path.rename(old)
-            fresh.rename(path)
+            if place.exists():
+                place.rename(old)
+            fresh.rename(place)
         except BaseException:
             shutil.rmtree(fresh, ignore_errors=True)
-            if old.exists() and not path.exists():
-                old.rename(path)
+            if old.exists() and not place.exists():
+                old.rename(place)
             raise
-        finally:
-            shutil.rmtree(old, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _flush(folder: Path) -> None:
+    """Waits until the files are on the disk, so that no rename overtakes their content."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with path.open("rb+") as file:
+                os.fsync(file.fileno())
 
 
 def _umask() -> int:

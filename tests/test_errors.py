@@ -1,0 +1,85 @@
+"""The exception tree, its one line, and the hints that name the nearest spelling."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+
+from softprompt import errors
+from softprompt.errors import ConfigError, DivergedError, SoftPromptError, nearest
+
+CLASSES = [
+    value
+    for value in vars(errors).values()
+    if isinstance(value, type) and issubclass(value, SoftPromptError)
+]
+
+
+def test_every_class_is_exported() -> None:
+    assert {cls.__name__ for cls in CLASSES} | {"nearest"} == set(errors.__all__)
+
+
+def test_the_tree_in_the_docstring_is_the_tree() -> None:
+    drawn = (errors.__doc__ or "").partition("\n\n")[2].partition("Each carries")[0]
+    parents = {}
+    above: list[tuple[int, str]] = []
+    for line in drawn.splitlines():
+        for word in line.split():
+            if word in errors.__all__:
+                depth = line.index(word)
+                above = [entry for entry in above if entry[0] < depth]
+                parents[word] = above[-1][1] if above else "Exception"
+                above.append((depth, word))
+                break
+    assert parents == {cls.__name__: cls.__base__.__name__ for cls in CLASSES if cls.__base__}
+
+
+@pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
+def test_an_error_reads_as_one_line(cls: type[SoftPromptError]) -> None:
+    error = cls("The file is empty.", "Give one with rows.")
+    assert (error.message, error.hint) == ("The file is empty.", "Give one with rows.")
+    assert str(error) == "The file is empty. Give one with rows."
+    assert str(cls("The file is empty.")) == "The file is empty."
+
+
+def test_one_clause_catches_them_all() -> None:
+    for cls in CLASSES:
+        with pytest.raises(SoftPromptError):
+            raise cls("x")
+    assert issubclass(ConfigError, errors.UsageError)
+    assert issubclass(DivergedError, errors.TrainingError)
+
+
+def test_an_error_survives_a_copy_between_processes() -> None:
+    error = copy.copy(errors.DataError("The file is empty.", "Give one with rows."))
+    assert type(error) is errors.DataError
+    assert str(error) == "The file is empty. Give one with rows."
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("sufix", "Did you mean 'suffix'? Allowed: front, prefix, suffix."),
+        ("pre-fix", "Did you mean 'prefix'? Allowed: front, prefix, suffix."),
+        ("SUFFIX", "Did you mean 'suffix'? Allowed: front, prefix, suffix."),
+        ("zzz", "Allowed: front, prefix, suffix."),
+        ("", "Allowed: front, prefix, suffix."),
+    ],
+)
+def test_nearest_names_the_closest_and_all(name: str, expected: str) -> None:
+    assert nearest(name, ("suffix", "front", "prefix", "front")) == expected
+
+
+def test_nearest_keeps_the_spelling_that_is_allowed() -> None:
+    assert nearest("tich cuc", ["Tích cực", "Tiêu cực"]).startswith("Did you mean 'Tích cực'?")
+
+
+def test_nearest_without_choices() -> None:
+    assert nearest("a", []) == "Allowed: nothing."
+
+
+def test_nearest_shortens_a_long_list_and_still_searches_all_of_it() -> None:
+    hint = nearest("column98", [f"column{number:02}" for number in range(100)])
+    assert hint.startswith("Did you mean 'column98'? Allowed: column00, column01, ")
+    assert hint.endswith("column39 and 60 more.")
