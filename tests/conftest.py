@@ -37,6 +37,7 @@ def one_thread() -> None:
 def english(monkeypatch: pytest.MonkeyPatch) -> None:
     """Messages in English, whatever the machine's locale."""
     monkeypatch.setenv("SOFTPROMPT_LANG", "en")
+    monkeypatch.setattr("softprompt.locale._chosen", None)
 
 
 @pytest.fixture

@@ -152,6 +152,13 @@ def test_saving_over_an_artifact_replaces_it_whole(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["prompt"]
 
 
+def test_a_folder_of_something_else_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(UsageError, match="in use by something else"):
+        make().save(tmp_path)
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
 def test_a_full_disk_leaves_the_old_artifact(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,14 +17,14 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from softprompt.backbones import Identity
-from softprompt.errors import ArtifactError
+from softprompt.errors import ArtifactError, UsageError
 from softprompt.prompts.card import card
 from softprompt.prompts.migrations import FORMAT, migrate
 from softprompt.prompts.prompt import PromptTask, SoftPrompt
 from softprompt.storage import atomic_folder, canonical_json, sha256
 from softprompt.tasks import Choice
 
-__all__ = ["artifact_bytes", "load", "save"]
+__all__ = ["artifact_bytes", "load", "refuse_foreign", "save"]
 
 TENSORS, DESCRIPTION, CARD = "prompt.safetensors", "prompt.json", "README.md"
 
@@ -33,8 +33,9 @@ def save(prompt: SoftPrompt, path: Path) -> Path:
     """Writes the folder in one step; an artifact already there is replaced only when complete.
 
     Raises:
-        UsageError: the folder cannot be written.
+        UsageError: the folder cannot be written, or holds something else.
     """
+    refuse_foreign(path, DESCRIPTION)
     tensors = {
         name: tensor.detach().float().cpu().contiguous() for name, tensor in prompt.tensors.items()
     }
@@ -52,6 +53,23 @@ def save(prompt: SoftPrompt, path: Path) -> Path:
         (folder / DESCRIPTION).write_text(text + "\n", encoding="utf-8")
         (folder / CARD).write_text(card(prompt), encoding="utf-8")
     return path
+
+
+def refuse_foreign(path: Path, sign: str) -> None:
+    """Refuses to replace a folder that holds something else.
+
+    Args:
+        path: about to be written.
+        sign: the file by which a folder of the same kind is known.
+
+    Raises:
+        UsageError: the folder is not empty and has no such file.
+    """
+    if path.is_dir() and any(path.iterdir()) and not (path / sign).is_file():
+        raise UsageError(
+            f"The folder {path} is in use by something else: there is no {sign} in it.",
+            "Name another folder, or one that does not exist yet.",
+        )
 
 
 def load(path: Path) -> SoftPrompt:

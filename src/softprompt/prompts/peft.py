@@ -20,6 +20,7 @@ from safetensors.torch import save as save_tensors
 
 from softprompt.backbones import Backbone, Identity
 from softprompt.errors import ArtifactError, UsageError
+from softprompt.prompts.artifact import refuse_foreign
 from softprompt.prompts.prompt import PromptTask, SoftPrompt
 from softprompt.storage import atomic_folder
 from softprompt.tasks import Choice
@@ -42,6 +43,7 @@ def export_peft(prompt: SoftPrompt, path: Path, backbone: Backbone) -> Path:
         UsageError: PEFT's format cannot hold the prompt; the message says why.
     """
     prompt.check_backbone(backbone)
+    refuse_foreign(path, "adapter_config.json")
     if prompt.depth != "input" or prompt.placement not in {"front", "prefix"}:
         raise UsageError(
             f"PEFT cannot hold a prompt of placement {prompt.placement!r} and depth "
