@@ -6,13 +6,15 @@ TensorBoard and the like are optional others.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from softprompt.errors import UsageError
 from softprompt.registry import Registry, discover
 
-__all__ = ["REPORTERS", "Reporter", "Reporters"]
+__all__ = ["REPORTERS", "Reporter", "Reporters", "scalars", "tracker"]
 
 
 class Reporter:
@@ -59,6 +61,31 @@ class Reporters(Reporter):
     def close(self, result: Mapping[str, Any] | None) -> None:
         for member in self.members:
             member.close(result)
+
+
+def scalars(record: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers of a record, named `kind/name`; lists and words are left out."""
+    return {
+        f"{record['kind']}/{name}": float(value)
+        for name, value in record.items()
+        if isinstance(value, int | float) and name != "step"
+    }
+
+
+def tracker(name: str) -> Any:
+    """An experiment tracker's module.
+
+    Raises:
+        UsageError: it is not installed.
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        package = name.partition(".")[0]
+        raise UsageError(
+            f"The reporter needs the library {package!r}, which is not installed.",
+            f"Run: pip install {'tensorboard' if package == 'torch' else package}",
+        ) from error
 
 
 REPORTERS: Registry[Callable[[Path, Mapping[str, Any]], Reporter]] = Registry("reporter")
