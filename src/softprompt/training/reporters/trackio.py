@@ -13,7 +13,7 @@ __all__ = ["Trackio"]
 
 @REPORTERS.register("trackio")
 class Trackio(Reporter):
-    """Every number of every record, by step; where to and how is trackio's own configuration.
+    """Every number of every record, by step; where to and how is its own configuration's matter.
 
     Raises:
         UsageError: trackio is not installed.

@@ -13,7 +13,7 @@ __all__ = ["WeightsAndBiases"]
 
 @REPORTERS.register("wandb")
 class WeightsAndBiases(Reporter):
-    """Every number of every record, by step; where to and how is Weights & Biases' own configuration.
+    """Every number of every record, by step; where to and how is its own configuration's matter.
 
     Raises:
         UsageError: wandb is not installed.
