@@ -1,0 +1,72 @@
+"""What goes wrong, told in one line or one JSON object, and the exit code for it.
+
+A mistake of the user never becomes a traceback; a defect always does.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+from typing import Any
+
+import typer
+from rich.text import Text
+
+from softprompt.cli.streams import error_console
+from softprompt.errors import SoftPromptError
+from softprompt.locale import _
+
+__all__ = ["INTERRUPTED", "MISTAKE", "failed"]
+
+MISTAKE = 2
+INTERRUPTED = 130
+
+# Typer brings a copy of click along; its base exception has no public name of its own.
+_ClickException: Any = typer.BadParameter.__mro__[2]
+
+
+def failed(error: BaseException, *, as_json: bool) -> int:
+    """Tells the user what was wrong and what to do.
+
+    Args:
+        error: what ended the command.
+        as_json: print `{"error": {"message", "hint"}}` on standard output.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        BaseException: the error itself, where it is a defect.
+    """
+    told = _tell(error)
+    if told is None:
+        raise error
+    message, hint, code = told
+    if as_json:
+        value = {"error": {"message": message, "hint": hint}}
+        print(json.dumps(value, ensure_ascii=False), flush=True)
+    else:
+        line = " ".join(f"{message} {hint}".split())
+        label = (_("error:"), "bold red")
+        error_console().print(Text.assemble(label, " ", line), soft_wrap=True)
+    return code
+
+
+def _tell(error: BaseException) -> tuple[str, str, int] | None:
+    """Message, hint and exit code; None for a defect."""
+    if isinstance(error, SoftPromptError):
+        return error.message, error.hint, MISTAKE
+    if isinstance(error, _ClickException):
+        context = getattr(error, "ctx", None)
+        path = context.command_path if context is not None else "softprompt"
+        hint = _("See `{command} --help`.").format(command=path)
+        return " ".join(error.format_message().split()), hint, MISTAKE  # type: ignore[attr-defined]
+    if isinstance(error, KeyboardInterrupt):
+        return _("Interrupted."), _("What was written before is intact."), INTERRUPTED
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return _("The disk is full."), _("Free some space, or name another place."), MISTAKE
+    if isinstance(error, MemoryError):
+        return _("There is not enough memory."), _("Choose a smaller model or batch."), MISTAKE
+    return None
+
+

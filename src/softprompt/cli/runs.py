@@ -1,0 +1,83 @@
+"""What a finished run shows people: systems side by side, the prompt's size, what to do next."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from softprompt.cli.amounts import duration, size
+from softprompt.cli.tables import comparison, show_metric
+from softprompt.locale import _, mark, number
+
+__all__ = ["show_commands", "show_run", "systems"]
+
+_BASELINES = {
+    "majority": mark("majority guess"),
+    "zero_shot": mark("best hand prompt"),
+    "few_shot": mark("examples in context"),
+}
+_STOPPED = {
+    "patience": mark("Training stopped early: the score no longer rose."),
+    "time": mark("Training stopped when its time was used up."),
+    "interrupted": mark("Training was interrupted; the best prompt so far is kept."),
+}
+
+
+def systems(result: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    """The baselines and the soft prompt with their metrics on the test rows."""
+    found = [
+        (_(_BASELINES[name]) if name in _BASELINES else name, metric)
+        for name, metric in result["baselines"].items()
+    ]
+    return [*found, (_("soft prompt"), result["test"])]
+
+
+def show_run(console: Console, result: Mapping[str, Any], folder: Path) -> None:
+    """What `tune` shows when it has ended.
+
+    Args:
+        console: to print on.
+        result: of the run.
+        folder: of the run.
+    """
+    if result["stopped"] in _STOPPED:
+        console.print(_(_STOPPED[result["stopped"]]))
+    if result["test"] is None:
+        console.print(_("On the validation rows, which chose the prompt:"))
+        show_metric(console, result["validation"])
+    else:
+        rows = number(result["test"]["n"])
+        console.print(_("On the same {n} test rows:").format(n=rows), style="bold")
+        console.print(comparison(systems(result)))
+    if result["test"] is not None and "slices" in result["test"]:
+        console.print(_("`softprompt show` and `--json` have the scores by slice."), style="dim")
+    console.print(
+        _("{numbers} trained numbers, {bytes} saved, {time} in all.").format(
+            numbers=number(result["trainable_parameters"]),
+            bytes=size(result["artifact_bytes"]),
+            time=duration(result["seconds"]["total"]),
+        )
+    )
+    if result["stopped"] == "interrupted":
+        show_commands(console, [["softprompt", "tune", "--resume", str(folder)]])
+        return
+    prompt = str(result["prompt"])
+    show_commands(
+        console,
+        [
+            ["softprompt", "predict", prompt, _("your text")],
+            ["softprompt", "show", prompt],
+        ],
+    )
+
+
+def show_commands(console: Console, commands: Sequence[Sequence[str]]) -> None:
+    """Command lines to paste, never broken by the terminal's width."""
+    console.print()
+    console.print(_("Next:"), style="bold")
+    for words in commands:
+        console.print(f"  {shlex.join(words)}", soft_wrap=True)
