@@ -109,7 +109,9 @@ def parser() -> Any:
 def _root(
     version: Annotated[
         bool,
-        typer.Option("--version", is_eager=True, metavar=" ", help=mark("Show the version and exit.")),
+        typer.Option(
+            "--version", is_eager=True, metavar=" ", help=mark("Show the version and exit.")
+        ),
     ] = False,
 ) -> None:
     if version:

@@ -1,4 +1,4 @@
-"""A run as it goes on, shown on standard error: what is done, how well, and how long it still takes.
+"""A run as it goes on, on standard error: what is done, how well, and the time still to go.
 
 On a terminal a bar for each stage; elsewhere a plain line now and then. It hears of the run and can
 do nothing to it.

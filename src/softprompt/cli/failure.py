@@ -60,7 +60,7 @@ def _tell(error: BaseException) -> tuple[str, str, int] | None:
         context = getattr(error, "ctx", None)
         path = context.command_path if context is not None else "softprompt"
         hint = _("See `{command} --help`.").format(command=path)
-        return " ".join(error.format_message().split()), hint, MISTAKE  # type: ignore[attr-defined]
+        return " ".join(error.format_message().split()), hint, MISTAKE
     if isinstance(error, KeyboardInterrupt):
         return _("Interrupted."), _("What was written before is intact."), INTERRUPTED
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
@@ -68,5 +68,3 @@ def _tell(error: BaseException) -> tuple[str, str, int] | None:
     if isinstance(error, MemoryError):
         return _("There is not enough memory."), _("Choose a smaller model or batch."), MISTAKE
     return None
-
-

@@ -134,10 +134,15 @@ Slice = Annotated[
 ]
 DropLong = Annotated[
     bool,
-    typer.Option("--drop-long", metavar=" ", help=mark("Leave out rows that exceed the model's window.")),
+    typer.Option(
+        "--drop-long", metavar=" ", help=mark("Leave out rows that exceed the model's window.")
+    ),
 ]
 DropEmpty = Annotated[
-    bool, typer.Option("--drop-empty", metavar=" ", help=mark("Leave out rows without an input or answer."))
+    bool,
+    typer.Option(
+        "--drop-empty", metavar=" ", help=mark("Leave out rows without an input or answer.")
+    ),
 ]
 Chat = Annotated[
     str | None,

@@ -18,14 +18,14 @@ from softprompt.locale import _, number, percent
 
 __all__ = ["comparison", "main_measure", "show_metric", "table"]
 
-_SCALE = 24
+_SCALE = 18
 _MOST_CLASSES = 30
 _MOST_CONFUSION = 8
 
 
 def table(*headers: str, first_left: bool = True) -> Table:
     """An empty table in the house's style: names to the left, numbers to the right."""
-    empty = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    empty = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for index, header in enumerate(headers):
         left = index == 0 and first_left
         empty.add_column(header, justify="left" if left else "right", overflow="fold")
@@ -47,7 +47,7 @@ def comparison(systems: Sequence[tuple[str, Mapping[str, Any]]]) -> Table:
     second = "macro_f1" if first == "accuracy" else "token_f1"
     rows = table("", measure_name(first), _("95% interval"), f"0%{'100%':>{_SCALE - 2}}")
     rows.columns[3].justify = "left"
-    rows.columns[3].no_wrap = True
+    rows.columns[0].no_wrap = rows.columns[3].no_wrap = True
     rows.add_column(measure_name(second), justify="right")
     for name, metric in systems:
         low, high = metric["interval"]

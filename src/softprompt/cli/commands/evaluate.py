@@ -21,6 +21,7 @@ __all__ = ["evaluate"]
 def evaluate(
     prompt: flags.Prompt,
     data: flags.Data,
+    *,
     slice_: flags.Slice = None,
     template: flags.Template = None,
     choices: flags.Choices = None,

@@ -38,6 +38,7 @@ def tune(
             help=mark("JSONL, JSON, CSV, TSV or Parquet file, or hf:NAME for a data set."),
         ),
     ] = None,
+    *,
     output: Annotated[
         str | None,
         typer.Option("--output", metavar="DIR", help=mark("Folder of the run, new or empty.")),
