@@ -62,7 +62,7 @@ class Display(Reporter):
         self._live = self.console.is_terminal
         self._progress = Progress(
             TextColumn("{task.description}"),
-            BarColumn(bar_width=16),
+            BarColumn(16, complete_style="cyan", finished_style="green", pulse_style="cyan"),
             Remaining(),
             TextColumn("{task.fields[note]}"),
             console=self.console,

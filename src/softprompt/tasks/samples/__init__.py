@@ -14,7 +14,7 @@ from typing import Any
 from softprompt.errors import UsageError, nearest
 from softprompt.tasks.task import Task
 
-__all__ = ["LANGUAGES", "load_sample", "sample_path"]
+__all__ = ["LANGUAGES", "load_sample", "sample_path", "sample_settings"]
 
 _SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "en": {
@@ -40,6 +40,16 @@ def sample_path(language: str) -> Path:
     return Path(str(resources.files(__name__) / f"feedback.{language}.jsonl"))
 
 
+def sample_settings(language: str) -> dict[str, Any]:
+    """The settings of `TaskConfig` that make the sentiment task of a language's sample data.
+
+    Raises:
+        UsageError: there is no sample data in that language.
+    """
+    sample_path(language)
+    return {"target": "sentiment", "slice": "topic", **_SETTINGS[language]}
+
+
 def load_sample(language: str, **settings: Any) -> Task:
     """The sentiment task on a language's sample data.
 
@@ -51,5 +61,4 @@ def load_sample(language: str, **settings: Any) -> Task:
         UsageError: there is no sample data in that language.
     """
     path = sample_path(language)
-    own = {"target": "sentiment", "slice": "topic", **_SETTINGS[language]}
-    return Task.from_file(path, **{**own, **settings})
+    return Task.from_file(path, **{**sample_settings(language), **settings})
