@@ -104,10 +104,10 @@ class Answering:
             if output is None:
                 sys.stdout.write(content)
                 return
-            text = _("{n} rows answered and written to {output}.")
+            text = _("Rows answered: {n}, written to {output}.")
             place.print(text.format(n=number(len(found)), output=output), soft_wrap=True)
             if self.abstain_below is not None:
-                text = _("{n} of them abstained: their answer is empty.")
+                text = _("Rows with an empty answer, for want of certainty: {n}.")
                 place.print(text.format(n=number(abstained)))
 
         return Outcome(value, show, as_json)

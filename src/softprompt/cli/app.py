@@ -27,18 +27,18 @@ __all__ = ["main", "parser"]
 
 # What typer itself says in a help page; it asks gettext for these words.
 _TYPER_WORDS = (
-    mark("Usage:"),
     mark("Options"),
     mark("Arguments"),
     mark("Commands"),
-    mark("Show this message and exit."),
     mark("[required]"),
     mark("[default: {}]"),
     mark("(dynamic)"),
     mark("No such command {name!r}."),
-    mark("No such option: {name}"),
     mark("Missing command."),
 )
+
+
+_HELP = ["-h", "--help"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -90,7 +90,7 @@ def parser() -> Any:
         add_completion=False,
         rich_markup_mode="rich",
         pretty_exceptions_enable=False,
-        context_settings={"help_option_names": ["-h", "--help"]},
+        context_settings={"help_option_names": _HELP},
     )
     app.callback(help=_("Teach a frozen language model a task by training a few vectors."))(_root)
     for name in COMMANDS:
@@ -101,8 +101,11 @@ def parser() -> Any:
         app.command(name, help=_(entry.summary), epilog=epilog)(entry.run)
     group = typer.main.get_command(app)
     for part in (group, *group.commands.values()):  # type: ignore[attr-defined]
-        for parameter in part.params:
-            parameter.help = _(parameter.help or "")
+        page = part.get_help_option(typer.Context(part, help_option_names=_HELP))
+        page.help, page.metavar = mark("Show this message and exit."), " "
+        for parameter in (page, *part.params):
+            text = getattr(parameter, "help", None)
+            parameter.help = _(text) if text else text
     return group
 
 

@@ -61,4 +61,7 @@ def run_config(data: str, flags: Mapping[str, Any]) -> RunConfig:
 
 def _absolute(path: str) -> str:
     """The path from the root where there is such a file, so that a run resumes from anywhere."""
-    return str(Path(path).absolute()) if Path(path).exists() else path
+    try:
+        return str(Path(path).absolute()) if Path(path).exists() else path
+    except OSError:
+        return path

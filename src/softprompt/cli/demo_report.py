@@ -3,7 +3,7 @@ after it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -15,6 +15,7 @@ from softprompt.cli.runs import show_commands, systems
 from softprompt.cli.tables import comparison
 from softprompt.locale import _, number, percent
 from softprompt.tasks import Task
+from softprompt.tasks.text import one_line
 
 __all__ = ["introduce", "show_demo"]
 
@@ -27,26 +28,27 @@ def introduce(console: Console, task: Task) -> None:
         "answer, is trained."
     )
     console.print()
-    console.print(_("softprompt demo"), style="bold")
+    console.print("softprompt demo", style="bold")
     console.print(text.format(rows=number(len(task.train))))
     console.print()
 
 
-def show_demo(console: Console, value: Mapping[str, Any]) -> None:
+def show_demo(console: Console, value: Mapping[str, Any], wordings: Mapping[str, str]) -> None:
     """What came of it.
 
     Args:
         console: to print on.
         value: the demo's JSON object.
+        wordings: of the labels, in the demo's language.
     """
     console.print()
     rows = number(value["test"]["n"])
-    console.print(_("On the same {n} rows that nobody had seen:").format(n=rows), style="bold")
+    console.print(_("On the same {n} rows, which training never saw:").format(n=rows), style="bold")
     console.print(comparison(systems(value)))
     _show_sizes(console, value)
     console.print()
     console.print(_("A few of its answers:"), style="bold")
-    console.print(_answers(value["examples"]))
+    console.print(_answers(value["examples"], wordings))
     show_commands(console, value["next"])
 
 
@@ -73,18 +75,18 @@ def _show_sizes(console: Console, value: Mapping[str, Any]) -> None:
     )
 
 
-def _answers(examples: list[dict[str, Any]]) -> Table:
+def _answers(examples: Sequence[Mapping[str, Any]], wordings: Mapping[str, str]) -> Table:
     grid = Table.grid(padding=(0, 1, 0, 0))
     for justify in ("left", "left", "right"):
         grid.add_column(no_wrap=True, justify=justify)
     grid.add_column()
     for example in examples:
         right = example["answer"] == example["label"]
-        note = "" if right else _(" (right: {label})").format(label=example["label"])
+        note = "" if right else _(" (right: {label})").format(label=wordings[example["label"]])
         grid.add_row(
             Text("✓" if right else "✗", style="green" if right else "red"),
-            example["answer"],
+            wordings[example["answer"]],
             percent(example["probability"], 0),
-            Text.assemble(example["text"], (note, "dim")),
+            Text.assemble(one_line(example["text"], 100), (note, "dim")),
         )
     return grid

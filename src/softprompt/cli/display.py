@@ -115,7 +115,7 @@ class Display(Reporter):
             ends = self._ends if elapsed > 1.0 else None
             self._progress.update(self._task, completed=done, total=total, ends=ends)
         if self._ends is not None and done < total:
-            stage = _(_STAGES.get(self._name, ""))
+            stage = _(_STAGES[self._name]) if self._name in _STAGES else self._name
             line = _("{stage}: {done} of {total}, about {time} left")
             left = duration(self._ends - now)
             self._say(line.format(stage=stage, done=done, total=total, time=left))

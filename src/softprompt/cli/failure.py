@@ -21,6 +21,12 @@ __all__ = ["INTERRUPTED", "MISTAKE", "failed"]
 MISTAKE = 2
 INTERRUPTED = 130
 
+# What the system refuses is no defect of the program.
+_SYSTEM = frozenset(
+    (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENAMETOOLONG)
+    + (errno.EISDIR, errno.ENOTDIR)
+)
+
 # Typer brings a copy of click along; its base exception has no public name of its own.
 _ClickException: Any = typer.BadParameter.__mro__[2]
 
@@ -63,8 +69,10 @@ def _tell(error: BaseException) -> tuple[str, str, int] | None:
         return " ".join(error.format_message().split()), hint, MISTAKE
     if isinstance(error, KeyboardInterrupt):
         return _("Interrupted."), _("What was written before is intact."), INTERRUPTED
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return _("The disk is full."), _("Free some space, or name another place."), MISTAKE
+    if isinstance(error, OSError) and error.errno in _SYSTEM:
+        place = f"{error.filename}: " if error.filename else ""
+        message = f"{place}{(error.strerror or str(error)).lower()}."
+        return message, _("Check the path, its permissions and the free space."), MISTAKE
     if isinstance(error, MemoryError):
         return _("There is not enough memory."), _("Choose a smaller model or batch."), MISTAKE
     return None

@@ -60,7 +60,7 @@ def full_rows(file: PromptFile) -> tuple[Row, ...]:
     empty = [row for row in file.rows if is_empty(row, file.inputs)]
     if empty:
         raise DataError(
-            _("{source} has {n} rows with an empty input: {rows}.").format(
+            _("In {source} the input is empty in rows {rows} ({n} in all).").format(
                 source=file.table.source, n=len(empty), rows=_numbers(empty)
             ),
             _("Fill or remove them."),
@@ -94,13 +94,13 @@ def answered_rows(
     lacking = [row for row in file.rows if row.answer is None or is_empty(row, file.inputs)]
     if lacking and not drop_empty:
         raise DataError(
-            _("{source} has {n} rows with an empty input or answer: {rows}.").format(
+            _("In {source} the input or answer is empty in rows {rows} ({n} in all).").format(
                 source=file.table.source, n=len(lacking), rows=_numbers(lacking)
             ),
             _("Fill or remove them, or leave them out with --drop-empty."),
         )
     if lacking:
-        warn(_("Left out for an empty input or answer: {n} rows.").format(n=len(lacking)))
+        warn(_("Rows left out for an empty input or answer: {n}.").format(n=len(lacking)))
     left_out = {row.number for row in lacking}
     rows = tuple(row for row in file.rows if row.number not in left_out)
     if not rows:

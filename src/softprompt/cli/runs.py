@@ -44,8 +44,8 @@ def show_run(console: Console, result: Mapping[str, Any], folder: Path) -> None:
         result: of the run.
         folder: of the run.
     """
-    if result["stopped"] in _STOPPED:
-        console.print(_(_STOPPED[result["stopped"]]))
+    if note := _STOPPED.get(result["stopped"]):
+        console.print(_(note))
     if result["test"] is None:
         console.print(_("On the validation rows, which chose the prompt:"))
         show_metric(console, result["validation"])

@@ -47,7 +47,8 @@ def comparison(systems: Sequence[tuple[str, Mapping[str, Any]]]) -> Table:
     second = "macro_f1" if first == "accuracy" else "token_f1"
     rows = table("", measure_name(first), _("95% interval"), f"0%{'100%':>{_SCALE - 2}}")
     rows.columns[3].justify = "left"
-    rows.columns[0].no_wrap = rows.columns[3].no_wrap = True
+    for column in (0, 2, 3):
+        rows.columns[column].no_wrap = True
     rows.add_column(measure_name(second), justify="right")
     for name, metric in systems:
         low, high = metric["interval"]
@@ -81,7 +82,7 @@ def show_metric(console: Console, metric: Mapping[str, Any]) -> None:
     if others:
         console.print(", ".join(others))
     if metric.get("dropped"):
-        console.print(_("{n} rows were left out for their length.").format(n=metric["dropped"]))
+        console.print(_("Rows left out for their length: {n}.").format(n=metric["dropped"]))
     for name, cure in metric.get("skipped", {}).items():
         console.print(_("{name} is not measured: {cure}").format(name=name, cure=cure))
     if "per_class" in metric:
@@ -93,7 +94,7 @@ def show_metric(console: Console, metric: Mapping[str, Any]) -> None:
 
 
 def _interval(low: float, high: float) -> str:
-    return f"{percent(low)}–{percent(high)}"
+    return f"{number(100 * low, 1)}–{percent(high)}"
 
 
 def _line(value: float, low: float, high: float, style: str) -> Text:

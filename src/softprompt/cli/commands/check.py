@@ -14,7 +14,7 @@ from softprompt.cli.commands import Outcome, command
 from softprompt.cli.configuration import given, run_config
 from softprompt.cli.streams import waiting
 from softprompt.cli.tables import table
-from softprompt.locale import _, mark, ngettext, number
+from softprompt.locale import _, mark, number
 
 if TYPE_CHECKING:
     from softprompt.backbones import Backbone
@@ -137,7 +137,7 @@ def _show_rows(console: Console, report: CheckReport) -> None:
 
 def _show_lengths(console: Console, lengths: dict[str, dict[str, float]], window: int) -> None:
     names = {"context": _("context"), "answer": _("answer"), "total": _("both")}
-    rows = table(_("tokens"), _("least"), _("median"), "95%", _("most"))
+    rows = table(_("tokens"), _("shortest"), _("median"), "95%", _("longest"))
     for name, entry in lengths.items():
         rows.add_row(names[name], *(number(entry[k]) for k in ("min", "median", "p95", "max")))
     console.print(rows)
@@ -159,15 +159,11 @@ def _show_problems(console: Console, report: CheckReport) -> None:
         console.print(Padding(Text(f"→ {problem.cure}", style="dim"), (0, 0, 0, 2)))
     hidden = sum(max(0, count - _MOST_OF_A_KIND) for count in shown.values())
     if hidden:
-        text = ngettext(
-            "{n} more of the same kinds; --json lists all.",
-            "{n} more of the same kinds; --json lists all.",
-            hidden,
-        )
+        text = _("{n} more of the same kinds; --json lists all.")
         console.print(text.format(n=number(hidden)))
     errors = sum(problem.severity == "error" for problem in report.problems)
     warnings = len(report.problems) - errors
-    text = _("{errors} errors, {warnings} warnings.")
+    text = _("Errors: {errors}, warnings: {warnings}.")
     console.print(
         text.format(errors=number(errors), warnings=number(warnings))
         if report.problems

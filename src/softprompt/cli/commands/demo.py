@@ -83,7 +83,8 @@ def demo(
         "examples": examples,
         "next": _next(config.data, str(result["prompt"]), language),
     }
-    return Outcome(value, partial(show_demo, value=value), json)
+    wordings = dict(zip(task.labels, predictor.prompt.task.wordings, strict=True))
+    return Outcome(value, partial(show_demo, value=value, wordings=wordings), json)
 
 
 def _config(language: str, seed: int) -> Any:

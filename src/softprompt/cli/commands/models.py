@@ -26,7 +26,7 @@ def models(json: flags.Json = False) -> Outcome:
         from softprompt.backbones import CATALOG
 
     def show(console: Console) -> None:
-        rows = table(_("--model"), _("parameters"), _("download"), _("Vietnamese"), _("licence"))
+        rows = table("--model", _("parameters"), _("download"), _("Vietnamese"), _("licence"))
         rows.columns[0].no_wrap = True
         rows.columns[4].justify = "left"
         for entry in CATALOG:

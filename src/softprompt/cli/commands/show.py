@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 
 from rich.console import Console
 from rich.markdown import Markdown
@@ -24,12 +23,11 @@ __all__ = ["show"]
 def show(prompt: flags.Prompt, json: flags.Json = False) -> Outcome:
     """Runs the command."""
     with waiting(_("Loading ...")):
-        from softprompt.prompts import SoftPrompt
+        from softprompt.cli.prompt_use import load_prompt
         from softprompt.prompts.card import card
 
-    path = Path(prompt)
-    loaded = SoftPrompt.load(path)
-    value = {"prompt": str(path), **loaded.summary()}
+        loaded = load_prompt(prompt)
+    value = {"prompt": prompt, **loaded.summary()}
     return Outcome(value, partial(_print, text=card(loaded)), json)
 
 
