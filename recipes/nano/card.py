@@ -42,8 +42,9 @@ windows of {context:,} tokens; bits of the text's tokens divided by its UTF-8 by
 {data}
 ## Limits
 
-- It has read {tokens:,} tokens ({labels}): what it writes is often wrong, and it can repeat what
-  its texts hold, their views and the manners of their time included.
+- It has read {tokens:,} tokens ({labels}).
+  What it writes is often wrong, and it can repeat what its texts hold, their views and the
+  manners of their time included.
 - It is not fit to answer questions or to be shown to users as a writer. It is meant to be frozen
   and steered by trained vectors on narrow tasks.
 - Positions beyond {context:,} tokens were never trained; long windows were trained only in the
