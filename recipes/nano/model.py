@@ -58,18 +58,23 @@ def shifted(tokens_BT: Tensor) -> Tensor:
 def make_loss(model: LlamaForCausalLM, settings: Settings, reduction: str = "mean") -> Loss:
     """Return a function from tokens [B, T] to their cross-entropy in nats."""
 
-    def loss(tokens_BT: Tensor) -> Tensor:
+    def loss_of(embedded_BTD: Tensor, tokens_BT: Tensor) -> Tensor:
         with torch.autocast("cpu", torch.bfloat16, enabled=settings.bfloat16):
-            hidden_BTD = model.model(input_ids=shifted(tokens_BT), use_cache=False)[0]
+            hidden_BTD = model.model(inputs_embeds=embedded_BTD, use_cache=False)[0]
             # Flat rows make the vocabulary product one matrix product instead of B of them.
             logits_NV = model.lm_head(hidden_BTD.flatten(0, 1))
         return nn.functional.cross_entropy(
             logits_NV.float(), tokens_BT.flatten(), reduction=reduction
         )
 
-    if not settings.compile:
-        return loss
-    return torch.compile(loss, dynamic=False)
+    step = torch.compile(loss_of, dynamic=False) if settings.compile else loss_of
+
+    def loss(tokens_BT: Tensor) -> Tensor:
+        # The lookup stays outside: compiled for several threads, the sum of its gradient has no
+        # fixed order, and a resumed run would differ from an unbroken one in the last bits.
+        return step(model.get_input_embeddings()(shifted(tokens_BT)), tokens_BT)
+
+    return loss
 
 
 class Optimizers:

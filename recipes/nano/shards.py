@@ -11,7 +11,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -114,17 +113,19 @@ class Source:
 
     def state(self) -> dict[str, object]:
         """Return where reading stands."""
-        return {"lane": self._lane, "positions": self._positions.copy()}
+        return {
+            "size": len(self._tokens),
+            "lane": self._lane,
+            "positions": self._positions.copy(),
+        }
 
-    def restore(self, lane: int, positions: list[int]) -> None:
+    def restore(self, size: int, lane: int, positions: list[int]) -> None:
         """Go on from a `state`; the shard must be the one it was taken from."""
-        lanes = pairwise(self._borders)
-        fits = len(positions) == len(self._positions) and all(
-            first <= position <= last
-            for position, (first, last) in zip(positions, lanes, strict=True)
-        )
-        if not fits:
-            raise RecipeError("a text changed since the checkpoint; use a new label or --output")
+        if size != len(self._tokens) or len(positions) != len(self._positions):
+            raise RecipeError(
+                f"a text of {size} tokens now has {len(self._tokens)}, or other sequence lengths; "
+                "use the text and longest length of the checkpoint, a new label or a new --output"
+            )
         self._lane, self._positions = lane, list(positions)
 
 
@@ -158,5 +159,5 @@ class Mixture:
         for label, source in self._sources.items():
             if label in state:
                 entry = state[label]
-                source.restore(entry["lane"], entry["positions"])  # type: ignore[arg-type]
+                source.restore(entry["size"], entry["lane"], entry["positions"])  # type: ignore[arg-type]
                 self.tokens_drawn[label] = entry["tokens"]  # type: ignore[assignment]

@@ -6,6 +6,7 @@ import json
 import lzma
 import os
 import random
+import shutil
 import signal
 import unicodedata
 from collections.abc import Iterator
@@ -138,6 +139,18 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(
     assert _log(tmp_path) == _log(unbroken)
 
 
+@pytest.mark.slow
+def test_compiled_training_on_two_threads_resumes_bit_for_bit(texts: Path, tmp_path: Path) -> None:
+    changes = {"compile": "true", "threads": 2, "batch_tokens": 4096, "cooldown_lengths": "32"}
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert main(_command(texts, whole, **changes)) == 0
+    assert main(_command(texts, parts, **changes, cooldown_steps=4)) == 0
+    # The stable checkpoint is at step 6, so only the cool-down is done again, after a reload.
+    assert main(_command(texts, parts, "--extend", **changes)) == 0
+    weights = Path("model") / "model.safetensors"
+    assert (parts / weights).read_bytes() == (whole / weights).read_bytes()
+
+
 def test_the_exported_model_loads_plainly(unbroken: Path) -> None:
     folder = unbroken / "model"
     model = AutoModelForCausalLM.from_pretrained(folder)
@@ -166,6 +179,21 @@ def test_a_run_finishes_early_and_goes_on_later(texts: Path, tmp_path: Path) -> 
     assert (tmp_path / "checkpoints" / "stable.safetensors").read_bytes() != stable
     assert main([*command, "--extend", "--cooldown-now", "--set=cooldown_steps=2"]) == 0
     assert _log(tmp_path)[-1]["step"] == 9
+
+
+def test_a_changed_text_is_refused_and_a_new_label_is_not(
+    texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(texts, tmp_path / "texts")
+    command = _command(tmp_path / "texts", tmp_path / "run", steps=4)
+    assert main(command) == 0
+    _write_text(tmp_path / "texts" / "new.txt", ENGLISH, 3)
+    more = ["--text", f"new={tmp_path / 'texts' / 'new.txt'}", "--extend", "--set=steps=5"]
+    assert main([*command, *more]) == 0
+    assert "| new |" in (tmp_path / "run" / "model" / "README.md").read_text(encoding="utf-8")
+    _write_text(tmp_path / "texts" / "en.txt", ENGLISH + " again", 4)
+    assert main([*command, *more]) == 2
+    assert "use the text and longest length of the checkpoint" in capsys.readouterr().err
 
 
 def test_every_token_of_a_source_is_read_once_per_pass() -> None:

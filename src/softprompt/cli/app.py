@@ -17,10 +17,10 @@ from typing import Annotated, Any
 
 import typer
 
-import softprompt
+from softprompt import __version__
 from softprompt.cli.commands import COMMANDS, Outcome
 from softprompt.cli.failure import failed
-from softprompt.cli.streams import console, end_of_pipe
+from softprompt.cli.streams import console, drop_output
 from softprompt.locale import _, current_language, mark, set_language
 
 __all__ = ["main", "parser"]
@@ -63,7 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 outcome.show(console())
         sys.stdout.flush()
     except BrokenPipeError:
-        return end_of_pipe()
+        drop_output()
+        return 1
     except typer.Exit as ended:
         return ended.exit_code
     except (Exception, KeyboardInterrupt) as error:
@@ -109,17 +110,25 @@ def parser() -> Any:
     return group
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"softprompt {__version__}")
+        raise typer.Exit
+
+
 def _root(
     version: Annotated[
         bool,
         typer.Option(
-            "--version", is_eager=True, metavar=" ", help=mark("Show the version and exit.")
+            "--version",
+            callback=_show_version,
+            is_eager=True,
+            metavar=" ",
+            help=mark("Show the version and exit."),
         ),
     ] = False,
 ) -> None:
-    if version:
-        print(f"softprompt {softprompt.__version__}")
-        raise typer.Exit
+    """What stands before a command; the version has ended the process already."""
 
 
 def _speak() -> None:
@@ -133,6 +142,7 @@ def _speak() -> None:
 def _quieten() -> None:
     """Keeps libraries from writing between our lines; what is set already counts more."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_VERBOSITY", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     if not sys.warnoptions:
         warnings.simplefilter("ignore")

@@ -70,6 +70,7 @@ class Display(Reporter):
         )
         self._task: TaskID | None = None
         self._name, self._begun, self._spoke = "", time.monotonic(), time.monotonic()
+        self._recorded = self._begun
         self._ends: float | None = None
         self._best = float("-inf")
 
@@ -132,7 +133,10 @@ class Display(Reporter):
         if self._task is not None:
             self._progress.update(self._task, note=note)
         step = _("step {step}: {note}").format(step=record["step"], note=note)
-        self._say(step, always=time.monotonic() - self._spoke > _QUIET_SECONDS)
+        now = time.monotonic()
+        if now - self._recorded > _QUIET_SECONDS:
+            self._recorded = now
+            self._say(step, always=True)
 
     def warning(self, text: str) -> None:
         """One plain line; the bars stay below it."""

@@ -12,7 +12,7 @@ from typing import Any
 import typer
 from rich.text import Text
 
-from softprompt.cli.streams import error_console
+from softprompt.cli.streams import drop_output, error_console
 from softprompt.errors import SoftPromptError
 from softprompt.locale import _
 
@@ -22,10 +22,8 @@ MISTAKE = 2
 INTERRUPTED = 130
 
 # What the system refuses is no defect of the program.
-_SYSTEM = frozenset(
-    (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENAMETOOLONG)
-    + (errno.EISDIR, errno.ENOTDIR)
-)
+_SYSTEM_NAMES = "EACCES EPERM EROFS ENOSPC EDQUOT ENAMETOOLONG EISDIR ENOTDIR"
+_SYSTEM = {getattr(errno, name, None) for name in _SYSTEM_NAMES.split()}
 
 # Typer brings a copy of click along; its base exception has no public name of its own.
 _ClickException: Any = typer.BadParameter.__mro__[2]
@@ -50,11 +48,15 @@ def failed(error: BaseException, *, as_json: bool) -> int:
     message, hint, code = told
     if as_json:
         value = {"error": {"message": message, "hint": hint}}
-        print(json.dumps(value, ensure_ascii=False), flush=True)
-    else:
-        line = " ".join(f"{message} {hint}".split())
-        label = (_("error:"), "bold red")
-        error_console().print(Text.assemble(label, " ", line), soft_wrap=True)
+        try:
+            print(json.dumps(value, ensure_ascii=False), flush=True)
+        except OSError:
+            # Standard output itself is what fails; standard error may still be read.
+            drop_output()
+        else:
+            return code
+    line = " ".join(f"{message} {hint}".split())
+    error_console().print(Text.assemble((_("error:"), "bold red"), " ", line), soft_wrap=True)
     return code
 
 

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from softprompt.locale import _
 
-__all__ = ["console", "end_of_pipe", "error_console", "waiting", "warn"]
+__all__ = ["console", "drop_output", "error_console", "waiting", "warn"]
 
 
 def console() -> Console:
@@ -45,9 +45,8 @@ def waiting(text: str) -> Iterator[None]:
         yield
 
 
-def end_of_pipe() -> int:
-    """Ends quietly after the reader of standard output has gone; the exit code is 1."""
-    # What is left in the buffer has nowhere to go, and the interpreter would complain of it.
+def drop_output() -> None:
+    """Gives up standard output, which nobody reads any more or which takes nothing."""
+    # What is left in its buffer has nowhere to go, and the interpreter would complain of it.
     with open(os.devnull, "w", encoding="utf-8") as nowhere:  # noqa: PTH123
         os.dup2(nowhere.fileno(), sys.stdout.fileno())
-    return 1

@@ -26,7 +26,7 @@ class TrainingConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    epochs: int = Field(20, ge=1, description="Passes over the training rows at most.")
+    epochs: int = Field(12, ge=1, description="Passes over the training rows at most.")
     batch_size: int = Field(16, ge=1, description="Rows per step.")
     objective: str = Field(
         "auto",
@@ -35,7 +35,7 @@ class TrainingConfig(BaseModel):
     )
     optimizer: str = Field("adamw", description="`adamw` or `adafactor`.")
     learning_rate: float = Field(
-        0.1, gt=0, description="Peak rate, in units of the embedding scale per step."
+        0.3, gt=0, description="Peak rate, in units of the embedding scale per step."
     )
     weight_decay: float = Field(0.0, ge=0, description="Decoupled weight decay, per step and rate.")
     warmup: float = Field(0.06, ge=0, le=1, description="Share of the steps that warm up.")

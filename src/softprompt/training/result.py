@@ -50,6 +50,7 @@ def finish(
     outcome: Outcome,
     validation: Encoded,
     contexts: Contexts,
+    test: Encoded,
     directory: RunDirectory,
     resolved: dict[str, Any],
     reporter: Reporter,
@@ -72,9 +73,8 @@ def finish(
     prompt.save(directory.prompt)
     if outcome.stopped == "interrupted" or not setup.task.test:
         return {**metrics, "test": None, "baselines": {}}
-    encoded = setup.encode(setup.task.test, "choices")
-    answers = answers_of(setup, encoded, outcome.vectors_PD, reporter=reporter)
-    metrics["test"] = measure(setup.task, encoded, answers, temperature, setup.slice_column)
+    answers = answers_of(setup, test, outcome.vectors_PD, reporter=reporter)
+    metrics["test"] = measure(setup.task, test, answers, temperature, setup.slice_column)
     metrics["baselines"] = {}
     for name, baseline in setup.baselines().items():
         reporter.stage("baselines", {"name": name})

@@ -121,8 +121,7 @@ class Tuning:
         self.setup, self.directory, self.resolved = setup, directory, resolved
         stored = directory.read("plan.json")
         self.earlier = Plan.of(stored) if stored is not None else None
-        extra = [REPORTERS.get(name)(directory.path, resolved) for name in setup.training.reporters]
-        self.reporter = Reporters([MetricsFile(directory), reporter, *extra])
+        self.reporter = reporter
 
     def run(self) -> dict[str, Any]:
         """Does what is left of the run and returns its result."""
@@ -130,22 +129,30 @@ class Tuning:
         done = self.directory.read("result.json")
         if done is not None and done["stopped"] != "interrupted":
             return done
-        if self.directory.read("config.json") is None:
+        new = self.directory.read("config.json") is None
+        if new:
             self.directory.refuse_used()
+        # Rows that do not fit are refused before anything is written, the test rows' included.
+        rows = self._encode()
+        names = self.setup.training.reporters
+        extra = [REPORTERS.get(name)(self.directory.path, self.resolved) for name in names]
+        self.reporter = Reporters([MetricsFile(self.directory), self.reporter, *extra])
+        if new:
             self.directory.create(self.resolved)
         result: dict[str, Any] | None = None
         try:
-            result = self._run(begun)
+            result = self._run(begun, *rows)
         finally:
             draw_curves(self.directory.records(), self.directory.curves, self.setup.metric)
             self.reporter.close(result)
         return result
 
-    def _run(self, begun: float) -> dict[str, Any]:
+    def _run(
+        self, begun: float, train: Encoded, validation: Encoded, test: Encoded
+    ) -> dict[str, Any]:
         for warning in self.setup.task.warnings:
             self.reporter.warning(warning)
         budget = self._budget()
-        train, validation = self._encode()
         contexts = self._contexts(train, validation, budget)
         encoded = time.perf_counter()
         outcome = self._train(train, validation, contexts, budget)
@@ -155,6 +162,7 @@ class Tuning:
             outcome,
             validation,
             contexts[1],
+            test,
             self.directory,
             self.resolved,
             self.reporter,
@@ -187,14 +195,18 @@ class Tuning:
             return self.earlier.cache_bytes
         return free_memory_budget(self.setup.training.cache_share)
 
-    def _encode(self) -> tuple[Encoded, Encoded]:
+    def _encode(self) -> tuple[Encoded, Encoded, Encoded]:
         setup = self.setup
         held = setup.task.validation
         if not setup.task.choices:
             held = held[:GENERATED_VALIDATION_ROWS]
         train = setup.encode(setup.task.train, OBJECTIVES.get(setup.objective).answers)
         validation = setup.encode(held, "choices")
-        for name, encoded in (("training", train), ("validation", validation)):
+        test = setup.encode(setup.task.test, "choices")
+        parts = {"training": train, "validation": validation}
+        if setup.task.test:
+            parts["test"] = test
+        for name, encoded in parts.items():
             if encoded.dropped:
                 self.reporter.warning(
                     f"{encoded.dropped} {name} rows do not fit into the model's window and are "
@@ -205,7 +217,7 @@ class Tuning:
                     f"No {name} row fits into the window of {setup.backbone.window} tokens.",
                     "Shorten the texts, or choose a model with a longer window.",
                 )
-        return train, validation
+        return train, validation, test
 
     def _contexts(
         self, train: Encoded, validation: Encoded, budget: int

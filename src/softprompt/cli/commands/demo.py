@@ -62,10 +62,12 @@ def demo(
         from softprompt.cli.prompt_use import load_predictor, load_prompt
         from softprompt.tasks import Task
         from softprompt.training import start
+        from softprompt.training.run_directory import RunDirectory
 
         config = _config(language, seed or 0)
         task = Task.from_file(config.data, config.task)
     folder = Path(output) if output is not None else _own_folder(language)
+    RunDirectory(folder).refuse_used()
     introduce(error_console(), task)
     with Display() as display:
         result = start(config, folder, display)
