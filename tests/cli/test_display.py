@@ -1,0 +1,156 @@
+"""The display of a run, amounts, tables: what people read, in both languages."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from softprompt.cli import display
+from softprompt.cli.amounts import duration, measure_name, size
+from softprompt.cli.display import Display, counting
+from softprompt.cli.tables import comparison, show_metric
+from softprompt.locale import set_language
+
+
+@pytest.fixture(autouse=True)
+def english_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_language("en")
+
+
+def metric(accuracy: float, low: float, high: float) -> dict[str, Any]:
+    return {"n": 100, "accuracy": accuracy, "macro_f1": 0.5, "interval": [low, high]}
+
+
+def printed(width: int = 80, **options: Any) -> tuple[Console, io.StringIO]:
+    file = io.StringIO()
+    return Console(file=file, width=width, highlight=False, markup=False, **options), file
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.2, "0 s"), (59.4, "59 s"), (60, "1 min 0 s"), (3725, "1 h 2 min"), (-3, "0 s")],
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(812, "812 B"), (8_451, "8.5 kB"), (40_466, "40 kB"), (13_834_752, "13.8 MB")],
+)
+def test_sizes(count: int, text: str) -> None:
+    assert size(count) == text
+
+
+def test_amounts_in_vietnamese() -> None:
+    set_language("vi")
+    assert duration(75) == "1 phút 15 giây"
+    assert size(13_834_752) == "13,8 MB"
+    assert measure_name("accuracy") == "độ chính xác"
+    assert measure_name("own_measure") == "own_measure"
+
+
+@pytest.mark.parametrize("language", ["en", "vi"])
+def test_the_comparison_fits_eighty_columns(language: str) -> None:
+    set_language(language)
+    console, file = printed()
+    console.print(comparison([("x" * 19, metric(1.0, 0.99, 1.0)), ("y", metric(0.5, 0.1, 0.9))]))
+    text = file.getvalue()
+    assert max(map(len, text.splitlines())) <= 80
+    row = next(line for line in text.splitlines() if "x" * 19 in line)
+    assert "100" in row, "a row takes one line"
+
+
+def test_the_interval_is_drawn_to_scale() -> None:
+    console, file = printed()
+    console.print(comparison([("a", metric(0.0, 0.0, 1.0)), ("b", metric(0.5, 0.25, 0.75))]))
+    text = file.getvalue()
+    assert "●" + "─" * 17 + "┤" in text
+    assert "├───●────┤" in text or "├────●───┤" in text or "├────●────┤" in text
+
+
+def test_intervals_use_the_decimal_sign_of_the_language() -> None:
+    set_language("vi")
+    console, file = printed()
+    show_metric(console, metric(0.5, 0.25, 0.75))
+    assert "khoảng tin cậy 95% 25,0–75,0%" in file.getvalue()
+
+
+def test_free_text_has_its_own_measures() -> None:
+    console, file = printed()
+    show_metric(
+        console,
+        {
+            "n": 5, "exact_match": 0.2, "interval": [0.0, 0.6], "token_f1": 0.4,
+            "skipped": {"chrf": "pip install 'softprompt[generation]'"}, "dropped": 3,
+        },
+    )  # fmt: skip
+    text = file.getvalue()
+    assert "exact match 20.0%" in text and "token F1 40.0%" in text
+    assert "pip install 'softprompt[generation]'" in text
+    assert "left out for their length: 3" in text
+
+
+def test_without_a_terminal_there_are_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(display.time, "monotonic", lambda: clock[0])
+    console, file = printed(force_terminal=False)
+    with Display(console) as shown:
+        shown.stage("training", {"estimate_seconds": 40.0, "steps": 100})
+        for step in range(1, 101):
+            clock[0] += 0.4
+            shown.progress(step, 100)
+            if step % 25 == 0:
+                shown.record({"step": step, "score": step / 200, "loss": 1.0})
+        shown.warning("mind\nthe gap")
+    lines = file.getvalue().splitlines()
+    assert lines[0] == "Training: 100 steps, about 40 s"
+    assert "step 25: loss 1.00, score 12.5%, best 12.5%" in lines
+    assert lines[-1] == "warning: mind the gap"
+    assert "\x1b" not in file.getvalue()
+    left = [line for line in lines if line.endswith(" left")]
+    assert left, "a long stage says how long it still takes"
+    done = int(left[0].split()[1])
+    assert left[0].endswith(f"about {duration((100 - done) * 0.4)} left")
+
+
+def test_short_work_is_silent_without_a_terminal() -> None:
+    console, file = printed(force_terminal=False)
+    with Display(console) as shown:
+        shown.stage("load", {})
+        shown.stage("context", {"rows": 3})
+        shown.progress(3, 3)
+        shown.stage("training", {"estimate_seconds": 0.5, "steps": 4})
+        shown.progress(4, 4)
+    assert file.getvalue() == ""
+
+
+def test_on_a_terminal_there_is_a_bar_for_each_stage() -> None:
+    console, file = printed(force_terminal=True)
+    with Display(console) as shown:
+        shown.stage("load", {})
+        shown.stage("training", {"estimate_seconds": 5, "steps": 10})
+        shown.progress(5, 10)
+        shown.record({"step": 5, "score": 0.5, "loss": 1.0})
+        shown.stage("baselines", {"name": "majority"})
+        shown.stage("baselines", {"name": "zero_shot"})
+    last = file.getvalue().rpartition("Loading data and model")[2]
+    assert "score 50.0%" in last
+    assert last.count("Measuring baselines") == 1
+
+
+def test_no_color_is_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    console, file = printed(force_terminal=True)
+    console.print(comparison([("a", metric(0.5, 0.4, 0.6))]))
+    assert "\x1b[3" not in file.getvalue()
+
+
+def test_counting_gives_a_function_of_done_and_total(capsys: pytest.CaptureFixture[str]) -> None:
+    with counting("Work") as progress:
+        progress(1, 2)
+        progress(2, 2)
+    assert capsys.readouterr().err == ""

@@ -1,0 +1,111 @@
+"""`softprompt evaluate`, `show` and `export`: metrics, the card, other formats."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tiny import feedback_rows
+
+from cli.conftest import Shell, write_jsonl
+
+
+def test_json_is_a_metric(shell: Shell, trained: Path, data: Path) -> None:
+    metric = shell("evaluate", trained / "prompt", data, "--slice", "part", "--json").value
+    assert metric["n"] == 60
+    low, high = metric["interval"]
+    assert 0 <= low <= metric["accuracy"] <= high <= 1
+    assert 0 <= metric["macro_f1"] <= 1
+    assert {name: part["n"] for name, part in metric["slices"].items()} == {"a": 30, "b": 30}
+    assert metric["confusion"]["labels"] == ["bad", "good"]
+
+
+def test_the_test_score_comes_out_again(shell: Shell, trained: Path, tmp_path: Path) -> None:
+    """Oracle: evaluating the run's own test rows gives the run's own figure."""
+    from softprompt.tasks import Task
+
+    stored = json.loads((trained / "result.json").read_text("utf-8"))["test"]
+    task = Task.from_file(trained.parent / "feedback.jsonl")
+    file = write_jsonl(tmp_path / "test.jsonl", [dict(row.columns) for row in task.test])
+    metric = shell("evaluate", trained / "prompt", file, "--json").value
+    for name in ("n", "accuracy", "macro_f1", "interval"):
+        assert metric[name] == pytest.approx(stored[name])
+
+
+def test_people_see_classes_confusion_and_slices(shell: Shell, trained: Path, data: Path) -> None:
+    shown = shell("evaluate", trained, data, "--slice", "part").out
+    for expected in ("60 rows", "95% interval", "precision", "right \\ answered", "slice"):
+        assert expected in shown
+    assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_other_words_around_the_prompt_can_be_evaluated(
+    shell: Shell, trained: Path, data: Path
+) -> None:
+    own = shell("evaluate", trained, data, "--json").value
+    other = shell(
+        "evaluate", trained, data, "--template", "{text} ->{answer}", "--choices", "bad=late",
+        "--json",
+    ).value  # fmt: skip
+    assert other["n"] == own["n"]
+    assert other["ece"] != own["ece"]
+
+
+def test_empty_rows_are_refused_or_left_out_and_counted(
+    shell: Shell, trained: Path, tmp_path: Path
+) -> None:
+    rows = feedback_rows(10)
+    rows[2]["text"] = "  "
+    rows[7]["label"] = ""
+    file = write_jsonl(tmp_path / "rows.jsonl", rows)
+    told = shell.mistake("evaluate", trained, file)
+    assert "rows 3, 8 (2 in all)" in told and "--drop-empty" in told
+    ended = shell("evaluate", trained, file, "--drop-empty", "--json")
+    assert ended.value["n"] == 8
+    assert "left out for an empty input or answer: 2" in ended.err
+
+
+def test_columns_that_are_absent(shell: Shell, trained: Path, tmp_path: Path) -> None:
+    rows = [{"text": row["text"], "lable": row["label"]} for row in feedback_rows(6)]
+    file = write_jsonl(tmp_path / "rows.jsonl", rows)
+    told = shell.mistake("evaluate", trained, file)
+    assert "no column 'label'" in told and "Did you mean 'lable'?" in told
+    good = write_jsonl(tmp_path / "good.jsonl", feedback_rows(6))
+    told = shell.mistake("evaluate", trained, good, "--slice", "parts")
+    assert "no column 'parts'" in told and "Did you mean 'part'?" in told
+
+
+def test_show_prints_the_card(shell: Shell, trained: Path) -> None:
+    shown = shell("show", trained / "prompt")
+    card = (trained / "prompt" / "README.md").read_text("utf-8")
+    assert sorted(shown.out.splitlines()) == sorted(card.splitlines())
+    value = shell("show", trained / "prompt", "--json").value
+    assert value["placement"] == "suffix"
+    assert (value["length"], value["parameters"]) == (4, 128)
+    assert value["task"]["target"] == "label"
+    assert value["metrics"]["test"]["n"] > 0
+
+
+def test_export_to_peft(shell: Shell, data: Path, tiny_folder: Path, tmp_path: Path) -> None:
+    run, folder = tmp_path / "run", tmp_path / "peft"
+    words = ["--model", tiny_folder, "--output", run, "--placement", "prefix", "--epochs", 1]
+    assert shell("tune", data, *words, "--baselines", "none").code == 0
+    value = shell("export", run, "--to", "peft", "--output", folder, "--json").value
+    assert value["output"] == str(folder)
+    assert "BOS" in value["note"]
+    config = json.loads((folder / "adapter_config.json").read_text("utf-8"))
+    assert config["num_virtual_tokens"] == 17
+    own = shell("evaluate", run, data, "--json").value
+    back = shell("evaluate", folder, data, "--json").value
+    assert back["accuracy"] == own["accuracy"]
+    assert "already in use" in shell.mistake("export", run, "--output", folder)
+    assert (folder / "adapter_config.json").is_file()
+
+
+def test_export_refuses_what_peft_cannot_hold(shell: Shell, trained: Path, tmp_path: Path) -> None:
+    told = shell.mistake("export", trained, "--output", tmp_path / "peft")
+    assert "'suffix'" in told
+    assert not (tmp_path / "peft").exists()
+    told = shell.mistake("export", trained, "--to", "pfet", "--output", tmp_path / "peft")
+    assert "Did you mean 'peft'?" in told
