@@ -104,6 +104,11 @@ def test_an_unknown_name_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         load_backbone("no-such/model")
 
 
+def test_an_absent_folder_is_said() -> None:
+    with pytest.raises(BackboneError, match="There is no model folder /no/such/model"):
+        load_backbone("/no/such/model")
+
+
 def test_an_unknown_device_is_refused() -> None:
     with pytest.raises(BackboneError, match="Device 'qpu' cannot be used here"):
         load_backbone("nano", device="qpu")

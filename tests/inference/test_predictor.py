@@ -118,6 +118,14 @@ def test_evaluation_refuses_unknown_and_absent_labels() -> None:
         predictor.evaluate([Row("f", 1, {"text": "a"}, None)])
 
 
+def test_slicing_by_an_absent_column_is_refused() -> None:
+    rows = [Row("f", 1, {"text": "a", "part": "x"}, "pos")]
+    predictor = Predictor(make(), tiny_backbone())
+    with pytest.raises(DataError, match="no column 'prt' to slice by"):
+        predictor.evaluate(rows, slice_column="prt")
+    assert set(predictor.evaluate(rows, slice_column="part")["slices"]) == {"x"}
+
+
 def test_long_rows_are_left_out_when_asked_and_counted() -> None:
     predictor = Predictor(make(), tiny_backbone())
     rows = [Row("f", 1, {"text": "a"}, "pos"), Row("f", 2, {"text": "word " * 300}, "neg")]

@@ -141,7 +141,9 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(
 
 @pytest.mark.slow
 def test_compiled_training_on_two_threads_resumes_bit_for_bit(texts: Path, tmp_path: Path) -> None:
-    changes = {"compile": "true", "threads": 2, "batch_tokens": 4096, "cooldown_lengths": "32"}
+    # Large enough for both threads to add to the same rows of the embedding's gradient.
+    changes = {"compile": "true", "threads": 2, "hidden": 128, "batch_tokens": 8192}
+    changes |= {"context": 256, "lengths": "256", "cooldown_lengths": "256"}
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     assert main(_command(texts, whole, **changes)) == 0
     assert main(_command(texts, parts, **changes, cooldown_steps=4)) == 0

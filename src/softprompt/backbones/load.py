@@ -110,6 +110,11 @@ def _load_small_parts(
     from transformers import AutoConfig, AutoTokenizer
 
     folder = Path(source)
+    if not folder.is_dir() and (folder.is_absolute() or source.startswith((".", "~"))):
+        raise BackboneError(
+            f"There is no model folder {source}.",
+            "Check the path, or name a hub id or `nano`.",
+        )
     if folder.is_dir() and not (folder / "config.json").is_file():
         raise BackboneError(
             f"The folder {source} holds no model: config.json is missing.",

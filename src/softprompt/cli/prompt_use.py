@@ -54,7 +54,8 @@ def load_predictor(
         ArtifactError: it is not the prompt's own.
     """
     name = model or prompt.backbone.name
-    backbone = load_backbone(name, dtype=prompt.dtype, device=device or "auto")
+    revision = prompt.backbone.revision if model is None else None
+    backbone = load_backbone(name, revision=revision, dtype=prompt.dtype, device=device or "auto")
     return Predictor(prompt, backbone)
 
 

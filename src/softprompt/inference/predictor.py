@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from softprompt.backbones import Backbone, load_backbone
-from softprompt.errors import DataError
+from softprompt.errors import DataError, nearest
 from softprompt.inference.answers import answer, measure
 from softprompt.inference.rows import encode_rows, task_of
 from softprompt.prompts import SoftPrompt
@@ -97,8 +97,14 @@ class Predictor:
         """Metrics on rows that have answers.
 
         Raises:
-            DataError: a row has no answer, an unknown label, or does not fit into the window.
+            DataError: a row has no answer, an unknown label, no such column to slice by, or does
+                not fit into the window.
         """
+        if slice_column is not None and rows and slice_column not in rows[0].columns:
+            raise DataError(
+                f"There is no column {slice_column!r} to slice by.",
+                nearest(slice_column, rows[0].columns),
+            )
         labels = set(self.prompt.task.labels)
         for row in rows:
             if row.answer is None:
