@@ -70,8 +70,8 @@ def make_loss(model: LlamaForCausalLM, settings: Settings, reduction: str = "mea
     step = torch.compile(loss_of, dynamic=False) if settings.compile else loss_of
 
     def loss(tokens_BT: Tensor) -> Tensor:
-        # The lookup stays outside: compiled for several threads, the sum of its gradient has no
-        # fixed order, and a resumed run would differ from an unbroken one in the last bits.
+        # The lookup stays outside: compiled, its gradient is summed by atomic additions of several
+        # threads in no fixed order, and a resumed run could differ from an unbroken one.
         return step(model.get_input_embeddings()(shifted(tokens_BT)), tokens_BT)
 
     return loss

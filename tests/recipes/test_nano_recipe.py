@@ -17,6 +17,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+import softprompt
 from recipes.nano.__main__ import main
 from recipes.nano.schedule import Progress, scale
 from recipes.nano.settings import Settings
@@ -170,6 +171,22 @@ def test_the_exported_model_loads_plainly(unbroken: Path) -> None:
     logits = model(input_ids=torch.tensor([ids])).logits
     assert logits.shape == (1, len(ids), len(tokenizer))
     assert "bits per byte" in (folder / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_shipped_model_is_complete_and_small() -> None:
+    folder = Path(softprompt.__file__).parent / "backbones" / "nano"
+    assert (folder / "model.safetensors").stat().st_size <= 25_000_000
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    assert model.config.nano_version == "1"
+    assert model.config.max_position_embeddings >= 1024
+    # Knowing the language, it finds a sentence likelier than the same words in reverse.
+    for sentence in ("the book was on the table in the room", "Hà Nội là thủ đô của Việt Nam"):
+        losses: list[float] = []
+        for words in (sentence.split(), sentence.split()[::-1]):
+            ids = tokenizer(" ".join(words), return_tensors="pt").input_ids
+            losses.append(model(input_ids=ids, labels=ids).loss.item())
+        assert losses[0] < losses[1] - 0.5
 
 
 def test_a_run_finishes_early_and_goes_on_later(texts: Path, tmp_path: Path) -> None:
