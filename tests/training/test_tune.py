@@ -187,6 +187,13 @@ def test_a_loss_that_is_not_finite_stops_with_step_and_rows(
     assert all(torch.isfinite(t).all() for t in kept.tensors.values())
 
 
+def test_few_rows_get_more_epochs(tmp_path: Path) -> None:
+    run(tmp_path, epochs=None, time_budget=1.0, baselines=())
+    plan = RunDirectory(tmp_path / "run").read("plan.json")
+    assert plan is not None
+    assert plan["steps_per_epoch"] * 12 < plan["steps"] <= plan["steps_per_epoch"] * 40
+
+
 def test_patience_and_time_budget_stop_early(tmp_path: Path) -> None:
     patient = run(tmp_path, epochs=40, patience=2)
     assert patient["stopped"] == "patience"

@@ -26,7 +26,12 @@ class TrainingConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    epochs: int = Field(12, ge=1, description="Passes over the training rows at most.")
+    epochs: int | None = Field(
+        None,
+        ge=1,
+        description="Passes over the training rows at most; not given: enough for 1,500 steps, "
+        "between 12 and 40.",
+    )
     batch_size: int = Field(16, ge=1, description="Rows per step.")
     objective: str = Field(
         "auto",
@@ -46,8 +51,11 @@ class TrainingConfig(BaseModel):
         "chrf or exact_match for free text.",
     )
     validations: int = Field(1, ge=1, description="Validations per epoch.")
-    patience: int = Field(
-        6, ge=1, description="Validations without a better prompt before training stops."
+    patience: int | None = Field(
+        None,
+        ge=1,
+        description="Validations without a better prompt before training stops; not given: a third "
+        "of all, at least 6.",
     )
     checkpoint_seconds: float = Field(
         30.0, ge=0, description="Seconds between checkpoints beside those at validations."

@@ -106,7 +106,7 @@ class Loop:
         reporter: Reporter,
     ) -> None:
         self.backbone, self.module, self.rows = backbone, module, rows
-        self.validate, self.config, self.steps = validate, config, 0
+        self.validate, self.config, self.steps, self.patience = validate, config, 0, 1
         self.reporter, self.folder = reporter, folder / "checkpoints"
         self.objective = OBJECTIVES.get(objective)
         scale = float(backbone.embedding_table.float().square().mean().sqrt())
@@ -149,6 +149,7 @@ class Loop:
         """
         self.steps = steps
         every = max(1, self.per_epoch // self.config.validations)
+        self.patience = self.config.patience or max(6, steps // every // 3)
         stopped = "finished"
         begun = saved = time.perf_counter()
         earlier = self.seconds
@@ -263,7 +264,7 @@ class Loop:
     def _reason(self, interrupt: Interrupt) -> str:
         if interrupt.asked:
             return "interrupted"
-        if self.waited >= self.config.patience:
+        if self.waited >= self.patience:
             return "patience"
         budget = self.config.time_budget
         return "time" if budget is not None and self.seconds >= budget else "finished"

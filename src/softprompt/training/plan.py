@@ -109,10 +109,15 @@ def measure_step(loop: Loop, config: TrainingConfig, module: nn.Module) -> tuple
         lambda: loop.validate(vectors_PD)
     )
     module.zero_grad(set_to_none=True)
-    steps = config.epochs * loop.per_epoch
+    steps = (config.epochs or _epochs(loop.per_epoch)) * loop.per_epoch
     if config.time_budget is not None:
         steps = max(1, min(steps, int(config.time_budget / seconds * loop.per_epoch)))
     return steps, steps / loop.per_epoch * seconds
+
+
+def _epochs(per_epoch: int) -> int:
+    """Passes for a run that does not say: a few hundred rows need more of them than thousands."""
+    return max(12, min(40, -(-1500 // per_epoch)))
 
 
 def _fastest(work: Callable[[], object]) -> float:
