@@ -8,7 +8,7 @@ from pathlib import Path
 # Read when huggingface_hub is imported: no test asks the network for anything.
 os.environ["HF_HUB_OFFLINE"] = "1"
 # Read when torch is imported: as the command line does it.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 import pytest
 import torch

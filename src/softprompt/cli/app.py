@@ -144,8 +144,9 @@ def _quieten() -> None:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    # Threads that spin while they wait halve the speed as soon as another program runs beside.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Threads that wait by spinning for long starve each other beside another program; those that
+    # never spin wake up too late on a free machine (benchmarks/LOG.md).
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
     for stream in (sys.stdout, sys.stderr):
