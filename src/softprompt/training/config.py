@@ -54,7 +54,7 @@ class TrainingConfig(BaseModel):
     patience: int | None = Field(
         None,
         ge=1,
-        description="Validations without a better prompt before training stops; not given: a third "
+        description="Validations without a better prompt before training stops; not given: half "
         "of all, at least 6.",
     )
     checkpoint_seconds: float = Field(
