@@ -54,8 +54,8 @@ class TrainingConfig(BaseModel):
     patience: int | None = Field(
         None,
         ge=1,
-        description="Validations without a better prompt before training stops; not given: half "
-        "of all, at least 6.",
+        description="Validations without a better prompt before training stops; not given: two "
+        "thirds of all, at least 6.",
     )
     checkpoint_seconds: float = Field(
         30.0, ge=0, description="Seconds between checkpoints beside those at validations."

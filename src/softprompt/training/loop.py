@@ -149,7 +149,7 @@ class Loop:
         """
         self.steps = steps
         every = max(1, self.per_epoch // self.config.validations)
-        self.patience = self.config.patience or max(6, steps // every // 2)
+        self.patience = self.config.patience or max(6, 2 * steps // every // 3)
         stopped = "finished"
         begun = saved = time.perf_counter()
         earlier = self.seconds

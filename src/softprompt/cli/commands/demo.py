@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["demo"]
 
-TRAINING_SECONDS = 25.0
+TRAINING_SECONDS = 32.0
 """Of the minute that the demo may take; reading, measuring and loading need the rest."""
 
 _RUN = "softprompt-demo"

@@ -47,7 +47,9 @@ def sample_settings(language: str) -> dict[str, Any]:
         UsageError: there is no sample data in that language.
     """
     sample_path(language)
-    return {"target": "sentiment", "slice": "topic", **_SETTINGS[language]}
+    # A tenth of a few hundred rows would choose and judge by chance.
+    shares = {"validation_share": 0.2, "test_share": 0.2}
+    return {"target": "sentiment", "slice": "topic", **shares, **_SETTINGS[language]}
 
 
 def load_sample(language: str, **settings: Any) -> Task:
