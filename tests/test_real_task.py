@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from softprompt import SoftPrompt, Task, load_backbone, predict, tune
-from softprompt.evaluation import mcnemar
 from softprompt.tasks.samples import load_sample
 
 pytestmark = pytest.mark.slow
@@ -21,11 +20,11 @@ def test_the_sample_task_is_learned(tmp_path: Path) -> None:
     test, baselines = result["test"], result["baselines"]
     best = max(baselines["majority"]["macro_f1"], baselines["zero_shot"]["macro_f1"])
     assert test["macro_f1"] > best + 0.15
-    majority = baselines["majority"]["guess"]
+    assert test["macro_f1_interval"][0] > baselines["majority"]["macro_f1"]
     prompt = SoftPrompt.load(result["prompt"])
     answers = predict(prompt, [row.columns["text"] for row in task.test], backbone)
-    right = [a.answer == row.answer for a, row in zip(answers, task.test, strict=True)]
-    assert mcnemar(right, [row.answer == majority for row in task.test]) < 0.01
+    right = sum(a.answer == row.answer for a, row in zip(answers, task.test, strict=True))
+    assert abs(right / len(answers) - test["accuracy"]) < 0.02
 
 
 @pytest.mark.parametrize("placement", ["suffix", "prefix"])
