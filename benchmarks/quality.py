@@ -165,7 +165,7 @@ def markdown(table: dict[str, dict[str, list[float]]]) -> str:
         row = []
         for points in (methods.get(method, []) for methods in table.values()):
             spread = f" ± {stdev(points):.1f}" if len(points) > 1 else ""
-            row.append(f"{fmean(points):.1f}{spread}" if points else "")
+            row.append(f"{fmean(points):.1f}{spread}" if points else "–")
         lines.append(f"| {title} | " + " | ".join(row) + " |")
     return "\n".join(lines)
 

@@ -24,7 +24,8 @@ def block() -> str:
     backbone = f"`{details['model']}` ({details['revision']})"
     note = (
         f"Test score in points (macro-F1 for UIT-VSFC, accuracy elsewhere) with {backbone}: 2,000 "
-        "training rows, mean ± standard deviation over seeds, whole test files. Measured by "
+        "training rows, mean ± standard deviation over seeds (one seed without ±, – not measured "
+        "with this version), whole test files. Measured by "
         f"`{details['command']}` on {machine['cores']} cores."
     )
     return f"{markdown(details['points'])}\n\n{note}\n"
