@@ -12,8 +12,8 @@ from typing import Any
 
 from softprompt.backbones import Backbone, load_backbone
 from softprompt.errors import DataError, nearest
-from softprompt.inference.answers import answer, measure
-from softprompt.inference.rows import encode_rows, task_of
+from softprompt.inference.answers import Answers, answer, measure
+from softprompt.inference.rows import Encoded, encode_rows, task_of
 from softprompt.prompts import SoftPrompt
 from softprompt.tasks import Row, TaskConfig, normalise, read_rows
 
@@ -66,17 +66,7 @@ class Predictor:
             DataError: a text is empty, too long for the model's window, or lacks a column.
         """
         rows = [self._row(text, number) for number, text in enumerate(texts, 1)]
-        encoded = encode_rows(
-            self._task, rows, self._layout, answers="choices", chat=self.prompt.task.chat
-        )
-        answers = answer(
-            self.backbone,
-            self._task,
-            encoded,
-            self.prompt.vectors,
-            max_new_tokens=self.prompt.task.max_new_tokens,
-            progress=progress,
-        )
+        _, answers = self._answer(rows, drop_long=False, progress=progress)
         chances = answers.probabilities(self.prompt.task.temperature)
         if chances is None:
             return [Prediction(text, None, {}) for text in answers.texts]
@@ -118,23 +108,30 @@ class Predictor:
                     f"the prompt knows {sorted(labels)}.",
                     "Correct the label, or train a prompt that knows it.",
                 )
+        encoded, answers = self._answer(rows, drop_long=drop_long, progress=progress)
+        return measure(self._task, encoded, answers, self.prompt.task.temperature, slice_column)
+
+    def _answer(
+        self,
+        rows: Sequence[Row],
+        *,
+        drop_long: bool,
+        progress: Callable[[int, int], None] | None,
+    ) -> tuple[Encoded, Answers]:
+        """The rows as the model reads them, and what it answers."""
+        task = self.prompt.task
         encoded = encode_rows(
-            self._task,
-            rows,
-            self._layout,
-            answers="choices",
-            chat=self.prompt.task.chat,
-            drop_long=drop_long,
+            self._task, rows, self._layout, answers="choices", chat=task.chat, drop_long=drop_long
         )
         answers = answer(
             self.backbone,
             self._task,
             encoded,
             self.prompt.vectors,
-            max_new_tokens=self.prompt.task.max_new_tokens,
+            max_new_tokens=task.max_new_tokens,
             progress=progress,
         )
-        return measure(self._task, encoded, answers, self.prompt.task.temperature, slice_column)
+        return encoded, answers
 
     def _row(self, text: Text, number: int) -> Row:
         if isinstance(text, Row):

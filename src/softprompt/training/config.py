@@ -48,7 +48,7 @@ class TrainingConfig(BaseModel):
     metric: str = Field(
         "auto",
         description="What decides which prompt is best; `auto` is macro_f1 for classification and "
-        "chrf or exact_match for free text.",
+        "token_f1 for free text.",
     )
     validations: int = Field(1, ge=1, description="Validations per epoch.")
     patience: int | None = Field(

@@ -44,7 +44,7 @@ class BaselineRequest:
 
 
 Baseline = Callable[[BaselineRequest], dict[str, Any]]
-"""From a request to a metric on the test rows; `"n": 0` never occurs, rows are always there."""
+"""From a request to a metric on the test rows, with what was chosen for it."""
 
 BASELINES: Registry[Baseline] = Registry("baseline")
 discover(__name__, list(__path__))
