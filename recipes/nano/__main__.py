@@ -28,6 +28,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--text", action="append", default=[], metavar="LABEL=FILE[,FILE]", help="text of a label")
     add("--output", type=Path, required=True, help="folder of tokenizer, shards, checkpoints, log")
     add("--model", type=Path, help="folder of the exported model (default: OUTPUT/model)")
+    add("--start-from", type=Path, help="folder of an exported model whose weights to begin with")
     add("--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting")
     add("--data-card", type=Path, help="Markdown that describes the text, for the model card")
     add("--cooldown-now", action="store_true", help="finish from the latest checkpoint")
@@ -61,15 +62,17 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> int:
     texts = read_texts(options.text)
     settings = _settings(options.set, options.output)
-    codes, shards = prepare(texts, settings, options.output)
+    codes, shards = prepare(texts, settings, options.output, options.start_from)
     # Imported late: a mistake in the arguments is reported before PyTorch loads.
-    from recipes.nano import checkpoint
+    from recipes.nano import ancestor, checkpoint
     from recipes.nano.export import export
     from recipes.nano.train import Trainer
 
+    if options.start_from:
+        ancestor.record(options.start_from, options.output)
     if options.extend:
         (options.output / "checkpoints" / checkpoint.COOLDOWN).unlink(missing_ok=True)
-    trainer = Trainer(settings, codes, shards, options.output)
+    trainer = Trainer(settings, codes, shards, options.output, options.start_from)
     if not options.export_only:
         with _signals() as received:
             finished = trainer.run(lambda: bool(received), options.cooldown_now)

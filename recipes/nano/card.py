@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from recipes.nano import ancestor
 from recipes.nano.corpus import HELD_OUT_PER_THOUSAND
 from recipes.nano.shards import Shard
 from recipes.nano.train import Trainer
@@ -25,7 +26,7 @@ frozen backbone for soft prompts that needs no download; it follows no instructi
 | parameters | {parameters:,} ({layers} layers of {hidden}, tied embeddings, bfloat16) |
 | tokenizer | byte-level BPE of {vocabulary:,} entries, NFC, adds BOS and no EOS |
 | window | {context:,} tokens |
-| training | {steps:,} steps, {tokens:,} tokens, {hours:.1f} hours on {threads} CPU threads |
+{begun}| training | {steps:,} steps, {tokens:,} tokens, {hours:.1f} hours on {threads} CPU threads |
 | state | {state} |
 
 ## Held-out bits per byte
@@ -42,13 +43,13 @@ windows of {context:,} tokens; bits of the text's tokens divided by its UTF-8 by
 {data}
 ## Limits
 
-- It has read {tokens:,} tokens ({labels}).
+- It has read {total:,} tokens ({labels}).
   What it writes is often wrong, and it can repeat what its texts hold, their views and the
   manners of their time included.
 - It is not fit to answer questions or to be shown to users as a writer. It is meant to be frozen
   and steered by trained vectors on narrow tasks.
-- Positions beyond {context:,} tokens were never trained; long windows were trained only in the
-  cool-down.
+- Positions beyond {context:,} tokens were never trained; windows had {lengths} tokens in the stable
+  phase and {cooldown_lengths} in the cool-down.
 - Held-out pieces of a book or article can stand next to pieces that training saw, so the numbers
   above are for text of the same kind, not for new domains.
 """
@@ -59,18 +60,23 @@ def write(
     shards: dict[str, Shard],
     held_out: dict[str, float],
     data: str,
-    version: str,
     has_curve: bool,
 ) -> str:
     """Return the card as Markdown."""
     settings, progress = trainer.settings, trainer.progress
+    before = ancestor.read(trainer.output)
+    begun = f"| begun with | version {before.version}, {before.tokens:,} tokens |\n"
     rows = "\n".join(
         f"| {label} | {trainer.mixture.tokens_drawn[label]:,} | {shard.held_out_bytes:,} "
         f"| {f'{held_out[label]:.3f}' if label in held_out else '-'} |"
         for label, shard in shards.items()
     )
     return _CARD.format(
-        version=version,
+        version=settings.version,
+        begun=begun if before.version else "",
+        total=progress.tokens + before.tokens,
+        lengths=settings.lengths,
+        cooldown_lengths=settings.cooldown_lengths,
         parameters=sum(weight.numel() for weight in trainer.model.parameters()),
         layers=settings.layers,
         hidden=settings.hidden,

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from transformers import LlamaForCausalLM
 
 from recipes.nano.model import Optimizers
@@ -66,6 +66,19 @@ def load_weights(path: Path, model: LlamaForCausalLM) -> None:
                     f"{tuple(weight.shape)}; use the settings of that run or a new --output"
                 )
             weight.copy_(saved)
+
+
+def load_model(folder: Path, model: LlamaForCausalLM) -> None:
+    """Copy the weights of an exported model into `model`, whose shape must be the same."""
+    weights = load_file(folder / "model.safetensors")
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if name not in weights or weights[name].shape != weight.shape:
+                raise RecipeError(
+                    f"--start-from {folder}: {name} is absent or of another shape; "
+                    "use the settings and the tokenizer of that model"
+                )
+            weight.copy_(weights[name])
 
 
 def load(path: Path, model: LlamaForCausalLM, optimizers: Optimizers, mixture: Mixture) -> Progress:

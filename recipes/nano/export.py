@@ -14,12 +14,10 @@ from pathlib import Path
 import torch
 from transformers import LlamaForCausalLM
 
-from recipes.nano import card
+from recipes.nano import ancestor, card
 from recipes.nano.evaluate import bits_per_byte
 from recipes.nano.shards import Shard
 from recipes.nano.train import Trainer
-
-VERSION = "1"
 
 
 def export(
@@ -36,7 +34,7 @@ def export(
         log = trainer.output / "log.jsonl"
         has_curve = card.draw_curve(log, temporary / "curve.png")
         data = data_card.read_text(encoding="utf-8") if data_card else card.list_files(shards)
-        text = card.write(trainer, shards, held_out, data, VERSION, has_curve)
+        text = card.write(trainer, shards, held_out, data, has_curve)
         (temporary / "README.md").write_text(text, encoding="utf-8")
         for path in temporary.iterdir():
             # The writer of safetensors makes files that only their owner may read.
@@ -47,7 +45,8 @@ def export(
 
 def _write_model(trainer: Trainer, folder: Path) -> None:
     config = trainer.model.config
-    config.nano_version = VERSION
+    config.nano_version = trainer.settings.version
+    config.nano_tokens = trainer.progress.tokens + ancestor.read(trainer.output).tokens
     config.dtype = torch.bfloat16
     copy = LlamaForCausalLM(config)
     copy.load_state_dict(trainer.model.state_dict())

@@ -32,10 +32,18 @@ def read_texts(words: list[str]) -> dict[str, list[Path]]:
 
 
 def prepare(
-    texts: dict[str, list[Path]], settings: Settings, output: Path
+    texts: dict[str, list[Path]],
+    settings: Settings,
+    output: Path,
+    start_from: Path | None = None,
 ) -> tuple[Tokenizer, dict[str, shards.Shard]]:
-    """Return the tokenizer and the shard of every label, making what is not there yet."""
+    """Return the tokenizer and the shard of every label, making what is not there yet.
+
+    The tokenizer is that of the model in `start_from` where one is given.
+    """
     folder = output / "tokenizer"
+    if start_from and not (folder / "tokenizer.json").is_file():
+        tokenizer.save(tokenizer.load(start_from), folder, settings.context)
     if not (folder / "tokenizer.json").is_file():
         codes = tokenizer.train(_sample(texts, settings.tokenizer_megabytes), settings.vocabulary)
         tokenizer.save(codes, folder, settings.context)

@@ -19,6 +19,8 @@ class RecipeError(Exception):
 class Settings:
     """Everything that shapes a run besides the text itself."""
 
+    version: str = "1"
+    """Version that the exported model carries."""
     vocabulary: int = 8192
     """Entries of the tokenizer, special tokens and the 256 bytes included."""
     tokenizer_megabytes: float = 12.0
@@ -65,6 +67,8 @@ class Settings:
     """Steps between two lines of the log."""
     evaluate_steps: int = 500
     """Steps between two held-out evaluations on a small sample; 0: never."""
+    read_from: float = 0.0
+    """Share of every text that the first pass leaves out, read by an earlier run already."""
     seed: int = 0
     """Seed of the initial weights and of the order of the text."""
     threads: int = 0
@@ -116,6 +120,8 @@ def _check(settings: Settings) -> None:
         raise RecipeError(f"vocabulary={settings.vocabulary}: give a number from 300 to 65536")
     if not 0 < settings.cooldown_share < 1:
         raise RecipeError(f"cooldown_share={settings.cooldown_share}: give a share between 0 and 1")
+    if not 0 <= settings.read_from < 1:
+        raise RecipeError(f"read_from={settings.read_from}: give a share from 0 to below 1")
     for length in sequence_lengths(settings.lengths) + sequence_lengths(settings.cooldown_lengths):
         if not 2 <= length <= min(settings.context, settings.batch_tokens):
             raise RecipeError(

@@ -92,13 +92,16 @@ def read(path: Path) -> Tokens:
 class Source:
     """One label's tokens, read in turns from lanes that start evenly spread over the shard."""
 
-    def __init__(self, tokens: Tokens, longest: int) -> None:
+    def __init__(self, tokens: Tokens, longest: int, read_from: float = 0.0) -> None:
         count = min(LANES, len(tokens) // longest)
         if count < 1:
             raise RecipeError(f"{len(tokens)} training tokens: give text of at least {longest}")
         self._tokens = tokens
         self._borders = [len(tokens) * lane // count for lane in range(count + 1)]
-        self._positions = self._borders[:-1].copy()
+        self._positions = [
+            start + int(read_from * (end - start))
+            for start, end in zip(self._borders, self._borders[1:], strict=False)
+        ]
         self._lane = 0
 
     def take(self, length: int) -> Tokens:

@@ -34,7 +34,12 @@ class Trainer:
     """One run in one folder."""
 
     def __init__(
-        self, settings: Settings, tokenizer: Tokenizer, shards: dict[str, Shard], output: Path
+        self,
+        settings: Settings,
+        tokenizer: Tokenizer,
+        shards: dict[str, Shard],
+        output: Path,
+        start_from: Path | None = None,
     ) -> None:
         self.settings = settings
         self.output = output
@@ -55,7 +60,10 @@ class Trainer:
         self._shares = {False: stable, True: cooling}
         folder = output / "shards"
         self.mixture = Mixture(
-            {label: Source(read(folder / f"{label}.train.npy"), longest) for label in shards},
+            {
+                label: Source(read(folder / f"{label}.train.npy"), longest, settings.read_from)
+                for label in shards
+            },
             settings.seed,
         )
         self.progress = Progress()
@@ -63,6 +71,8 @@ class Trainer:
         newest = checkpoint.newest(self._checkpoints)
         if newest:
             self.progress = checkpoint.load(newest, self.model, self._optimizers, self.mixture)
+        elif start_from:
+            checkpoint.load_model(start_from, self.model)
 
     @property
     def _checkpoints(self) -> Path:

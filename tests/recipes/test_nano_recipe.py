@@ -200,6 +200,25 @@ def test_a_run_finishes_early_and_goes_on_later(texts: Path, tmp_path: Path) -> 
     assert _log(tmp_path)[-1]["step"] == 9
 
 
+def test_a_run_begins_with_the_weights_of_another_and_says_so(
+    texts: Path, unbroken: Path, tmp_path: Path
+) -> None:
+    start = unbroken / "model"
+    command = _command(texts, tmp_path, steps=2, version=7, read_from=0.5)
+    assert main([*command, f"--start-from={start}"]) == 0
+    first, second = (_log(folder)[0]["loss"] for folder in (unbroken, tmp_path))
+    assert second < first
+    config = AutoModelForCausalLM.from_pretrained(tmp_path / "model").config
+    before = AutoModelForCausalLM.from_pretrained(start).config
+    assert config.nano_version == "7"
+    assert config.nano_tokens == before.nano_tokens + 2 * 128
+    assert "| begun with | version 1, " in (tmp_path / "model" / "README.md").read_text()
+    same = (tmp_path / "tokenizer" / "tokenizer.json").read_bytes()
+    assert same == (start / "tokenizer.json").read_bytes()
+    other = _command(texts, tmp_path / "other", hidden=64)
+    assert main([*other, f"--start-from={start}"]) == 2
+
+
 def test_a_changed_text_is_refused_and_a_new_label_is_not(
     texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
