@@ -95,13 +95,13 @@ def _step(
     half = fastest_dtype(backbone.hidden_size, device) == "bf16"
     optimizer.zero_grad(set_to_none=True)
     with torch.autocast(device.type, torch.bfloat16, enabled=half):
-        tokens_M = token_log_probabilities(backbone, Context.empty(len(rows), device), what, None)
+        tokens_M = token_log_probabilities(backbone, Context.empty(len(rows), device), what, ())
         gold_B = torch.tensor([gold[row] for row in rows], device=device)
-        loss = OBJECTIVES.get("choices")(tokens_M, what, gold_B)
+        loss = OBJECTIVES.get("choices")(tokens_M, what, gold_B).mean()
     loss.backward()
     torch.nn.utils.clip_grad_norm_(backbone.model.parameters(), 1.0)
     optimizer.step()
 
 
 def _metrics(backbone: Backbone, task: Task, encoded: Encoded) -> dict[str, Any]:
-    return measure(task, encoded, answer(backbone, task, encoded, None))
+    return measure(task, encoded, answer(backbone, task, encoded, ()))

@@ -40,7 +40,7 @@ def test_generated_text_equals_greedy_decoding_without_batches(placement: str) -
     backbone, prompt = tiny_backbone(), free(make(placement))
     rows = [Row("a", n, {"text": text}, None) for n, text in enumerate(TEXTS, 1)]
     encoded = encode_rows(task_of(prompt.task), rows, prompt.layout(backbone), answers="none")
-    together = generate(backbone, encoded.examples, prompt.vectors, 6)
+    together = generate(backbone, encoded.examples, prompt.members, 6)
     for example, text in zip(encoded.examples, together, strict=True):
         assert text == greedy(example, prompt.vectors, 6)
 

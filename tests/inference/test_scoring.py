@@ -47,8 +47,8 @@ def test_scores_equal_the_plain_forward_pass(any_backbone: Backbone) -> None:
     vectors = torch.randn(3, any_backbone.hidden_size, generator=torch.Generator().manual_seed(1))
     for placement in ("suffix", "prefix", "front", "slots", None):
         rows = examples(any_backbone, placement)
-        given = None if placement is None else vectors
-        scores = score_answers(any_backbone, rows, given)
+        given = [] if placement is None else [vectors]
+        scores = score_answers(any_backbone, rows, given)[0]
         for row, example in enumerate(rows):
             for answer in range(len(ANSWERS)):
                 want = oracle(any_backbone, example, vectors, answer)
@@ -61,8 +61,8 @@ def test_gradients_equal_the_uncached_ones_within_1e_4(any_backbone: Backbone) -
         start = torch.randn(3, any_backbone.hidden_size, generator=torch.Generator().manual_seed(1))
         ours, theirs = start.clone().requires_grad_(), start.clone().requires_grad_()
         context = any_backbone.encode_context([row.context for row in rows])
-        what = Continuation.of(rows, torch.device("cpu"))
-        scores = log_scores(any_backbone, context, what, ours)
+        what = Continuation.of(rows, torch.device("cpu"), [3])
+        scores = log_scores(any_backbone, context, what, [ours])
         scores.sum().backward()
         total = torch.zeros(())
         for example in rows:
@@ -82,13 +82,66 @@ def test_gradients_equal_the_uncached_ones_within_1e_4(any_backbone: Backbone) -
         assert float((ours.grad - theirs.grad).norm() / theirs.grad.norm()) < 1e-4, placement
 
 
+def test_prompts_together_score_as_alone(any_backbone: Backbone) -> None:
+    generator = torch.Generator().manual_seed(4)
+    prompts = [torch.randn(n, any_backbone.hidden_size, generator=generator) for n in (3, 1, 2)]
+    for placement in ("suffix", "prefix", "front"):
+        rows = examples(any_backbone, placement)
+        together = score_answers(any_backbone, rows, prompts)
+        assert together.shape == (3, len(rows), len(ANSWERS))
+        for number, vectors in enumerate(prompts):
+            own = [row.with_vectors(len(vectors)) for row in rows]
+            for row, example in enumerate(own):
+                for answer in range(len(ANSWERS)):
+                    want = oracle(any_backbone, example, vectors, answer)
+                    assert abs(together[number, row, answer] - want) < 2e-3, (placement, number)
+
+
+def test_gradients_of_prompts_together_are_those_of_each_alone(any_backbone: Backbone) -> None:
+    for placement in ("suffix", "prefix", "front", "slots"):
+        rows = examples(any_backbone, placement)
+        generator = torch.Generator().manual_seed(5)
+        start = torch.randn(4, 3, any_backbone.hidden_size, generator=generator)
+        context = any_backbone.encode_context([row.context for row in rows])
+        together = [vectors.clone().requires_grad_() for vectors in start]
+        what = Continuation.of(rows, torch.device("cpu"), [3] * 4)
+        scores = log_scores(any_backbone, context, what, together).view(len(rows), 4, -1)
+        scores.sum().backward()
+        for number, vectors in enumerate(start):
+            alone = vectors.clone().requires_grad_()
+            what = Continuation.of(rows, torch.device("cpu"), [3])
+            own = log_scores(any_backbone, context, what, [alone]).sum()
+            own.backward()
+            assert abs(float((scores[:, number].sum() - own).detach() / own.detach())) < 1e-5, (
+                placement
+            )
+            gradient = together[number].grad
+            assert gradient is not None
+            assert alone.grad is not None
+            difference = (gradient - alone.grad).norm() / alone.grad.norm()
+            assert float(difference) < 1e-4, (placement, number)
+
+
+def test_a_model_without_named_attention_gives_the_same(any_backbone: Backbone) -> None:
+    rows = examples(any_backbone, "suffix")
+    prompts = list(torch.randn(2, 3, any_backbone.hidden_size))
+    assert any_backbone._shares_context
+    shared = score_answers(any_backbone, rows, prompts)
+    try:
+        any_backbone._shares_context = False
+        copied = score_answers(any_backbone, rows, prompts)
+    finally:
+        any_backbone._shares_context = True
+    assert abs(shared - copied).max() < 1e-4
+
+
 def test_a_row_alone_scores_as_in_a_batch(backbone: Backbone) -> None:
     vectors = torch.randn(3, backbone.hidden_size, generator=torch.Generator().manual_seed(2))
     for placement in ("suffix", "prefix"):
         rows = examples(backbone, placement)
-        together = score_answers(backbone, rows, vectors)
+        together = score_answers(backbone, rows, [vectors])[0]
         for number, row in enumerate(rows):
-            alone = score_answers(backbone, [row], vectors)[0]
+            alone = score_answers(backbone, [row], [vectors])[0, 0]
             assert abs(together[number] - alone).max() < 1e-4
 
 
@@ -102,8 +155,8 @@ def test_contexts_keep_what_the_budget_holds_and_encode_the_rest_again() -> None
     assert 0 < kept < len(rows)
     assert half.bytes <= everything.bytes // 2
     vectors = torch.randn(3, backbone.hidden_size, generator=torch.Generator().manual_seed(3))
-    first = score_answers(backbone, rows, vectors, everything)
-    second = score_answers(backbone, rows, vectors, half)
+    first = score_answers(backbone, rows, [vectors], everything)
+    second = score_answers(backbone, rows, [vectors], half)
     assert abs(first - second).max() < 1e-4
 
 

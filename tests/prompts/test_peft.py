@@ -29,7 +29,7 @@ def our_scores(prompt: SoftPrompt, backbone: Backbone, text: str) -> list[float]
     layout = prompt.layout(backbone)
     rendered = Rendered((f"{text}\nĐánh giá:",), " ")
     example = layout.example(rendered, list(prompt.task.wordings))
-    return score_answers(backbone, [example], prompt.vectors)[0].tolist()
+    return score_answers(backbone, [example], prompt.members)[0, 0].tolist()
 
 
 def peft_scores(folder: Path, backbone: Backbone, text: str, *, bos: bool) -> list[float]:

@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,13 @@ from softprompt.training import Reporter, RunConfig, resume, start
 from softprompt.training.checkpoint import Checkpoint
 from softprompt.training.run_directory import RunDirectory
 
-FAST: dict[str, Any] = {"epochs": 3, "batch_size": 8, "length": 4, "learning_rate": 0.3}
+FAST: dict[str, Any] = {
+    "epochs": 3,
+    "batch_size": 8,
+    "length": 4,
+    "learning_rate": 0.3,
+    "population": 1,
+}
 
 
 def run(folder: Path, output: str = "run", **settings: Any) -> dict[str, Any]:
@@ -171,14 +178,13 @@ def test_a_loss_that_is_not_finite_stops_with_step_and_rows(
 ) -> None:
     from softprompt.training.loop import Loop
 
-    right, calls = Loop.loss, []
+    right = Loop.losses
 
-    def broken(self: Loop, batch: Any, vectors: torch.Tensor) -> torch.Tensor:
-        calls.append(batch)
-        loss = right(self, batch, vectors)
-        return loss * float("nan") if self.step == 8 else loss
+    def broken(self: Loop, batch: Any, prompts: Any) -> Iterator[torch.Tensor]:
+        for losses in right(self, batch, prompts):
+            yield losses * float("nan") if self.step == 8 else losses
 
-    monkeypatch.setattr(Loop, "loss", broken)
+    monkeypatch.setattr(Loop, "losses", broken)
     with pytest.raises(DivergedError, match=r"loss is not finite at step 9 \(rows \d+.*feedback"):
         run(tmp_path)
     kept = Checkpoint.newest(tmp_path / "run" / "checkpoints")
@@ -214,12 +220,21 @@ def test_a_finished_run_gives_its_result_again(tmp_path: Path) -> None:
     assert run(tmp_path) == run(tmp_path)
 
 
-def a_config(folder: Path, model: Path) -> RunConfig:
+def a_config(folder: Path, model: Path, population: int) -> RunConfig:
     return RunConfig.of(
         f"{folder}/feedback.jsonl",
         backbone={"model": str(model), "dtype": "fp32"},
         prompt={"length": 4, "parametrisation": "residual"},
-        training={"epochs": 6, "batch_size": 8, "checkpoint_seconds": 0, "baselines": []},
+        training={
+            "epochs": 6,
+            "batch_size": 8,
+            "checkpoint_seconds": 0,
+            "baselines": [],
+            "population": population,
+            "survivors": 2,
+            "ensemble": 2,
+            "patience": 99,
+        },
     )
 
 
@@ -230,10 +245,10 @@ class Slow(Reporter):
         time.sleep(0.05)
 
 
-def in_a_process(folder: Path, model: Path, output: Path) -> None:
+def in_a_process(folder: Path, model: Path, output: Path, population: int) -> None:
     """A run of its own process, as slow as the one that is going to be stopped."""
     torch.set_num_threads(1)
-    start(a_config(folder, model), output, Slow())
+    start(a_config(folder, model, population), output, Slow())
 
 
 def wait_for_step(output: Path, step: int) -> None:
@@ -244,14 +259,17 @@ def wait_for_step(output: Path, step: int) -> None:
     pytest.fail("the run did not get that far")
 
 
+@pytest.mark.parametrize("population", [1, 5])
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-def test_a_run_that_was_stopped_goes_on_bit_for_bit(tmp_path: Path, how: signal.Signals) -> None:
+def test_a_run_that_was_stopped_goes_on_bit_for_bit(
+    tmp_path: Path, how: signal.Signals, population: int
+) -> None:
     feedback_task(tmp_path)
     model = save_tiny(tmp_path / "model")
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     # A forked process has the libraries loaded; the signal is real all the same.
     process = multiprocessing.get_context("fork").Process(
-        target=in_a_process, args=(tmp_path, model, broken)
+        target=in_a_process, args=(tmp_path, model, broken, population)
     )
     process.start()
     wait_for_step(broken, 11)
@@ -262,10 +280,11 @@ def test_a_run_that_was_stopped_goes_on_bit_for_bit(tmp_path: Path, how: signal.
         early = json.loads((broken / "result.json").read_text())
         assert (early["stopped"], early["test"]) == ("interrupted", None)
         SoftPrompt.load(early["prompt"])
-    assert start(a_config(tmp_path, model), whole)["stopped"] == "finished"
+    assert start(a_config(tmp_path, model, population), whole)["stopped"] == "finished"
     assert resume(broken)["stopped"] == "finished"
-    vectors = [SoftPrompt.load(folder / "prompt").vectors for folder in (whole, broken)]
-    assert torch.equal(*vectors)
+    members = [SoftPrompt.load(folder / "prompt").members for folder in (whole, broken)]
+    assert len(members[0]) == len(members[1]) == min(2, population)
+    assert all(torch.equal(a, b) for a, b in zip(*members, strict=True))
     finals = [Checkpoint.newest(folder / "checkpoints") for folder in (whole, broken)]
     assert finals[0] is not None
     assert finals[1] is not None

@@ -4,7 +4,8 @@ Three operations, all exact: encode contexts to keys and values, continue from t
 vectors, and turn hidden states into logits. This file does not know tasks, soft prompts or
 training: vectors enter as embeddings, and gradients flow to them and to nothing else.
 
-Shapes: B rows, T context tokens, N continued tokens, D hidden size, V vocabulary.
+Shapes: B contexts, R rows that continue them, T context tokens, N continued tokens, D hidden size,
+V vocabulary.
 """
 
 from __future__ import annotations
@@ -21,8 +22,13 @@ from softprompt.backbones.context import Context
 from softprompt.backbones.fingerprint import module_fingerprint, tokenizer_fingerprint
 from softprompt.backbones.mask import attention_mask
 from softprompt.backbones.probe import probe
+from softprompt.backbones.shared_context import NAME as SHARED_CONTEXT
+from softprompt.backbones.shared_context import SharedContext, register
+from softprompt.errors import BackboneError
 
 __all__ = ["Backbone", "Identity"]
+
+register()
 
 
 @dataclass(frozen=True)
@@ -84,7 +90,12 @@ class Backbone:
         self._softcap: float | None = getattr(config, "final_logit_softcapping", None)
         self._scale = _logit_scale(config)
         self._layer_windows = _layer_windows(config)
-        probe(self)
+        self._shares_context = True
+        try:
+            probe(self)
+        except BackboneError:
+            self._shares_context = False
+            probe(self)
 
     @property
     def device(self) -> torch.device:
@@ -176,31 +187,68 @@ class Backbone:
         )
 
     def continue_from(
-        self, context: Context, embeds_BND: Tensor, position_BN: Tensor, branch_BN: Tensor
+        self, context: Context, embeds_RND: Tensor, position_RN: Tensor, branch_RN: Tensor
     ) -> Tensor:
-        """Hidden states [B, N, D] of vectors that continue cached contexts.
+        """Hidden states [R, N, D] of vectors that continue cached contexts.
+
+        With B contexts and R = B * K rows, row r continues context r // K, whose keys and values
+        are read where they lie.
 
         Args:
             context: keys and values of what stands before; not changed.
-            embeds_BND: [B, N, D] embedded tokens and prompt vectors; gradients flow to them.
-            position_BN: [B, N] position in the sequence, the context's tokens counted; -1 for
+            embeds_RND: [R, N, D] embedded tokens and prompt vectors; gradients flow to them.
+            position_RN: [R, N] position in the sequence, the context's tokens counted; -1 for
                 padding, whose hidden states mean nothing.
-            branch_BN: [B, N] 0 for the trunk, 1, 2, ... for branches that do not see each other.
+            branch_RN: [R, N] 0 for the trunk, 1, 2, ... for branches that do not see each other.
         """
+        run = self._over_shared_context if self._shares_context else self._over_copied_context
+        return run(context, embeds_RND, position_RN, branch_RN)
+
+    def _over_shared_context(
+        self, context: Context, embeds_RND: Tensor, position_RN: Tensor, branch_RN: Tensor
+    ) -> Tensor:
+        """By an attention function that reads the contexts beside the new positions."""
+        dtype = embeds_RND.dtype
+        windows = self._layer_windows
+        none_R = torch.zeros(len(position_RN), dtype=torch.long, device=position_RN.device)
+        masks = {
+            kind: attention_mask(none_R, 0, position_RN, branch_RN, dtype, window)
+            for kind, window in windows.items()
+        }
+        shared = SharedContext.of(context, position_RN, set(windows.values()), dtype)
+        config = self.model.config.get_text_config()
+        usual = config._attn_implementation
+        config._attn_implementation = SHARED_CONTEXT
+        try:
+            output = self._body(
+                inputs_embeds=embeds_RND,
+                attention_mask=masks if len(masks) > 1 else next(iter(masks.values())),
+                position_ids=position_RN.clamp(min=0),
+                use_cache=False,
+                shared_context=shared,
+            )
+        finally:
+            config._attn_implementation = usual
+        return output.last_hidden_state  # type: ignore[no-any-return]
+
+    def _over_copied_context(
+        self, context: Context, embeds_RND: Tensor, position_RN: Tensor, branch_RN: Tensor
+    ) -> Tensor:
+        """By a cache of Transformers, for models that call no attention function by name."""
         cache = DynamicCache()
+        context = context.repeated(len(embeds_RND) // context.rows)
         for index, (keys, values) in enumerate(zip(context.keys, context.values, strict=True)):
             cache.update(keys, values, index)
         masks = {
             kind: attention_mask(
-                context.lengths_B, context.width, position_BN, branch_BN, embeds_BND.dtype, window
+                context.lengths_B, context.width, position_RN, branch_RN, embeds_RND.dtype, window
             )
             for kind, window in self._layer_windows.items()
         }
-        mask = masks if len(masks) > 1 else next(iter(masks.values()))
         output = self._body(
-            inputs_embeds=embeds_BND,
-            attention_mask=mask,
-            position_ids=position_BN.clamp(min=0),
+            inputs_embeds=embeds_RND,
+            attention_mask=masks if len(masks) > 1 else next(iter(masks.values())),
+            position_ids=position_RN.clamp(min=0),
             past_key_values=cache,
             use_cache=True,
         )

@@ -52,6 +52,16 @@ class Context:
         """Memory that the keys and values take."""
         return sum(x.numel() * x.element_size() for x in (*self.keys, *self.values))
 
+    def repeated(self, times: int) -> Context:
+        """Every row that many times in a row."""
+        if times == 1:
+            return self
+        return Context(
+            tuple(x.repeat_interleave(times, 0) for x in self.keys),
+            tuple(x.repeat_interleave(times, 0) for x in self.values),
+            self.lengths_B.repeat_interleave(times),
+        )
+
     def select(self, rows: Sequence[int]) -> Context:
         """The rows of those indices, in that order, no wider than the longest of them."""
         index = torch.as_tensor(rows, dtype=torch.long, device=self.lengths_B.device)

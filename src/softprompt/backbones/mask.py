@@ -13,7 +13,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["attention_mask"]
+__all__ = ["attention_mask", "context_mask"]
 
 
 def attention_mask(
@@ -50,3 +50,28 @@ def attention_mask(
         allowed_BNS &= query_BN1 - key_B1S < window
     mask_BNS = torch.zeros(allowed_BNS.shape, dtype=dtype, device=device)
     return mask_BNS.masked_fill_(~allowed_BNS, torch.finfo(dtype).min)[:, None]
+
+
+def context_mask(
+    lengths_B: Tensor,
+    width: int,
+    position_BKN: Tensor,
+    dtype: torch.dtype,
+    window: int | None = None,
+) -> Tensor:
+    """The same rule for context tokens alone, where K rows continue each context.
+
+    Args:
+        lengths_B, width, dtype, window: as in `attention_mask`.
+        position_BKN: [B, K, N] positions of what continues; -1 for padding.
+
+    Returns:
+        [B, 1, 1, 1, T] without a window, [B, K, 1, N, T] with one; additive.
+    """
+    slots_T = torch.arange(width, device=lengths_B.device)
+    allowed = (slots_T < lengths_B[:, None])[:, None, None, None]
+    if window is not None:
+        allowed = allowed & (position_BKN[:, :, None, :, None] - slots_T < window)
+    return torch.zeros(allowed.shape, dtype=dtype, device=lengths_B.device).masked_fill_(
+        ~allowed, torch.finfo(dtype).min
+    )

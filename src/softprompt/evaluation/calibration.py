@@ -1,6 +1,8 @@
 """Probabilities from log-scores, with a temperature fitted on held-out rows.
 
-Shapes: N rows, C choices.
+Scores of several prompts become one probability each; the mean of them is the ensemble's.
+
+Shapes: K prompts, N rows, C choices.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax, softmax
+from scipy.special import log_softmax, logsumexp, softmax
 
 __all__ = ["fit_temperature", "probabilities"]
 
@@ -18,17 +20,17 @@ _FEWEST = 8
 
 
 def probabilities(
-    log_scores_NC: NDArray[np.float64], temperature: float = 1.0
+    log_scores_KNC: NDArray[np.float64], temperature: float = 1.0
 ) -> NDArray[np.float64]:
-    """[N, C] softmax of log-scores divided by a temperature."""
-    return np.asarray(softmax(log_scores_NC / temperature, axis=1))
+    """[N, C] mean over the prompts of the softmax of log-scores divided by a temperature."""
+    return np.asarray(softmax(log_scores_KNC / temperature, axis=-1).mean(0))
 
 
-def fit_temperature(log_scores_NC: NDArray[np.float64], gold_N: Sequence[int]) -> float:
+def fit_temperature(log_scores_KNC: NDArray[np.float64], gold_N: Sequence[int]) -> float:
     """The temperature between 0.05 and 20 under which the right choices are likeliest.
 
     Args:
-        log_scores_NC: [N, C] of held-out rows.
+        log_scores_KNC: [K, N, C] of held-out rows.
         gold_N: place of the right choice of each row.
 
     Returns:
@@ -40,8 +42,10 @@ def fit_temperature(log_scores_NC: NDArray[np.float64], gold_N: Sequence[int]) -
         return 1.0
 
     def loss(log_temperature: float) -> float:
-        log = log_softmax(log_scores_NC / np.exp(log_temperature), axis=1)
-        return -float(log[np.arange(len(gold)), gold].mean())
+        log_KNC = log_softmax(log_scores_KNC / np.exp(log_temperature), axis=-1)
+        right_KN = log_KNC[:, np.arange(len(gold)), gold]
+        # The mean of the probabilities, taken where it cannot underflow.
+        return -float(logsumexp(right_KN, axis=0).mean() - np.log(len(right_KN)))
 
     result = minimize_scalar(loss, bounds=(np.log(0.05), np.log(20.0)), method="bounded")
     return float(np.exp(result.x))

@@ -3,13 +3,13 @@
 Classification scores every choice; generation writes freely. The same path serves validation during
 training, the final test, `evaluate`, `predict` and the baselines.
 
-Shapes: n rows, C choices, P prompt vectors, D hidden size.
+Shapes: n rows, C choices, K prompts, P vectors of one, D hidden size.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -39,24 +39,59 @@ class Answers:
     """What a model answered.
 
     Args:
-        texts: a label per row, or free text.
-        log_scores: [n, C] summed log-probability of each choice; None for free text.
+        written: free text per row; empty for choices.
+        labels: of the choices; empty for free text.
+        log_scores: [K, n, C] summed log-probability of each choice by each prompt; None for free
+            text.
+        temperature: divides log-scores before the softmax.
     """
 
-    texts: tuple[str, ...]
+    written: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
     log_scores: NDArray[np.float64] | None = None
+    temperature: float = 1.0
 
-    def probabilities(self, temperature: float = 1.0) -> NDArray[np.float64] | None:
-        """[n, C] softmax over the choices; None for free text."""
-        return None if self.log_scores is None else probabilities(self.log_scores, temperature)
+    @property
+    def probabilities(self) -> NDArray[np.float64] | None:
+        """[n, C] of the choices, the mean over the prompts; None for free text."""
+        if self.log_scores is None:
+            return None
+        return probabilities(self.log_scores, self.temperature)
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The likeliest label of each row, or free text."""
+        chances = self.probabilities
+        if chances is None:
+            return self.written
+        return tuple(self.labels[best] for best in chances.argmax(1))
+
+    def at(self, temperature: float) -> Answers:
+        """The same scores at another temperature."""
+        return replace(self, temperature=temperature)
+
+    @classmethod
+    def together(cls, answers: Sequence[Answers]) -> Answers:
+        """What several prompts answered to the same rows, as an ensemble's answers."""
+        first = answers[0]
+        if first.log_scores is None:
+            return first
+        scores = [each.log_scores for each in answers if each.log_scores is not None]
+        return replace(first, log_scores=np.concatenate(scores))
+
+    def by(self, prompt: int) -> Answers:
+        """What one prompt answered alone."""
+        assert self.log_scores is not None, "free text has one author"
+        return replace(self, log_scores=self.log_scores[prompt : prompt + 1])
 
 
 def answer(
     backbone: Backbone,
     task: Task,
     encoded: Encoded,
-    vectors_PD: Tensor | None,
+    prompts: Sequence[Tensor],
     *,
+    temperature: float = 1.0,
     contexts: Contexts | None = None,
     max_new_tokens: int = 64,
     progress: Progress | None = None,
@@ -67,24 +102,24 @@ def answer(
         backbone: the frozen model.
         task: whose choices count.
         encoded: rows, encoded with all choices (classification) or with none needed.
-        vectors_PD: [P, D] the prompt; None for none.
+        prompts: [P_k, D] each; none for no prompt. Free text is written by the first.
+        temperature: divides log-scores before the softmax over the choices.
         contexts: of these examples, where they are kept.
         max_new_tokens: longest free answer, in tokens.
         progress: called with rows done and rows in all.
     """
     if not task.choices:
-        texts = generate(backbone, encoded.examples, vectors_PD, max_new_tokens, progress=progress)
-        return Answers(tuple(texts))
-    scores = score_answers(backbone, encoded.examples, vectors_PD, contexts, progress)
-    labels = [choice.label for choice in task.choices]
-    return Answers(tuple(labels[best] for best in scores.argmax(1)), scores)
+        texts = generate(backbone, encoded.examples, prompts[:1], max_new_tokens, progress=progress)
+        return Answers(written=tuple(texts))
+    scores = score_answers(backbone, encoded.examples, prompts, contexts, progress)
+    labels = tuple(choice.label for choice in task.choices)
+    return Answers(labels=labels, log_scores=scores, temperature=temperature)
 
 
 def measure(
     task: Task,
     encoded: Encoded,
     answers: Answers,
-    temperature: float = 1.0,
     slice_column: str | None = None,
 ) -> dict[str, Any]:
     """The metrics of answers against the rows' own, as fractions.
@@ -93,15 +128,14 @@ def measure(
         task: classification or generation.
         encoded: the rows answered; each has an answer of its own.
         answers: to them, in the same order.
-        temperature: divides log-scores before the softmax.
         slice_column: a column whose values are scored apart under `"slices"`.
     """
     references = [str(row.answer) for row in encoded.rows]
-    chances = answers.probabilities(temperature)
+    chances, texts = answers.probabilities, answers.texts
 
     def score(picked: Sequence[int]) -> dict[str, Any]:
         wanted = [references[i] for i in picked]
-        given = [answers.texts[i] for i in picked]
+        given = [texts[i] for i in picked]
         if not task.choices:
             return score_generation(wanted, given)
         labels = [choice.label for choice in task.choices]

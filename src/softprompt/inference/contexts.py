@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import torch
+
 from softprompt.backbones import Backbone, Context
 from softprompt.prompts import Example
 
@@ -100,11 +102,13 @@ def _buckets(sizes: Sequence[tuple[int, int]], rows: int) -> list[list[int]]:
     return buckets
 
 
-def free_memory_budget(share: float = 0.3) -> int:
+def free_memory_budget(share: float, device: torch.device) -> int:
     """Bytes of memory that a cache may take: a share of what is free now.
 
     Where the system does not say how much is free, 1 GiB.
     """
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0] * share)
     try:
         with open("/proc/meminfo", encoding="ascii") as file:  # noqa: PTH123
             for line in file:

@@ -3,17 +3,20 @@
     trunk: prompt vectors and the text between them     branch 0
     answer c: its tokens but the last                   branch c + 1
 
-Every answer continues the trunk without seeing the others, so one pass scores all of them. It does
-not know what the scores are for.
+Every answer continues the trunk without seeing the others, so one pass scores all of them. Several
+prompts (a population in training, an ensemble at work) are rows over one context, so one pass
+scores those too. It does not know what the scores are for.
 
-Shapes: B rows, N positions, A answers over all rows, M predicted tokens, U positions that predict,
-P prompt vectors, D hidden size.
+Shapes: B examples, K prompts, R = B * K rows (row b * K + k has example b and prompt k),
+N positions, A answers over all rows, M predicted tokens, U positions that predict,
+D hidden size. The vectors of all prompts count through, one prompt after the other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -26,22 +29,22 @@ __all__ = ["Continuation", "log_scores", "token_log_probabilities"]
 
 @dataclass(frozen=True)
 class Continuation:
-    """The continued part of a batch of examples.
+    """The continued part of a batch of examples, once for each prompt.
 
     Args:
-        ids_BN: token ids; -1 - k where prompt vector k stands; 0 where there is padding.
-        position_BN: position in the row's sequence; -1 for padding.
-        branch_BN: 0 for the trunk, c + 1 for answer c.
-        source_U: flat places (b * N + n) of the positions that predict something.
+        ids_RN: token ids; -1 - p where vector p of all prompts stands; 0 where there is padding.
+        position_RN: position in the row's sequence; -1 for padding.
+        branch_RN: 0 for the trunk, c + 1 for answer c.
+        source_U: flat places (r * N + n) of the positions that predict something.
         pick_M: for each predicted token, which of the U predicts it.
         target_M: the token predicted.
         answer_M: which of the A answers it belongs to; answers are counted row by row.
         answers: A.
     """
 
-    ids_BN: Tensor
-    position_BN: Tensor
-    branch_BN: Tensor
+    ids_RN: Tensor
+    position_RN: Tensor
+    branch_RN: Tensor
     source_U: Tensor
     pick_M: Tensor
     target_M: Tensor
@@ -49,34 +52,51 @@ class Continuation:
     answers: int
 
     @classmethod
-    def of(cls, examples: Sequence[Example], device: torch.device) -> Continuation:
-        """Lays out the trunks and answers of examples, padded on the right."""
-        rows = [_row(example) for example in examples]
+    def of(
+        cls,
+        examples: Sequence[Example],
+        device: torch.device,
+        lengths: Sequence[int] = (),
+    ) -> Continuation:
+        """Lays out the trunks and answers of examples, padded on the right.
+
+        Args:
+            examples: laid out for the longest prompt.
+            device: of the tensors.
+            lengths: vectors of each prompt; none where there is no prompt.
+        """
+        prompts = list(zip(lengths, accumulate([0, *lengths]), strict=False))
+        laid = [(e.with_vectors(n), start) for e in examples for n, start in prompts]
+        laid = laid or [(example, 0) for example in examples]
+        rows = [_row(example, start) for example, start in laid]
+        examples = [example for example, _ in laid]
         width = max(len(ids) for ids, _, _ in rows)
-        ids_BN = torch.zeros(len(rows), width, dtype=torch.long)
-        position_BN = torch.full_like(ids_BN, -1)
-        branch_BN = torch.zeros_like(ids_BN)
+        ids_RN = torch.zeros(len(rows), width, dtype=torch.long)
+        position_RN = torch.full_like(ids_RN, -1)
+        branch_RN = torch.zeros_like(ids_RN)
         source: list[int] = []
         target: list[int] = []
         owner: list[int] = []
         answers = 0
-        for b, (example, (ids, positions, branches)) in enumerate(zip(examples, rows, strict=True)):
-            ids_BN[b, : len(ids)] = torch.tensor(ids)
-            position_BN[b, : len(ids)] = torch.tensor(positions)
-            branch_BN[b, : len(ids)] = torch.tensor(branches)
+        for r, ((example, _), (ids, positions, branches)) in enumerate(
+            zip(laid, rows, strict=True)
+        ):
+            ids_RN[r, : len(ids)] = torch.tensor(ids)
+            position_RN[r, : len(ids)] = torch.tensor(positions)
+            branch_RN[r, : len(ids)] = torch.tensor(branches)
             place = len(example.trunk)
             for answer in example.answers:
                 before = [len(example.trunk) - 1, *range(place, place + len(answer) - 1)]
-                source += [b * width + n for n in before]
+                source += [r * width + n for n in before]
                 target += answer
                 owner += [answers] * len(answer)
                 answers += 1
                 place += len(answer) - 1
         source_U, pick_M = torch.unique(torch.tensor(source, dtype=torch.long), return_inverse=True)
         return cls(
-            ids_BN=ids_BN.to(device),
-            position_BN=position_BN.to(device),
-            branch_BN=branch_BN.to(device),
+            ids_RN=ids_RN.to(device),
+            position_RN=position_RN.to(device),
+            branch_RN=branch_RN.to(device),
             source_U=source_U.to(device),
             pick_M=pick_M.to(device),
             target_M=torch.tensor(target, dtype=torch.long, device=device),
@@ -84,11 +104,15 @@ class Continuation:
             answers=answers,
         )
 
+    def per_answer(self, tokens_M: Tensor) -> Tensor:
+        """[A] sums of what is given for each answer token."""
+        return tokens_M.new_zeros(self.answers).index_add(0, self.answer_M, tokens_M)
 
-def _row(example: Example) -> tuple[list[int], list[int], list[int]]:
-    """Ids, positions and branches of one row's trunk and answers."""
+
+def _row(example: Example, offset: int) -> tuple[list[int], list[int], list[int]]:
+    """Ids, positions and branches of one row's trunk and answers; vectors count from `offset`."""
     start = len(example.context)
-    ids = list(example.trunk)
+    ids = [token if token >= 0 else token - offset for token in example.trunk]
     positions = list(range(start, start + len(ids)))
     branches = [0] * len(ids)
     after = start + len(ids)
@@ -100,31 +124,37 @@ def _row(example: Example) -> tuple[list[int], list[int], list[int]]:
     return ids, positions, branches
 
 
-def embedded(backbone: Backbone, ids_BN: Tensor, vectors_PD: Tensor | None) -> Tensor:
-    """[B, N, D] embeddings of tokens, with prompt vectors where ids are negative."""
-    embeds_BND = backbone.embed(ids_BN.clamp(min=0))
-    if vectors_PD is None:
-        return embeds_BND
-    places_BN = ids_BN < 0
-    vectors_PD = vectors_PD.to(device=embeds_BND.device, dtype=embeds_BND.dtype)
-    return embeds_BND.masked_scatter(places_BN[..., None], vectors_PD[-1 - ids_BN[places_BN]])
+def embedded(backbone: Backbone, ids_RN: Tensor, prompts: Sequence[Tensor]) -> Tensor:
+    """[R, N, D] embeddings of tokens, with prompt vectors where ids are negative."""
+    embeds_RND = backbone.embed(ids_RN.clamp(min=0))
+    if not prompts:
+        return embeds_RND
+    places_RN = ids_RN < 0
+    vectors_PD = torch.cat([x.to(embeds_RND.device, embeds_RND.dtype) for x in prompts])
+    return embeds_RND.masked_scatter(places_RN[..., None], vectors_PD[-1 - ids_RN[places_RN]])
 
 
 def token_log_probabilities(
-    backbone: Backbone, context: Context, what: Continuation, vectors_PD: Tensor | None
+    backbone: Backbone, context: Context, what: Continuation, prompts: Sequence[Tensor]
 ) -> Tensor:
-    """[M] log-probability of every answer token, differentiable in the vectors."""
-    embeds_BND = embedded(backbone, what.ids_BN, vectors_PD)
-    hidden_BND = backbone.continue_from(context, embeds_BND, what.position_BN, what.branch_BN)
-    hidden_UD = hidden_BND.flatten(0, 1).index_select(0, what.source_U)
+    """[M] log-probability of every answer token, differentiable in the prompts' vectors."""
+    embeds_RND = embedded(backbone, what.ids_RN, prompts)
+    hidden_RND = backbone.continue_from(context, embeds_RND, what.position_RN, what.branch_RN)
+    hidden_UD = hidden_RND.flatten(0, 1).index_select(0, what.source_U)
     log_UV = backbone.logits(hidden_UD).log_softmax(-1)
     return log_UV[what.pick_M, what.target_M]
 
 
 def log_scores(
-    backbone: Backbone, context: Context, what: Continuation, vectors_PD: Tensor | None
+    backbone: Backbone, context: Context, what: Continuation, prompts: Sequence[Tensor]
 ) -> Tensor:
-    """[A] summed log-probability of each answer, its end token included."""
-    tokens_M = token_log_probabilities(backbone, context, what, vectors_PD)
-    scores_A = torch.zeros(what.answers, dtype=tokens_M.dtype, device=tokens_M.device)
-    return scores_A.index_add(0, what.answer_M, tokens_M)
+    """[A] summed log-probability of each answer, its end token included.
+
+    Args:
+        backbone: the frozen model.
+        context: of the examples that `what` was laid out for.
+        what: with as many prompts.
+        prompts: [P_k, D] each.
+    """
+    tokens_M = token_log_probabilities(backbone, context, what, prompts)
+    return what.per_answer(tokens_M)

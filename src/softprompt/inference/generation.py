@@ -24,7 +24,7 @@ _BATCH = 16
 def generate(
     backbone: Backbone,
     examples: Sequence[Example],
-    vectors_PD: Tensor | None,
+    prompts: Sequence[Tensor],
     max_new_tokens: int,
     temperature: float = 0.0,
     seed: int = 0,
@@ -35,7 +35,7 @@ def generate(
     Args:
         backbone: the frozen model.
         examples: rows; their answers are not looked at.
-        vectors_PD: [P, D] the prompt; None for rows without one.
+        prompts: the prompt, [P, D]; none for rows without one.
         max_new_tokens: longest answer, in tokens.
         temperature: 0 takes the likeliest token; above it samples.
         seed: of the sampling.
@@ -58,7 +58,7 @@ def generate(
             mask_BT[b, width - len(ids) :] = 1
         room = max(1, min(max_new_tokens, backbone.window - width))
         output = backbone.model.generate(
-            inputs_embeds=embedded(backbone, ids_BT.to(backbone.device), vectors_PD),
+            inputs_embeds=embedded(backbone, ids_BT.to(backbone.device), prompts),
             attention_mask=mask_BT.to(backbone.device),
             max_new_tokens=room,
             pad_token_id=backbone.eos,

@@ -67,7 +67,7 @@ class Predictor:
         """
         rows = [self._row(text, number) for number, text in enumerate(texts, 1)]
         _, answers = self._answer(rows, drop_long=False, progress=progress)
-        chances = answers.probabilities(self.prompt.task.temperature)
+        chances = answers.probabilities
         if chances is None:
             return [Prediction(text, None, {}) for text in answers.texts]
         labels = self.prompt.task.labels
@@ -109,7 +109,7 @@ class Predictor:
                     "Correct the label, or train a prompt that knows it.",
                 )
         encoded, answers = self._answer(rows, drop_long=drop_long, progress=progress)
-        return measure(self._task, encoded, answers, self.prompt.task.temperature, slice_column)
+        return measure(self._task, encoded, answers, slice_column)
 
     def _answer(
         self,
@@ -127,7 +127,8 @@ class Predictor:
             self.backbone,
             self._task,
             encoded,
-            self.prompt.vectors,
+            self.prompt.members,
+            temperature=task.temperature,
             max_new_tokens=task.max_new_tokens,
             progress=progress,
         )

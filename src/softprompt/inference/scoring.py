@@ -1,4 +1,6 @@
-"""Log-scores of answer choices for many rows, contexts encoded once and choices as branches.
+"""Log-scores of answer choices for many rows: contexts once, prompts as rows, choices as branches.
+
+Shapes: n rows, K prompts, C answers to each row, P vectors, D hidden size.
 
 It does not know where the vectors come from (a training run, an artifact, nowhere).
 """
@@ -24,36 +26,40 @@ __all__ = ["score_answers"]
 def score_answers(
     backbone: Backbone,
     examples: Sequence[Example],
-    vectors_PD: Tensor | None,
+    prompts: Sequence[Tensor],
     contexts: Contexts | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> NDArray[np.float64]:
-    """Summed log-probabilities [rows, answers] of each row's answers.
+    """Summed log-probabilities [K, n, C] of the answers to each row, by each prompt.
 
     Args:
         backbone: the frozen model.
-        examples: rows with the same number of answers each.
-        vectors_PD: [P, D] the prompt; None for rows without one.
+        examples: n rows with C answers each, laid out for the longest prompt.
+        prompts: K times [P_k, D]; none scores the rows as they are, with K = 1.
         contexts: of these examples, where they are kept; else they are encoded on the way.
         progress: called with rows done and rows in all.
     """
     contexts = contexts or Contexts(backbone, examples)
     width = len(examples[0].answers) if examples else 0
-    scores = np.zeros((len(examples), width))
+    count = max(1, len(prompts))
+    part = max(1, _ROWS // count)
+    scores_KnC = np.zeros((count, len(examples), width))
+    lengths = [len(vectors_PD) for vectors_PD in prompts]
     done = 0
     for number, rows in enumerate(contexts.buckets):
-        # A bucket's branches need memory of their own; parts of it keep the peak low.
-        for start in range(0, len(rows), _PART):
-            members = range(start, min(start + _PART, len(rows)))
+        # A bucket's rows need memory of their own; parts of it keep the peak low.
+        for start in range(0, len(rows), part):
+            members = range(start, min(start + part, len(rows)))
             picked = [rows[member] for member in members]
-            what = Continuation.of([examples[row] for row in picked], backbone.device)
+            what = Continuation.of([examples[row] for row in picked], backbone.device, lengths)
             context = contexts.select(number, members)
-            result_A = log_scores(backbone, context, what, vectors_PD)
-            scores[picked] = result_A.double().cpu().numpy().reshape(len(picked), width)
+            result_A = log_scores(backbone, context, what, prompts)
+            result_BKC = result_A.double().cpu().numpy().reshape(len(picked), count, width)
+            scores_KnC[:, picked] = result_BKC.swapaxes(0, 1)
             done += len(picked)
             if progress:
                 progress(done, len(examples))
-    return scores
+    return scores_KnC
 
 
-_PART = 64
+_ROWS = 64

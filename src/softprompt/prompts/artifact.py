@@ -182,4 +182,5 @@ def _prompt(description: dict[str, Any], tensors: dict[str, Tensor]) -> SoftProm
         metrics=description["metrics"],
         data=description["data"],
         config=description["config"],
+        population=tuple(description["population"]),
     )

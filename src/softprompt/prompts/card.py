@@ -15,6 +15,8 @@ def card(prompt: SoftPrompt) -> str:
     """Markdown with the front matter that the Hugging Face Hub reads."""
     task, backbone = prompt.task, prompt.backbone
     inputs = ", ".join(task.inputs) or "messages"
+    members = len(prompt.members)
+    what = f"{prompt.length} vectors" if members == 1 else f"{members} prompts, averaged,"
     lines = [
         "---",
         "library_name: softprompt",
@@ -24,11 +26,12 @@ def card(prompt: SoftPrompt) -> str:
         "",
         f"# Soft prompt: {task.target}",
         "",
-        f"{prompt.length} vectors ({prompt.parameters:,} numbers) that teach the frozen model "
+        f"{what} ({prompt.parameters:,} numbers) that teach the frozen model "
         f"`{backbone.name}` to answer `{task.target}` from `{inputs}`.",
         "",
         "| choice | value |",
         "|---|---|",
+        f"| members | {members} |",
         f"| placement | {prompt.placement} |",
         f"| depth | {prompt.depth} |",
         f"| parametrisation | {prompt.parametrisation} |",

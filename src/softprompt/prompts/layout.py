@@ -9,7 +9,7 @@ not know what the vectors are, nor who runs the model.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from softprompt.errors import DataError, UsageError
@@ -39,6 +39,15 @@ class Example:
     context: tuple[int, ...]
     trunk: tuple[int, ...]
     answers: tuple[tuple[int, ...], ...]
+
+    def with_vectors(self, count: int) -> Example:
+        """The same row for a prompt of only `count` vectors: the first ones keep their places.
+
+        Rows are laid out for the longest prompt of a population; where the prompt stands in one
+        piece, this is the layout of a shorter one.
+        """
+        trunk = tuple(token for token in self.trunk if token >= -count)
+        return self if len(trunk) == len(self.trunk) else replace(self, trunk=trunk)
 
     @property
     def tokens(self) -> int:

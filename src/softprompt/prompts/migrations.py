@@ -10,9 +10,15 @@ from typing import Any
 
 __all__ = ["FORMAT", "migrate"]
 
-FORMAT = 1
+FORMAT = 2
 
-_STEPS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+
+def _add_population(description: dict[str, Any]) -> dict[str, Any]:
+    """Format 1 knows neither ensembles nor populations."""
+    return {**description, "members": 1, "population": []}
+
+
+_STEPS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _add_population}
 
 
 def migrate(description: dict[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
+from torch import Tensor
 
 from softprompt.backbones import Backbone, Identity
 from softprompt.errors import ArtifactError, UsageError
@@ -34,6 +35,9 @@ _NOTE = "softprompt.json"
 def export_peft(prompt: SoftPrompt, path: Path, backbone: Backbone) -> Path:
     """Writes a folder that `peft.PeftModel.from_pretrained` reads.
 
+    The members of an ensemble go into folders of their own, `member-0`, `member-1`, ... below it:
+    PEFT knows no ensembles, and the mean of their probabilities is the caller's to take.
+
     Args:
         prompt: of placement `front` or `prefix` and depth `input`.
         path: the folder to write.
@@ -50,11 +54,26 @@ def export_peft(prompt: SoftPrompt, path: Path, backbone: Backbone) -> Path:
             f"{prompt.depth!r}: its virtual tokens always stand before the whole input.",
             "Train with --placement front or prefix to export, or use the artifact as it is.",
         )
-    vectors_PD = prompt.vectors
-    note = ""
+    bos_1D = None
     if prompt.placement == "prefix" and backbone.bos is not None:
-        bos_1D = backbone.embed(torch.tensor([backbone.bos], device=backbone.device))
-        vectors_PD = torch.cat([bos_1D.detach().float().cpu(), vectors_PD])
+        ids_1 = torch.tensor([backbone.bos], device=backbone.device)
+        bos_1D = backbone.embed(ids_1).detach().float().cpu()
+    members = prompt.members
+    with atomic_folder(path) as folder:
+        for number, vectors_PD in enumerate(members):
+            inside = folder / f"member-{number}" if len(members) > 1 else folder
+            inside.mkdir(exist_ok=True)
+            _write_member(prompt, vectors_PD, bos_1D, inside, backbone)
+    return path
+
+
+def _write_member(
+    prompt: SoftPrompt, vectors_PD: Tensor, bos_1D: Tensor | None, folder: Path, backbone: Backbone
+) -> None:
+    """One prompt in PEFT's own files, and ours beside them."""
+    note = ""
+    if bos_1D is not None:
+        vectors_PD = torch.cat([bos_1D, vectors_PD])
         note = (
             "The first virtual token is the embedding of BOS: tokenise with "
             "add_special_tokens=False, so that BOS is not added once more."
@@ -79,12 +98,10 @@ def export_peft(prompt: SoftPrompt, path: Path, backbone: Backbone) -> Path:
         "backbone": asdict(prompt.backbone),
         "dtype": prompt.dtype,
     }
-    with atomic_folder(path) as folder:
-        content = save_tensors({_TENSOR: vectors_PD.contiguous()}, metadata={"format": "pt"})
-        (folder / "adapter_model.safetensors").write_bytes(content)
-        _write(folder / "adapter_config.json", config)
-        _write(folder / _NOTE, ours)
-    return path
+    content = save_tensors({_TENSOR: vectors_PD.contiguous()}, metadata={"format": "pt"})
+    (folder / "adapter_model.safetensors").write_bytes(content)
+    _write(folder / "adapter_config.json", config)
+    _write(folder / _NOTE, ours)
 
 
 def load_peft(path: Path) -> SoftPrompt:

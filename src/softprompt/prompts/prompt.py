@@ -8,7 +8,7 @@ Shapes: P vectors of a slot, D hidden size.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -64,7 +64,8 @@ class SoftPrompt:
     """Vectors that teach one frozen backbone one task.
 
     Args:
-        tensors: `vectors` [P, D], or `slot.0`, `slot.1`, ... [P_i, D]; fp32.
+        tensors: `vectors` [P, D], or `slot.0`, `slot.1`, ... [P_i, D]; an ensemble has the same
+            under `member.0.`, `member.1.`, ...; fp32.
         placement, depth, parametrisation, initialisation: the four choices.
         task: what it does.
         backbone: what it was trained over.
@@ -72,6 +73,7 @@ class SoftPrompt:
         metrics: metrics on named splits.
         data: SHA-256 of the files it learned from.
         config: the resolved configuration of the run.
+        population: how each candidate of the run was made and what it scored on validation rows.
     """
 
     tensors: Mapping[str, Tensor]
@@ -85,16 +87,42 @@ class SoftPrompt:
     metrics: Mapping[str, Any] = field(default_factory=dict)
     data: Mapping[str, str] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
+    population: Sequence[Mapping[str, Any]] = ()
+
+    @property
+    def members(self) -> tuple[Tensor, ...]:
+        """[P_k, D] the vectors of each member of an ensemble, all slots in order; one otherwise."""
+        depth = DEPTHS.get(self.depth)
+        return tuple(depth.embeddings(tensors) for tensors in self._by_member())
 
     @property
     def vectors(self) -> Tensor:
-        """[P, D] the vectors of all slots, in order."""
-        return DEPTHS.get(self.depth).embeddings(self.tensors)
+        """[P, D] the vectors of all slots, in order.
+
+        Raises:
+            UsageError: the prompt is an ensemble.
+        """
+        members = self.members
+        if len(members) > 1:
+            raise UsageError(
+                f"The prompt is an ensemble of {len(members)} members.",
+                "Use `members`, or train with --ensemble off for a single prompt.",
+            )
+        return members[0]
 
     @property
     def length(self) -> int:
-        """Number of vectors, all slots together."""
-        return int(self.vectors.shape[0])
+        """Number of vectors, all slots together; of the longest member of an ensemble."""
+        return max(len(vectors_PD) for vectors_PD in self.members)
+
+    def _by_member(self) -> list[Mapping[str, Tensor]]:
+        """Tensors of each member without its prefix, in order."""
+        found: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in self.tensors.items():
+            if name.startswith("member."):
+                number, _, rest = name.removeprefix("member.").partition(".")
+                found.setdefault(int(number), {})[rest] = tensor
+        return [found[number] for number in sorted(found)] or [self.tensors]
 
     @property
     def parameters(self) -> int:
@@ -118,7 +146,7 @@ class SoftPrompt:
         Raises:
             ArtifactError: both sides named.
         """
-        size = int(self.vectors.shape[1])
+        size = int(self.members[0].shape[1])
         if size != backbone.hidden_size:
             raise ArtifactError(
                 f"The prompt's vectors have {size} numbers; {backbone.identity.name} takes "
@@ -144,7 +172,7 @@ class SoftPrompt:
         """
         template = Template(text)
         lengths = tuple(slot.length for slot in template.slots)
-        mine = tuple(int(tensor.shape[0]) for tensor in self.tensors.values())
+        mine = tuple(int(tensor.shape[0]) for tensor in self._by_member()[0].values())
         if lengths and lengths != mine:
             raise UsageError(
                 f"The template has slots of {list(lengths)} vectors; the prompt has {list(mine)}.",
@@ -192,4 +220,6 @@ class SoftPrompt:
             "metrics": dict(self.metrics),
             "data": dict(self.data),
             "config": dict(self.config),
+            "members": len(self.members),
+            "population": [dict(candidate) for candidate in self.population],
         }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -22,7 +22,7 @@ __all__ = ["RunConfig", "TrainingConfig", "validated"]
 
 
 class TrainingConfig(BaseModel):
-    """The optimisation of one soft prompt."""
+    """The optimisation of a soft prompt, or of a population of them."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -40,7 +40,40 @@ class TrainingConfig(BaseModel):
     )
     optimizer: str = Field("adamw", description="`adamw` or `adafactor`.")
     learning_rate: float = Field(
-        0.3, gt=0, description="Peak rate, in units of the embedding scale per step."
+        0.3,
+        gt=0,
+        description="Peak rate, in units of the embedding scale per step; a population "
+        "also tries lower and higher ones.",
+    )
+    population: int | None = Field(
+        None,
+        ge=1,
+        le=256,
+        description="Prompts that train together at first; 1 trains a single one. Not given: 8 "
+        "for answer choices, 4 for free text.",
+    )
+    survivors: int = Field(4, ge=1, description="Prompts of a population that train to the end.")
+    halvings: tuple[float, ...] = Field(
+        (0.1, 0.25),
+        description="Shares of the steps after which the worse prompts of a population are given "
+        "up.",
+    )
+    learning_rates: tuple[float, ...] = Field(
+        (), description="Peak rates that a population tries, in place of its own choice."
+    )
+    initialisations: tuple[str, ...] = Field(
+        (), description="Initialisations that a population tries, in place of its own choice."
+    )
+    parametrisations: tuple[str, ...] = Field(
+        (), description="Parametrisations that a population tries; not given: the prompt's own."
+    )
+    lengths: tuple[int, ...] = Field(
+        (), description="Lengths that a population tries, in vectors; not given: the prompt's own."
+    )
+    ensemble: Literal["auto", "off"] | int = Field(
+        "auto",
+        description="Keep the mean of the survivors where it is better on validation rows "
+        "(`auto`), the best prompt alone (`off`), or that many survivors.",
     )
     weight_decay: float = Field(0.0, ge=0, description="Decoupled weight decay, per step and rate.")
     warmup: float = Field(0.06, ge=0, le=1, description="Share of the steps that warm up.")

@@ -1,33 +1,33 @@
-"""The training loop of one soft prompt: steps, validations, checkpoints, and the best one kept.
+"""The training loop of a population of soft prompts: steps, validations, checkpoints, halvings.
 
-It knows batches, a loss and a validation score. Files of data, metrics' meanings and what happens
-to the finished vectors are elsewhere.
+All prompts of a population see the same batches in the same passes; a single prompt is a population
+of one. It knows batches, a loss and validation scores. Files of data, metrics' meanings and what
+happens to the finished vectors are elsewhere.
 
-Shapes: B rows, P vectors, D hidden size.
+Shapes: B examples of a batch, K prompts in training, P vectors of one, D hidden size.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from softprompt.backbones import Backbone
 from softprompt.errors import DivergedError
 from softprompt.inference import Contexts, Encoded
 from softprompt.inference.continuation import Continuation, token_log_probabilities
-from softprompt.training.checkpoint import Checkpoint, optimizer_state, restore_optimizer
+from softprompt.training.checkpoint import Checkpoint
 from softprompt.training.config import TrainingConfig
 from softprompt.training.interrupt import Interrupt
-from softprompt.training.monitor import Monitor
+from softprompt.training.member import Member
 from softprompt.training.objectives import OBJECTIVES
-from softprompt.training.optimizers import OPTIMIZERS
 from softprompt.training.reporters import Reporter
 from softprompt.training.schedule import (
     Batch,
@@ -36,7 +36,9 @@ from softprompt.training.schedule import (
     steps_per_epoch,
 )
 
-__all__ = ["Loop", "Outcome", "TrainingRows"]
+__all__ = ["Course", "Loop", "Outcome", "TrainingRows"]
+
+Validate = Callable[[Sequence[Tensor]], list[tuple[float, dict[str, Any]]]]
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class TrainingRows:
     """Rows ready for training.
 
     Args:
-        encoded: rows with the answers that the objective wants.
+        encoded: rows with the answers that the objective wants, laid out for the longest prompt.
         gold: place of the right choice of each row (0 where the row has its own answer only).
         contexts: of these rows.
     """
@@ -55,38 +57,50 @@ class TrainingRows:
 
 
 @dataclass(frozen=True)
+class Course:
+    """How long a run takes and when its population shrinks.
+
+    Args:
+        steps: of the whole run, those before a resumption counted.
+        halvings: pairs of a step and the number of prompts kept after it.
+        part: examples of a batch in one pass; the rest follow in further passes.
+    """
+
+    steps: int
+    halvings: tuple[tuple[int, int], ...] = ()
+    part: int = 1 << 30
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What training made.
 
     Args:
-        vectors_PD: [P, D] the best vectors by validation, fp32 on the CPU.
-        initial_PD: [P, D] where they started.
-        score: their validation score.
-        best_step: steps after which they were found.
+        members: the prompts that trained to the end, the best by validation first.
+        population: what became of every candidate (see `Member.report`), the best first.
+        best_step: steps after which the best vectors were found.
         steps: steps done.
         stopped: `finished`, `patience`, `interrupted` or `time`.
         seconds: of training, all parts of a resumed run together.
-        parameters: numbers trained.
     """
 
-    vectors_PD: Tensor
-    initial_PD: Tensor
-    score: float
+    members: tuple[Member, ...]
+    population: tuple[dict[str, Any], ...]
     best_step: int
     steps: int
     stopped: str
     seconds: float
-    parameters: int
 
 
 class Loop:
-    """Trains one parametrisation.
+    """Trains a population.
 
     Args:
         backbone: frozen.
-        module: the parametrisation; returns [P, D].
+        members: the prompts, at least one.
         rows: to learn from.
-        validate: from vectors [P, D] to a score (higher is better) and a record of it.
+        validate: from vectors [P, D] of several prompts to a score of each (higher is better) and
+            a record of it.
         config: of the optimisation.
         objective: its resolved name.
         folder: checkpoints go to `checkpoints/` below it.
@@ -97,106 +111,123 @@ class Loop:
         self,
         *,
         backbone: Backbone,
-        module: nn.Module,
+        members: Sequence[Member],
         rows: TrainingRows,
-        validate: Callable[[Tensor], tuple[float, dict[str, Any]]],
+        validate: Validate,
         config: TrainingConfig,
         objective: str,
         folder: Path,
         reporter: Reporter,
     ) -> None:
-        self.backbone, self.module, self.rows = backbone, module, rows
-        self.validate, self.config, self.steps, self.patience = validate, config, 0, 1
+        self.backbone, self.members, self.rows = backbone, list(members), rows
+        self.validate, self.config = validate, config
         self.reporter, self.folder = reporter, folder / "checkpoints"
         self.objective = OBJECTIVES.get(objective)
-        scale = float(backbone.embedding_table.float().square().mean().sqrt())
-        groups = [
-            {**group, "lr": config.learning_rate * group["factor"]}
-            for group in module.groups(scale)  # type: ignore[operator]
-        ]
-        self.optimizer = OPTIMIZERS.get(config.optimizer)(groups, config.weight_decay)
-        self.peaks = [group["lr"] for group in self.optimizer.param_groups]
-        self.initial_PD: Tensor = module().detach().float().cpu().clone()
-        self.monitor = Monitor(self.initial_PD)
         self.per_epoch = steps_per_epoch(rows.contexts.buckets, config.batch_size)
-        self.step, self.waited, self.seconds = 0, 0, 0.0
-        self.best_PD, self.best_score, self.best_step = self.initial_PD.clone(), -math.inf, 0
+        self.course, self.patience = Course(0), 1
+        self.step, self.seconds = 0, 0.0
 
     @property
-    def parameters(self) -> int:
-        """Numbers trained."""
-        return sum(p.numel() for group in self.optimizer.param_groups for p in group["params"])
+    def training(self) -> list[Member]:
+        """The members that have not been given up."""
+        return [member for member in self.members if member.left is None]
 
-    def loss(self, batch: Batch, vectors_PD: Tensor) -> Tensor:
-        """The objective on one batch, differentiable in the vectors."""
+    def losses(self, batch: Batch, prompts: Sequence[Tensor]) -> Iterator[Tensor]:
+        """The objective [K] of each prompt on one batch, in parts that add up to it.
+
+        Sending each part's gradient back before the next is asked for keeps memory to one part's.
+
+        Args:
+            batch: its rows.
+            prompts: [P_k, D] each.
+        """
+        bucket = self.rows.contexts.buckets[batch.bucket]
+        examples = self.rows.encoded.examples
+        weight = sum(self.objective.weight(examples[bucket[m]]) for m in batch.members)
+        for start in range(0, len(batch.members), self.course.part):
+            members = batch.members[start : start + self.course.part]
+            yield self._part(Batch(batch.bucket, members), prompts) / weight
+
+    def _part(self, batch: Batch, prompts: Sequence[Tensor]) -> Tensor:
+        """[K] sums of the rows' losses."""
         bucket = self.rows.contexts.buckets[batch.bucket]
         picked = [bucket[member] for member in batch.members]
         device = self.backbone.device
-        what = Continuation.of([self.rows.encoded.examples[row] for row in picked], device)
+        lengths = [len(vectors_PD) for vectors_PD in prompts]
+        what = Continuation.of([self.rows.encoded.examples[row] for row in picked], device, lengths)
         context = self.rows.contexts.select(batch.bucket, batch.members)
-        tokens_M = token_log_probabilities(self.backbone, context, what, vectors_PD)
+        tokens_M = token_log_probabilities(self.backbone, context, what, prompts)
         gold_B = torch.tensor([self.rows.gold[row] for row in picked], device=device)
-        return self.objective(tokens_M, what, gold_B)
+        gold_R = gold_B.repeat_interleave(len(prompts))
+        return self.objective(tokens_M, what, gold_R).view(-1, len(prompts)).sum(0)
 
-    def run(self, steps: int) -> Outcome:
+    def run(self, course: Course) -> Outcome:
         """Trains until the plan, patience, the clock or Ctrl-C ends it.
 
-        Args:
-            steps: of the whole run, those before a resumption counted.
-
         Raises:
-            DivergedError: a loss or gradient is not finite; checkpoints stay as they are.
+            DivergedError: no prompt has a finite loss and gradient; checkpoints stay as they are.
         """
-        self.steps = steps
+        self.course = course
         every = max(1, self.per_epoch // self.config.validations)
-        self.patience = self.config.patience or max(6, 2 * steps // every // 3)
+        self.patience = self.config.patience or max(6, 2 * course.steps // every // 3)
         stopped = "finished"
         begun = saved = time.perf_counter()
         earlier = self.seconds
+        halvings, due = dict(course.halvings), True
         with Interrupt() as interrupt:
-            while self.step < self.steps:
+            while self.step < course.steps:
                 self._train_step()
                 now = time.perf_counter()
                 self.seconds = earlier + now - begun
-                self.reporter.progress(self.step, self.steps)
-                due = self.step % every == 0 or self.step == self.steps
+                self.reporter.progress(self.step, course.steps)
+                halving = self.step in halvings
+                due = halving or self.step % every == 0 or self.step == course.steps
                 if due:
                     self._validate()
+                if halving:
+                    self._halve(halvings[self.step])
                 if due or now - saved > self.config.checkpoint_seconds:
                     self._checkpoint()
                     saved = time.perf_counter()
                 stopped = self._reason(interrupt)
                 if stopped != "finished":
                     break
-            if self.step % every and self.step < self.steps:
+            if not due:
                 self._validate()
             self.seconds = earlier + time.perf_counter() - begun
             self._checkpoint()
+        return self._outcome(stopped)
+
+    def _outcome(self, stopped: str) -> Outcome:
+        best = sorted(self.training, key=lambda member: -member.best_score)
+        others = sorted(self.members, key=lambda member: -member.best_score)
+        order = best + [member for member in others if member.left is not None]
         return Outcome(
-            vectors_PD=self.best_PD,
-            initial_PD=self.initial_PD,
-            score=self.best_score,
-            best_step=self.best_step,
+            members=tuple(best),
+            population=tuple(member.report() for member in order),
+            best_step=best[0].best_step,
             steps=self.step,
             stopped=stopped,
             seconds=self.seconds,
-            parameters=self.parameters,
         )
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Goes on from a checkpoint of the same run."""
         tensors, state = checkpoint.tensors, checkpoint.state
-        prefix = "module."
-        self.module.load_state_dict(
-            {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-        )
-        restore_optimizer(self.optimizer, tensors, state["optimizer"])
-        self.initial_PD, self.best_PD = tensors["initial"], tensors["best"]
-        self.best_score = -math.inf if state["best_score"] is None else state["best_score"]
-        self.best_step, self.waited = state["best_step"], state["waited"]
+        for number, member in enumerate(self.members):
+            prefix = f"member.{number}."
+            mine = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+            member.restore(mine, state["members"][number])
         self.seconds, self.step = state["seconds"], checkpoint.step
-        self.monitor = Monitor(self.initial_PD)
-        self.monitor.restore(state["monitor"])
+
+    def _checkpoint(self) -> None:
+        tensors = {
+            f"member.{number}.{name}": tensor
+            for number, member in enumerate(self.members)
+            for name, tensor in member.tensors().items()
+        }
+        state = {"members": [m.state() for m in self.members], "seconds": self.seconds}
+        Checkpoint(self.step, tensors, state).save(self.folder)
 
     def _batch(self) -> Batch:
         epoch, place = divmod(self.step, self.per_epoch)
@@ -208,43 +239,68 @@ class Loop:
         return self._batches[place]
 
     def _train_step(self) -> None:
-        batch = self._batch()
-        factor = learning_rate_factor(self.step, self.steps, self.config.warmup)
-        for group, peak in zip(self.optimizer.param_groups, self.peaks, strict=True):
-            group["lr"] = peak * factor
-        self.optimizer.zero_grad(set_to_none=True)
-        vectors_PD: Tensor = self.module()
-        vectors_PD.retain_grad()
-        loss = self.loss(batch, vectors_PD)
-        loss.backward()  # type: ignore[no-untyped-call]
-        assert vectors_PD.grad is not None
-        self._check_finite(loss, vectors_PD.grad, batch)
-        self.monitor.step(float(loss.detach()), vectors_PD.grad)
-        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
-        nn.utils.clip_grad_norm_(parameters, self.config.clip)
-        self.optimizer.step()
+        batch, members = self._batch(), self.training
+        prompts: list[Tensor] = [member.module() for member in members]
+        leaves = [vectors_PD.detach().requires_grad_() for vectors_PD in prompts]
+        total_K = torch.zeros(len(members), dtype=torch.float64)
+        for losses_K in self.losses(batch, leaves):
+            losses_K.sum().backward()  # type: ignore[no-untyped-call]
+            total_K += losses_K.detach().double().cpu()
+        factor = learning_rate_factor(self.step, self.course.steps, self.config.warmup)
+        for member, vectors_PD, leaf, loss in zip(
+            members, prompts, leaves, total_K.tolist(), strict=True
+        ):
+            assert leaf.grad is not None
+            if not member.finite(loss, leaf.grad):
+                self._give_up(member, loss, batch)
+                continue
+            vectors_PD.backward(leaf.grad)  # type: ignore[no-untyped-call]
+            member.monitor.step(loss, leaf.grad)
+            member.update(factor)
         self.step += 1
 
-    def _check_finite(self, loss: Tensor, gradient_PD: Tensor, batch: Batch) -> None:
-        if bool(torch.isfinite(loss)) and bool(torch.isfinite(gradient_PD).all()):
+    def _give_up(self, member: Member, loss: float, batch: Batch) -> None:
+        """A member that diverged leaves; the run ends where it is the last one."""
+        number = member.candidate.number
+        if len(self.training) > 1:
+            member.left = self.step + 1
+            self.reporter.warning(
+                f"Candidate {number} (learning rate {member.candidate.learning_rate:g}) diverged "
+                f"at step {self.step + 1} and is given up."
+            )
             return
         bucket = self.rows.contexts.buckets[batch.bucket]
         rows = [self.rows.encoded.rows[bucket[member]] for member in batch.members]
         raise DivergedError(
-            f"The {'gradient' if bool(torch.isfinite(loss)) else 'loss'} is not finite at step "
+            f"The {'gradient' if math.isfinite(loss) else 'loss'} is not finite at step "
             f"{self.step + 1} (rows {', '.join(str(row.number) for row in rows[:8])} of "
             f"{rows[0].source}).",
             "The last good checkpoint is kept. Try a smaller learning_rate, or dtype fp32.",
         )
 
+    def _halve(self, keep: int) -> None:
+        """Gives up all but the best members so far."""
+        order = sorted(self.training, key=lambda member: -member.best_score)
+        for member in order[keep:]:
+            member.left = self.step
+
     def _validate(self) -> None:
-        vectors_PD = self.module().detach().float().cpu().clone()
-        score, measured = self.validate(vectors_PD)
-        watched, warnings = self.monitor.report(vectors_PD)
-        better = score > self.best_score
-        if better:
-            self.best_PD, self.best_score, self.best_step = vectors_PD, score, self.step
-        self.waited = 0 if better else self.waited + 1
+        members = self.training
+        before = max(member.best_score for member in self.members)
+        now = [member.vectors() for member in members]
+        scores: dict[str, float] = {}
+        watched: dict[int, tuple[dict[str, Any], list[str]]] = {}
+        measured: dict[int, dict[str, Any]] = {}
+        found = self.validate(now)
+        for member, vectors_PD, (score, record) in zip(members, now, found, strict=True):
+            number = member.candidate.number
+            member.scored(vectors_PD, score, self.step)
+            watched[number] = member.monitor.report(vectors_PD)
+            measured[number] = record
+            scores[str(number)] = score
+        leader = max(members, key=lambda member: member.best_score)
+        number = leader.candidate.number
+        about, warnings = watched[number]
         for warning in warnings:
             self.reporter.warning(warning)
         self.reporter.record(
@@ -252,11 +308,13 @@ class Loop:
                 "kind": "validation",
                 "step": self.step,
                 "epoch": round(self.step / self.per_epoch, 3),
-                "learning_rate": self.optimizer.param_groups[0]["lr"],
-                "score": score,
-                "best": better,
-                **measured,
-                **watched,
+                "learning_rate": leader.learning_rate,
+                "candidate": number,
+                "score": scores[str(number)],
+                "best": leader.best_score > before,
+                "population": scores,
+                **measured[number],
+                **about,
                 "seconds": round(self.seconds, 3),
             }
         )
@@ -264,21 +322,7 @@ class Loop:
     def _reason(self, interrupt: Interrupt) -> str:
         if interrupt.asked:
             return "interrupted"
-        if self.waited >= self.patience:
+        if all(member.waited >= self.patience for member in self.training):
             return "patience"
         budget = self.config.time_budget
         return "time" if budget is not None and self.seconds >= budget else "finished"
-
-    def _checkpoint(self) -> None:
-        tensors, plain = optimizer_state(self.optimizer)
-        tensors |= {f"module.{k}": v for k, v in self.module.state_dict().items()}
-        tensors |= {"initial": self.initial_PD, "best": self.best_PD}
-        state = {
-            "optimizer": plain,
-            "best_score": self.best_score if math.isfinite(self.best_score) else None,
-            "best_step": self.best_step,
-            "waited": self.waited,
-            "seconds": self.seconds,
-            "monitor": self.monitor.state(),
-        }
-        Checkpoint(self.step, tensors, state).save(self.folder)

@@ -7,15 +7,14 @@ cost of steps, not what they learn.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from torch import Tensor, nn
-
 from softprompt.errors import UsageError
+from softprompt.training.candidates import halvings
 from softprompt.training.config import TrainingConfig
-from softprompt.training.loop import Loop
+from softprompt.training.loop import Course, Loop
 from softprompt.training.schedule import epoch_batches
 
 __all__ = ["Plan", "check_same", "measure_step"]
@@ -26,7 +25,10 @@ class Plan:
     """The decisions of a run.
 
     Args:
-        placement, initialisation, objective, metric: what `auto` came to.
+        placement, objective, metric: what `auto` came to.
+        candidates: the population (see `Candidate`).
+        halvings: pairs of a step and the number of candidates kept after it.
+        part: examples of a batch in one pass, as many as memory holds.
         chat: whether the model's chat template is used.
         dtype: precision of the backbone.
         cache_bytes: budget for cached contexts.
@@ -40,7 +42,9 @@ class Plan:
     """
 
     placement: str
-    initialisation: str
+    candidates: Sequence[Mapping[str, Any]]
+    halvings: Sequence[Sequence[int]]
+    part: int
     objective: str
     metric: str
     chat: bool
@@ -53,6 +57,11 @@ class Plan:
     data: Mapping[str, str]
     backbone: Mapping[str, str | None]
     estimate_seconds: float
+
+    @property
+    def course(self) -> Course:
+        """How long the run takes and when its population shrinks."""
+        return Course(self.steps, tuple((step, keep) for step, keep in self.halvings), self.part)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for plan.json."""
@@ -91,28 +100,48 @@ def check_same(plan: Plan, data: Mapping[str, str], backbone: Mapping[str, str |
             )
 
 
-def measure_step(loop: Loop, config: TrainingConfig, module: nn.Module) -> tuple[int, float]:
-    """Steps of the run, and the seconds that they and the validations are going to take.
+def measure_step(loop: Loop, config: TrainingConfig) -> tuple[Course, float]:
+    """The run's course, and the seconds that its steps and validations are going to take.
 
-    A batch of the middle of the length order and a validation are timed; nothing is updated. With
-    a time budget, steps are cut so that they fit.
+    A batch of the middle of the length order is timed with the whole population and with the
+    survivors, a validation with the survivors; nothing is updated. With a time budget, steps are
+    cut so that they fit.
     """
     batches = epoch_batches(loop.rows.contexts.buckets, config.batch_size, config.seed, 0)
     middle = sorted(batches, key=lambda batch: batch.bucket)[len(batches) // 2]
+    size = len(loop.members)
+    last = min(size, config.survivors)
 
-    def step() -> None:
-        vectors_PD: Tensor = module()
-        loop.loss(middle, vectors_PD).backward()  # type: ignore[no-untyped-call]
+    prompts = [member.vectors().requires_grad_() for member in loop.members]
 
-    vectors_PD = module().detach().float().cpu()
-    seconds = loop.per_epoch * _fastest(step) + config.validations * _fastest(
-        lambda: loop.validate(vectors_PD)
+    def step(count: int) -> float:
+        def work() -> None:
+            for losses_K in loop.losses(middle, prompts[:count]):
+                losses_K.sum().backward()  # type: ignore[no-untyped-call]
+
+        return _fastest(work)
+
+    step_last = step(last)
+    more = step(size) / step_last if size > last else 1.0
+    seconds_last = loop.per_epoch * step_last + config.validations * _fastest(
+        lambda: loop.validate([vectors_PD.detach() for vectors_PD in prompts[:last]])
     )
-    module.zero_grad(set_to_none=True)
+
+    def course(steps: int) -> tuple[Course, float]:
+        shrinking = halvings(steps, size, config.survivors, config.halvings)
+        equal, begun, count = 0.0, 0, size
+        for step, keep in (*shrinking, (steps, last)):
+            # Between the two measured sizes the time grows with the number of prompts.
+            share = (count - last) / (size - last) if size > last else 0.0
+            equal += (step - begun) * (1.0 + share * (more - 1.0))
+            begun, count = step, keep
+        return Course(steps, shrinking, loop.course.part), equal / loop.per_epoch * seconds_last
+
     steps = (config.epochs or _epochs(loop.per_epoch)) * loop.per_epoch
-    if config.time_budget is not None:
-        steps = max(1, min(steps, int(config.time_budget / seconds * loop.per_epoch)))
-    return steps, steps / loop.per_epoch * seconds
+    planned, seconds = course(steps)
+    if config.time_budget is not None and seconds > config.time_budget:
+        planned, seconds = course(max(1, int(steps * config.time_budget / seconds)))
+    return planned, seconds
 
 
 def _epochs(per_epoch: int) -> int:
@@ -123,10 +152,10 @@ def _epochs(per_epoch: int) -> int:
 def _fastest(work: Callable[[], object]) -> float:
     """Seconds that a piece of work takes when nothing gets in its way: the least of several tries.
 
-    One try in a busy moment would plan a fraction of the steps that fit.
+    One short try in a busy moment would plan a fraction of the steps that fit.
     """
     tries: list[float] = []
-    while len(tries) < 2 or (sum(tries) < 1.0 and len(tries) < 12):
+    while not tries or (sum(tries) < 1.0 and len(tries) < 12):
         start = time.perf_counter()
         work()
         tries.append(time.perf_counter() - start)

@@ -8,19 +8,21 @@ Shapes: P vectors, D hidden size.
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from softprompt.evaluation import fit_temperature
 from softprompt.inference import Answers, Contexts, Encoded, answer, measure
 from softprompt.prompts import PromptTask, SoftPrompt
 from softprompt.prompts.depths import DEPTHS
 from softprompt.training.loop import Outcome
+from softprompt.training.member import Member
 from softprompt.training.reporters import Reporter
 from softprompt.training.run_directory import RunDirectory
+from softprompt.training.selection import Selection, select
 from softprompt.training.setup import Setup
 
 __all__ = ["answers_of", "finish", "peak_memory"]
@@ -29,20 +31,27 @@ __all__ = ["answers_of", "finish", "peak_memory"]
 def answers_of(
     setup: Setup,
     encoded: Encoded,
-    vectors_PD: Tensor,
+    prompts: Sequence[Tensor],
     contexts: Contexts | None = None,
     reporter: Reporter | None = None,
-) -> Answers:
-    """The prompt's answers to rows."""
-    return answer(
-        setup.backbone,
-        setup.task,
-        encoded,
-        vectors_PD,
-        contexts=contexts,
-        max_new_tokens=setup.training.max_new_tokens,
-        progress=reporter.progress if reporter else None,
-    )
+) -> list[Answers]:
+    """The answers of each prompt [P_k, D] to rows; choices are scored by all in one pass."""
+
+    def run(prompts: Sequence[Tensor]) -> Answers:
+        return answer(
+            setup.backbone,
+            setup.task,
+            encoded,
+            prompts,
+            contexts=contexts,
+            max_new_tokens=setup.training.max_new_tokens,
+            progress=reporter.progress if reporter else None,
+        )
+
+    if not setup.task.choices:
+        return [run([vectors_PD]) for vectors_PD in prompts]
+    together = run(prompts)
+    return [together.by(place) for place in range(len(prompts))]
 
 
 def finish(
@@ -55,32 +64,50 @@ def finish(
     resolved: dict[str, Any],
     reporter: Reporter,
 ) -> dict[str, Any]:
-    """Saves the best prompt, then measures it on the test rows and saves it with what was found.
+    """Saves the best prompt or ensemble, then measures it on the test rows and saves that with it.
 
     An interrupted run is saved with its validation metrics alone: the test rows wait for the
     final prompt.
 
     Returns:
-        `validation`, `test` and `baselines` metrics.
+        `validation`, `test` and `baselines` metrics, `population`, `ensemble`, `selection` and
+        `trainable_parameters`.
     """
     reporter.stage("evaluation", {"rows": len(setup.task.test)})
-    answers = answers_of(setup, validation, outcome.vectors_PD, contexts)
-    temperature = _temperature(setup, validation, answers)
-    metrics: dict[str, Any] = {
-        "validation": measure(setup.task, validation, answers, temperature, setup.slice_column)
-    }
-    prompt = _prompt(setup, outcome, temperature, metrics, resolved)
+    vectors = [member.best_PD for member in outcome.members]
+    chosen = select(setup, validation, answers_of(setup, validation, vectors, contexts))
+    metrics: dict[str, Any] = {"validation": chosen.validation}
+    prompt = _prompt(setup, outcome, chosen, metrics, resolved)
     prompt.save(directory.prompt)
+    members = outcome.members[: chosen.count]
+    about: dict[str, Any] = {
+        "population": list(outcome.population),
+        "selection": {"members": chosen.count, "p_value": chosen.p_value},
+        "ensemble": None,
+        "trainable_parameters": sum(p.numel() for m in members for p in m.parameters),
+    }
+    if chosen.ensemble is not None:
+        about["ensemble"] = {"members": chosen.tried, "validation": chosen.ensemble}
     if outcome.stopped == "interrupted" or not setup.task.test:
-        return {**metrics, "test": None, "baselines": {}}
-    answers = answers_of(setup, test, outcome.vectors_PD, reporter=reporter)
-    metrics["test"] = measure(setup.task, test, answers, temperature, setup.slice_column)
+        return {**metrics, "test": None, "baselines": {}, **about}
+    answers = answers_of(setup, test, vectors[: chosen.tried], reporter=reporter)
+
+    def score(picked: Sequence[Answers]) -> dict[str, Any]:
+        together = Answers.together(picked).at(chosen.temperature)
+        return measure(setup.task, test, together, setup.slice_column)
+
+    metrics["test"] = score(answers[: chosen.count])
+    if about["ensemble"] is not None:
+        about["ensemble"] |= {
+            "test": score(answers),
+            "members_test": [score([each]) for each in answers],
+        }
     metrics["baselines"] = {}
     for name, baseline in setup.baselines().items():
         reporter.stage("baselines", {"name": name})
         metrics["baselines"][name] = baseline()
     replace(prompt, metrics=metrics).save(directory.prompt)
-    return metrics
+    return {**metrics, **about}
 
 
 def peak_memory() -> int:
@@ -97,28 +124,19 @@ def peak_memory() -> int:
     return peak + (torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0)
 
 
-def _temperature(setup: Setup, validation: Encoded, answers: Answers) -> float:
-    if answers.log_scores is None:
-        return 1.0
-    labels = setup.task.labels
-    return fit_temperature(
-        answers.log_scores, [labels.index(str(row.answer)) for row in validation.rows]
-    )
-
-
 def _prompt(
     setup: Setup,
     outcome: Outcome,
-    temperature: float,
+    chosen: Selection,
     metrics: dict[str, Any],
     resolved: dict[str, Any],
 ) -> SoftPrompt:
     task = setup.task
-    names = DEPTHS.get(setup.prompt.depth).names(len(setup.lengths))
-    tensors = dict(zip(names, torch.split(outcome.vectors_PD, list(setup.lengths)), strict=True))
+    members = outcome.members[: chosen.count]
+    best = members[0].candidate
     assert setup.layout.placement is not None
     return SoftPrompt(
-        tensors=tensors,
+        tensors=_tensors(setup, members),
         placement=setup.layout.placement,
         task=PromptTask(
             kind=task.kind,
@@ -127,15 +145,28 @@ def _prompt(
             target=task.target,
             choices=task.choices,
             chat=setup.chat,
-            temperature=temperature,
+            temperature=chosen.temperature,
             max_new_tokens=setup.training.max_new_tokens,
         ),
         backbone=setup.backbone.identity,
         depth=setup.prompt.depth,
-        parametrisation=setup.prompt.parametrisation,
-        initialisation=setup.initialisation,
+        parametrisation=best.parametrisation,
+        initialisation=best.initialisation,
         dtype=setup.backbone.dtype,
         metrics=metrics,
         data=dict(task.hashes),
         config=resolved,
+        population=outcome.population,
     )
+
+
+def _tensors(setup: Setup, members: Sequence[Member]) -> dict[str, Tensor]:
+    """The best vectors of the members under the names that the artifact gives them."""
+    found: dict[str, Tensor] = {}
+    for number, member in enumerate(members):
+        lengths = list(setup.slots) or [len(member.best_PD)]
+        names = DEPTHS.get(setup.prompt.depth).names(len(lengths))
+        prefix = f"member.{number}." if len(members) > 1 else ""
+        parts = torch.split(member.best_PD, lengths)
+        found |= {f"{prefix}{name}": part for name, part in zip(names, parts, strict=True)}
+    return found

@@ -6,7 +6,7 @@ It knows how rows become examples and where vectors start; not how they are trai
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -23,7 +23,9 @@ from softprompt.prompts.depths import DEPTHS
 from softprompt.prompts.initialisers import INITIALISERS, Request
 from softprompt.prompts.parametrisations import PARAMETRISATIONS
 from softprompt.tasks import Row, Task
+from softprompt.training.candidates import Candidate, around, draw
 from softprompt.training.config import TrainingConfig
+from softprompt.training.member import Member
 from softprompt.training.objectives import OBJECTIVES
 from softprompt.training.optimizers import OPTIMIZERS
 
@@ -40,7 +42,7 @@ class Setup:
         prompt: the four choices as configured.
         training: the optimisation as configured.
         layout: how rows become token ids.
-        lengths: vectors of each slot.
+        slots: vectors of each slot of the template; empty where the prompt is one piece.
         chat: whether the model's chat template is used.
         initialisation, objective, metric: what `auto` came to.
         slice_column: a column whose values are scored apart, or None.
@@ -51,7 +53,7 @@ class Setup:
     prompt: PromptConfig
     training: TrainingConfig
     layout: Layout
-    lengths: tuple[int, ...]
+    slots: tuple[int, ...]
     chat: bool
     initialisation: str
     objective: str
@@ -74,9 +76,15 @@ class Setup:
             SoftPromptError: a setting that cannot be, or a task that cannot be learned.
         """
         slots = task.template.slots if task.template else ()
-        lengths = tuple(slot.length for slot in slots) or (prompt.length,)
+        if slots and training.lengths:
+            raise UsageError(
+                "The template's slots say how long the prompt is, and training.lengths too.",
+                "Leave one of them out.",
+            )
+        lengths = tuple(slot.length for slot in slots)
         placement = "slots" if slots else prompt.placement
-        layout = Layout(backbone, placement, sum(lengths))
+        longest = sum(lengths) or max(prompt.length, *training.lengths, 1)
+        layout = Layout(backbone, placement, longest)
         closed = bool(task.choices)
         resolved = {
             "initialisation": prompt.initialisation,
@@ -97,7 +105,7 @@ class Setup:
             prompt=prompt,
             training=training,
             layout=layout,
-            lengths=lengths,
+            slots=lengths,
             chat=chat_used(chat, layout),
             slice_column=slice_column,
             **resolved,
@@ -121,6 +129,10 @@ class Setup:
         INITIALISERS.get(self.initialisation)
         DEPTHS.get(self.prompt.depth)
         PARAMETRISATIONS.get(self.prompt.parametrisation)
+        for name in training.initialisations:
+            INITIALISERS.get(name)
+        for name in training.parametrisations:
+            PARAMETRISATIONS.get(name)
         OPTIMIZERS.get(training.optimizer)
         for name in training.baselines:
             BASELINES.get(name)
@@ -142,31 +154,67 @@ class Setup:
             drop_long=self.training.drop_long,
         )
 
-    def module(self, rows: Sequence[Row]) -> nn.Module:
-        """The parametrisation at its initial vectors.
+    def candidates(self) -> tuple[Candidate, ...]:
+        """The population to begin with, the configured prompt first."""
+        prompt, training = self.prompt, self.training
+        count = training.population or (8 if self.task.choices else 4)
+        rates: Sequence[float] = (training.learning_rate,)
+        initialisations: Sequence[str] = (self.initialisation,)
+        if count > 1:
+            rates = training.learning_rates or around(training.learning_rate)
+            initialisations = training.initialisations or self._initialisations()
+        return draw(
+            count,
+            training.seed,
+            learning_rates=rates,
+            initialisations=initialisations,
+            parametrisations=training.parametrisations or (prompt.parametrisation,),
+            lengths=training.lengths or (self.layout.length,),
+        )
+
+    def _initialisations(self) -> tuple[str, ...]:
+        """What a population tries: the user's choice alone, or what suits the task."""
+        if self.prompt.initialisation != "auto":
+            return (self.initialisation,)
+        others = ("keywords", "vocabulary") if self.task.choices else ("random",)
+        return (self.initialisation, *others)
+
+    def members(self, candidates: Sequence[Candidate], rows: Sequence[Row]) -> list[Member]:
+        """The candidates at their initial vectors.
 
         Args:
+            candidates: to make.
             rows: training rows, whose words some initialisers use.
         """
+        scale = float(self.backbone.embedding_table.float().square().mean().sqrt())
+        request = self._request(rows)
+        return [
+            Member(candidate, self._module(candidate, request), self.training, scale)
+            for candidate in candidates
+        ]
+
+    def _request(self, rows: Sequence[Row]) -> Request:
         source = None
         if self.prompt.start is not None:
             start = SoftPrompt.load(self.prompt.start)
             start.check_backbone(self.backbone)
-            source = start.vectors
-        request = Request(
+            source = start.members[0]
+        return Request(
             backbone=self.backbone,
-            length=sum(self.lengths),
-            seed=self.training.seed,
+            length=self.layout.length,
             texts=[_text(self.task, row) for row in rows],
             labels=[str(row.answer) for row in rows] if self.task.choices else (),
             wordings=[choice.wording for choice in self.task.choices],
             text=self.prompt.text,
             prompt=source,
         )
-        initial_PD = INITIALISERS.get(self.initialisation)(request)
+
+    def _module(self, candidate: Candidate, request: Request) -> nn.Module:
+        request = replace(request, length=candidate.length, seed=candidate.seed)
+        initial_PD = INITIALISERS.get(candidate.initialisation)(request)
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.training.seed)
-            return PARAMETRISATIONS.get(self.prompt.parametrisation)(initial_PD)
+            torch.manual_seed(candidate.seed)
+            return PARAMETRISATIONS.get(candidate.parametrisation)(initial_PD)
 
     def baselines(self) -> dict[str, Any]:
         """From the name of each baseline asked for to a request-bound call."""

@@ -11,10 +11,11 @@ Shapes: P vectors, D hidden size.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from softprompt.backbones import Backbone
 from softprompt.errors import DataError, UsageError, nearest
@@ -23,18 +24,24 @@ from softprompt.inference import Contexts, Encoded, free_memory_budget, measure
 from softprompt.prompts import PromptConfig
 from softprompt.prompts.artifact import artifact_bytes
 from softprompt.tasks import Task
+from softprompt.training.candidates import Candidate
 from softprompt.training.checkpoint import Checkpoint
 from softprompt.training.config import TrainingConfig, validated
 from softprompt.training.curves import draw_curves
-from softprompt.training.loop import Loop, Outcome, TrainingRows
+from softprompt.training.loop import Course, Loop, Outcome, TrainingRows
+from softprompt.training.memory import fit, kept_bytes
 from softprompt.training.objectives import OBJECTIVES
 from softprompt.training.plan import Plan, check_same, measure_step
 from softprompt.training.reporters import REPORTERS, Reporter, Reporters
 from softprompt.training.result import answers_of, finish, peak_memory
 from softprompt.training.run_directory import MetricsFile, RunDirectory
+from softprompt.training.schedule import Batch
 from softprompt.training.setup import Setup
 
 __all__ = ["Tuning", "tune"]
+
+_PASS_SHARE = 0.4
+"""Share of free memory that one pass of training may take."""
 
 GENERATED_VALIDATION_ROWS = 200
 """Rows that are generated for at each validation of a free-text task; writing is slow."""
@@ -181,7 +188,6 @@ class Tuning:
             "best_step": outcome.best_step,
             "steps": outcome.steps,
             "stopped": outcome.stopped,
-            "trainable_parameters": outcome.parameters,
             "artifact_bytes": artifact_bytes(self.directory.prompt),
             "seconds": {name: round(number, 3) for name, number in seconds.items()},
             "peak_memory_bytes": peak_memory(),
@@ -193,7 +199,7 @@ class Tuning:
     def _budget(self) -> int:
         if self.earlier is not None:
             return self.earlier.cache_bytes
-        return free_memory_budget(self.setup.training.cache_share)
+        return free_memory_budget(self.setup.training.cache_share, self.setup.backbone.device)
 
     def _encode(self) -> tuple[Encoded, Encoded, Encoded]:
         setup = self.setup
@@ -245,13 +251,16 @@ class Tuning:
         labels = setup.task.labels
         gold = [labels.index(str(r.answer)) if wanted == "choices" else 0 for r in train.rows]
 
-        def validate(vectors_PD: Tensor) -> tuple[float, dict[str, Any]]:
-            return _score(setup, validation, contexts[1], vectors_PD)
+        def validate(prompts: Sequence[Tensor]) -> list[tuple[float, dict[str, Any]]]:
+            return _scores(setup, validation, contexts[1], prompts)
 
-        module = setup.module(train.rows)
+        if self.earlier is None:
+            candidates = setup.candidates()
+        else:
+            candidates = tuple(Candidate(**about) for about in self.earlier.candidates)
         loop = Loop(
             backbone=setup.backbone,
-            module=module,
+            members=setup.members(candidates, train.rows),
             rows=TrainingRows(train, gold, contexts[0]),
             validate=validate,
             config=setup.training,
@@ -259,35 +268,36 @@ class Tuning:
             folder=self.directory.path,
             reporter=self.reporter,
         )
-        plan = self._plan(loop, module, train, validation, budget)
+        plan = self._plan(loop, train, validation, budget)
         checkpoint = Checkpoint.newest(self.directory.checkpoints)
         self.directory.rewind(checkpoint.step if checkpoint else 0)
         if checkpoint:
             loop.restore(checkpoint)
         about = {"estimate_seconds": plan.estimate_seconds, "steps": plan.steps}
-        self.reporter.stage("training", about)
-        return loop.run(plan.steps)
+        self.reporter.stage("training", {**about, "population": len(loop.members)})
+        return loop.run(plan.course)
 
-    def _plan(
-        self, loop: Loop, module: nn.Module, train: Encoded, validation: Encoded, budget: int
-    ) -> Plan:
+    def _plan(self, loop: Loop, train: Encoded, validation: Encoded, budget: int) -> Plan:
         """The plan of the run that goes on, or a new one, written down."""
         setup, identity = self.setup, self.setup.backbone.identity
         fingerprints = {"weights": identity.weights, "tokenizer": identity.tokenizer}
         if self.earlier is not None:
             check_same(self.earlier, setup.task.hashes, fingerprints)
             return self.earlier
-        steps, seconds = measure_step(loop, setup.training, module)
+        self._fit_memory(loop)
+        course, seconds = measure_step(loop, setup.training)
         assert setup.layout.placement is not None
         plan = Plan(
             placement=setup.layout.placement,
-            initialisation=setup.initialisation,
+            candidates=[member.candidate.as_dict() for member in loop.members],
+            halvings=course.halvings,
+            part=course.part,
             objective=setup.objective,
             metric=setup.metric,
             chat=setup.chat,
             dtype=setup.backbone.dtype,
             cache_bytes=budget,
-            steps=steps,
+            steps=course.steps,
             steps_per_epoch=loop.per_epoch,
             rows={
                 "train": len(train.rows),
@@ -302,17 +312,37 @@ class Tuning:
         self.directory.write("plan.json", plan.as_dict())
         return plan
 
+    def _fit_memory(self, loop: Loop) -> None:
+        """Shrinks population and passes to what memory holds."""
+        training = self.setup.training
+        longest = Batch(len(loop.rows.contexts.buckets) - 1, (0,))
+        first = [loop.members[0].vectors().requires_grad_()]
+        model = self.setup.backbone.model
+        constants = {tensor.untyped_storage().data_ptr() for tensor in model.state_dict().values()}
+        row = kept_bytes(lambda: next(loop.losses(longest, first)), constants)
+        free = free_memory_budget(_PASS_SHARE, self.setup.backbone.device)
+        wanted = len(loop.members)
+        count, part = fit(row, free, wanted, training.batch_size)
+        if count < wanted:
+            self.reporter.warning(
+                f"Memory holds {count} of the {wanted} prompts of the population; {count} train."
+            )
+        del loop.members[count:]
+        loop.course = Course(0, (), part)
 
-def _score(
-    setup: Setup, validation: Encoded, contexts: Contexts, vectors_PD: Tensor
-) -> tuple[float, dict[str, Any]]:
-    """The validation score of vectors, and the numbers behind it for the record."""
-    answers = answers_of(setup, validation, vectors_PD, contexts)
-    metric = measure(setup.task, validation, answers, slice_column=setup.slice_column)
-    record: dict[str, Any] = {
-        name: number for name, number in metric.items() if isinstance(number, float)
-    }
-    if "slices" in metric:
-        parts = metric["slices"].items()
-        record["slices"] = {name: value(part, setup.metric) for name, part in parts}
-    return value(metric, setup.metric), record
+
+def _scores(
+    setup: Setup, validation: Encoded, contexts: Contexts, prompts: Sequence[Tensor]
+) -> list[tuple[float, dict[str, Any]]]:
+    """The validation score of each prompt, and the numbers behind it for the record."""
+    found = []
+    for answers in answers_of(setup, validation, prompts, contexts):
+        metric = measure(setup.task, validation, answers, slice_column=setup.slice_column)
+        record: dict[str, Any] = {
+            name: number for name, number in metric.items() if isinstance(number, float)
+        }
+        if "slices" in metric:
+            parts = metric["slices"].items()
+            record["slices"] = {name: value(part, setup.metric) for name, part in parts}
+        found.append((value(metric, setup.metric), record))
+    return found

@@ -50,7 +50,8 @@ def export(
         loaded = load_prompt(prompt)
         predictor = load_predictor(loaded, model=model)
         export_peft(loaded, folder, predictor.backbone)
-    note = text_json.loads((folder / "softprompt.json").read_text(encoding="utf-8"))["note"]
+    written = sorted(folder.rglob("softprompt.json"))
+    note = text_json.loads(written[0].read_text(encoding="utf-8"))["note"]
 
     def show(console: Console) -> None:
         console.print(_("Written to {folder}.").format(folder=folder), soft_wrap=True)

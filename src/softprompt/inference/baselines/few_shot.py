@@ -40,7 +40,7 @@ def few_shot(request: BaselineRequest) -> dict[str, Any]:
         examples.append(example[0])
         kept.append(row)
     encoded = Encoded(tuple(examples), tuple(kept), dropped)
-    answers = answer(request.backbone, task, encoded, None, max_new_tokens=request.max_new_tokens)
+    answers = answer(request.backbone, task, encoded, (), max_new_tokens=request.max_new_tokens)
     return {
         **measure(task, encoded, answers),
         "shots": len(demonstrations),

@@ -78,7 +78,7 @@ def _metric(
         chat=request.chat,
         drop_long=True,
     )
-    answers = answer(request.backbone, task, encoded, None, max_new_tokens=request.max_new_tokens)
+    answers = answer(request.backbone, task, encoded, (), max_new_tokens=request.max_new_tokens)
     return measure(task, encoded, answers)
 
 

@@ -1,7 +1,10 @@
 """What training minimises: one file an objective.
 
 An objective turns log-probabilities of answer tokens into a loss. It says which answers it wants to
-see of each row, and knows nothing of models or prompts.
+see of each row, and knows nothing of models or prompts. Losses come row by row, so that the rows of
+several prompts can be told apart and a batch can be cut into parts.
+
+Shapes: R rows, M answer tokens, A answers over all rows, C choices.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from typing import Literal, Protocol
 from torch import Tensor
 
 from softprompt.inference.continuation import Continuation
+from softprompt.prompts import Example
 from softprompt.registry import Registry, discover
 
 __all__ = ["OBJECTIVES", "Objective"]
@@ -22,14 +26,18 @@ class Objective(Protocol):
     answers: Literal["own", "choices"]
     """Whether a row comes with its own answer or with every choice."""
 
-    def __call__(self, tokens_M: Tensor, what: Continuation, gold_B: Tensor) -> Tensor:
-        """The loss, a scalar.
+    def __call__(self, tokens_M: Tensor, what: Continuation, gold_R: Tensor) -> Tensor:
+        """The loss [R] of each row; a batch's loss is their sum over the rows' weights.
 
         Args:
             tokens_M: [M] log-probability of every answer token.
             what: which answer each token belongs to.
-            gold_B: [B] place of the right choice among a row's choices.
+            gold_R: [R] place of the right choice among a row's choices.
         """
+        ...
+
+    def weight(self, example: Example) -> int:
+        """How much a row counts."""
         ...
 
 

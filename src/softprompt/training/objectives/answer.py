@@ -7,6 +7,7 @@ from typing import Literal
 from torch import Tensor
 
 from softprompt.inference.continuation import Continuation
+from softprompt.prompts import Example
 from softprompt.training.objectives import OBJECTIVES
 
 __all__ = ["Answer"]
@@ -17,9 +18,13 @@ class Answer:
 
     answers: Literal["own", "choices"] = "own"
 
-    def __call__(self, tokens_M: Tensor, what: Continuation, gold_B: Tensor) -> Tensor:
-        """Minus the mean log-probability; the gold places are not used."""
-        return -tokens_M.mean()
+    def __call__(self, tokens_M: Tensor, what: Continuation, gold_R: Tensor) -> Tensor:
+        """[R] minus the log-probability of each row's answer; the gold places are not used."""
+        return -what.per_answer(tokens_M)
+
+    def weight(self, example: Example) -> int:
+        """Tokens of the answer, so that every token of a batch counts the same."""
+        return len(example.answers[0])
 
 
 OBJECTIVES.register("answer")(Answer())

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from softprompt.inference.continuation import Continuation
+from softprompt.prompts import Example
 from softprompt.training.objectives import OBJECTIVES
 
 __all__ = ["Choices"]
@@ -23,13 +24,16 @@ class Choices:
     answers: Literal["own", "choices"] = "choices"
     share = 0.1
 
-    def __call__(self, tokens_M: Tensor, what: Continuation, gold_B: Tensor) -> Tensor:
-        """Mean over the batch's rows."""
-        scores_A = torch.zeros(what.answers, dtype=tokens_M.dtype, device=tokens_M.device)
-        scores_BC = scores_A.index_add(0, what.answer_M, tokens_M).view(len(gold_B), -1)
-        right = torch.nn.functional.cross_entropy(scores_BC, gold_B)
-        written = -scores_BC.gather(1, gold_B[:, None]).mean()
-        return right + self.share * written
+    def __call__(self, tokens_M: Tensor, what: Continuation, gold_R: Tensor) -> Tensor:
+        """[R] the loss of each row."""
+        scores_RC = what.per_answer(tokens_M).view(len(gold_R), -1)
+        right_R = torch.nn.functional.cross_entropy(scores_RC, gold_R, reduction="none")
+        written_R = -scores_RC.gather(1, gold_R[:, None])[:, 0]
+        return right_R + self.share * written_R
+
+    def weight(self, example: Example) -> int:
+        """Every row counts the same."""
+        return 1
 
 
 OBJECTIVES.register("choices")(Choices())

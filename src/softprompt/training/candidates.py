@@ -1,0 +1,112 @@
+"""The candidates of a population: which learning rates, initialisations, lengths and seeds.
+
+One candidate is the configured prompt itself; others vary what nobody can know beforehand. It knows
+names and numbers, not how they are trained.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import product
+from typing import Any
+
+__all__ = ["Candidate", "around", "draw", "halvings"]
+
+_FACTORS = (1.0, 1 / 3, 3.0)
+"""Learning rates of a population, in units of the configured one."""
+
+_SEEDS = 1_000
+"""Seeds of one run's candidates; those of the next seed's run are others."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """How one prompt of a population is made.
+
+    Args:
+        number: place in the population, 0 for the configured prompt.
+        learning_rate: peak rate, in units of the embedding scale per step.
+        initialisation, parametrisation: names.
+        length: vectors.
+        seed: of the initial vectors.
+    """
+
+    number: int
+    learning_rate: float
+    initialisation: str
+    parametrisation: str
+    length: int
+    seed: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for plan.json and reports."""
+        return asdict(self)
+
+
+def draw(
+    count: int,
+    seed: int,
+    *,
+    learning_rates: Sequence[float],
+    initialisations: Sequence[str],
+    parametrisations: Sequence[str],
+    lengths: Sequence[int],
+) -> tuple[Candidate, ...]:
+    """That many candidates of a grid, spread evenly over the values of every axis.
+
+    The first value of each axis is the configured one. Each candidate has a seed of its own, so
+    that a small grid is gone through more than once.
+
+    Args:
+        count: of candidates.
+        seed: of the run.
+        learning_rates, initialisations, parametrisations, lengths: at least one value each.
+    """
+    grid = [
+        (rate, initialisation, parametrisation, length)
+        for length, parametrisation, initialisation, rate in product(
+            lengths, parametrisations, initialisations, learning_rates
+        )
+    ]
+    left: list[tuple[float, str, str, int]] = []
+    used: Counter[tuple[int, object]] = Counter()
+    found: list[Candidate] = []
+    for number in range(count):
+        left = left or list(grid)
+        cell = min(left, key=lambda values: sum(used[pair] for pair in enumerate(values)))
+        left.remove(cell)
+        used.update(enumerate(cell))
+        found.append(Candidate(number, *cell, seed=seed * _SEEDS + number))
+    return tuple(found)
+
+
+def around(learning_rate: float) -> tuple[float, ...]:
+    """Learning rates to try where one is configured."""
+    return tuple(float(f"{learning_rate * factor:.3g}") for factor in _FACTORS)
+
+
+def halvings(
+    steps: int, size: int, survivors: int, shares: Sequence[float]
+) -> tuple[tuple[int, int], ...]:
+    """When a population shrinks, and to how many: successive halving (Jamieson & Talwalkar 2016,
+    arXiv 1502.07943).
+
+    Args:
+        steps: of the whole run.
+        size: candidates at the start.
+        survivors: candidates that go on to the end, at least 1.
+        shares: of the steps after which candidates are compared.
+
+    Returns:
+        pairs of a step and the number kept after it; the last keeps the survivors.
+    """
+    if size <= survivors or not shares:
+        return ()
+    ratio = (survivors / size) ** (1 / len(shares))
+    kept = [max(survivors, round(size * ratio**place)) for place in range(1, len(shares) + 1)]
+    kept[-1] = survivors
+    return tuple(
+        (max(1, round(share * steps)), keep) for share, keep in zip(shares, kept, strict=True)
+    )

@@ -1,0 +1,85 @@
+"""Which of a population's survivors are kept: the best one, or all of them together.
+
+The mean of the survivors' probabilities costs one pass more than nothing and is often better than
+each (Lester et al. 2021, section 6: prompt ensembling). Validation rows decide; it never sees test
+rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from softprompt.evaluation import fit_temperature, mcnemar, value
+from softprompt.inference import Answers, Encoded, measure
+from softprompt.training.setup import Setup
+
+__all__ = ["Selection", "select"]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What is kept, and why.
+
+    Args:
+        count: how many of the survivors, the best first.
+        temperature: fitted for them.
+        validation: their metric on the validation rows.
+        tried: how many were averaged as an ensemble, 1 where none was.
+        ensemble: the metric of those on the validation rows; None where none was tried.
+        p_value: probability of so large a difference in right answers between the best two
+            survivors if they were equally good; None where there is one.
+    """
+
+    count: int
+    temperature: float
+    validation: dict[str, Any]
+    tried: int = 1
+    ensemble: dict[str, Any] | None = None
+    p_value: float | None = None
+
+
+def select(setup: Setup, validation: Encoded, answers: Sequence[Answers]) -> Selection:
+    """Chooses between the best prompt and the ensemble.
+
+    Args:
+        setup: whose metric decides and whose `ensemble` setting may have decided already.
+        validation: rows with answers.
+        answers: of each survivor to them, the best survivor first.
+    """
+    temperature, metric = _measured(setup, validation, answers[:1])
+    p_value = _p_value(validation, answers)
+    wanted = setup.training.ensemble
+    count = wanted if isinstance(wanted, int) else {"off": 1, "auto": len(answers)}[wanted]
+    # Free text is written by one prompt: there are no probabilities to average.
+    count = min(count, len(answers)) if setup.task.choices else 1
+    if count == 1:
+        return Selection(1, temperature, metric, p_value=p_value)
+    warmth, together = _measured(setup, validation, answers[:count])
+    better = value(together, setup.metric) > value(metric, setup.metric)
+    if better or wanted != "auto":
+        return Selection(count, warmth, together, count, together, p_value)
+    return Selection(1, temperature, metric, count, together, p_value)
+
+
+def _measured(
+    setup: Setup, validation: Encoded, answers: Sequence[Answers]
+) -> tuple[float, dict[str, Any]]:
+    """The temperature fitted for prompts together, and their metric at it."""
+    together = Answers.together(answers)
+    temperature = 1.0
+    if together.log_scores is not None:
+        labels = setup.task.labels
+        gold = [labels.index(str(row.answer)) for row in validation.rows]
+        temperature = fit_temperature(together.log_scores, gold)
+    metric = measure(setup.task, validation, together.at(temperature), setup.slice_column)
+    return temperature, metric
+
+
+def _p_value(validation: Encoded, answers: Sequence[Answers]) -> float | None:
+    if len(answers) < 2:
+        return None
+    wanted = [str(row.answer) for row in validation.rows]
+    right = [[a == b for a, b in zip(x.texts, wanted, strict=True)] for x in answers[:2]]
+    return mcnemar(*right)
