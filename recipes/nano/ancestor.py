@@ -35,4 +35,6 @@ def record(model: Path, output: Path) -> None:
 def read(output: Path) -> Ancestor:
     """Return what `record` wrote, or that there is nothing."""
     path = output / FILE
-    return Ancestor(**json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else Ancestor()
+    return (
+        Ancestor(**json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else Ancestor()
+    )

@@ -21,7 +21,9 @@ _SECTIONS: Mapping[str, tuple[str, ...]] = {
     ),
     "backbone": ("model", "dtype", "device"),
     "prompt": ("placement", "length", "initialisation"),
-    "training": ("epochs", "time_budget", "drop_long", "baselines", "seed"),
+    "training": (
+        "population", "ensemble", "epochs", "time_budget", "drop_long", "baselines", "seed",
+    ),
 }  # fmt: skip
 _PATHS = ("validation", "test", "model")
 
@@ -51,6 +53,8 @@ def run_config(data: str, flags: Mapping[str, Any]) -> RunConfig:
     if "baselines" in values:
         names = [name.strip() for name in str(values["baselines"]).split(",")]
         values["baselines"] = tuple(name for name in names if name not in {"", "none"})
+    if str(values.get("ensemble", "")).isdigit():
+        values["ensemble"] = int(values["ensemble"])
     sections = {
         section: {name: values[name] for name in names if name in values}
         for section, names in _SECTIONS.items()

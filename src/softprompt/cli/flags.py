@@ -23,12 +23,15 @@ __all__ = [
     "DropLong",
     "Dtype",
     "Encoding",
+    "Ensemble",
+    "Epochs",
     "Initialisation",
     "Input",
     "Json",
     "Length",
     "Model",
     "Placement",
+    "Population",
     "Prompt",
     "PromptModel",
     "Seed",
@@ -165,6 +168,25 @@ Initialisation = Annotated[
         "--initialisation",
         metavar="NAME",
         help=mark("`labels`, `keywords`, `vocabulary`, `random`, `text` or `prompt`."),
+    ),
+]
+Epochs = Annotated[
+    int | None, typer.Option("--epochs", metavar="N", help=mark("Passes over the rows."))
+]
+Population = Annotated[
+    int | None,
+    typer.Option(
+        "--population",
+        metavar="N",
+        help=mark("Prompts that train together at first; 1 trains a single one."),
+    ),
+]
+Ensemble = Annotated[
+    str | None,
+    typer.Option(
+        "--ensemble",
+        metavar="auto|off|N",
+        help=mark("Keep the mean of several prompts: where it is better, never, or of N."),
     ),
 ]
 Baselines = Annotated[

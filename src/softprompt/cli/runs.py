@@ -9,9 +9,9 @@ from typing import Any
 
 from rich.console import Console
 
-from softprompt.cli.amounts import duration, size
+from softprompt.cli.amounts import duration, measure_name, size
 from softprompt.cli.tables import comparison, show_metric
-from softprompt.locale import _, mark, number
+from softprompt.locale import _, mark, number, percent
 
 __all__ = ["show_commands", "show_run", "systems"]
 
@@ -20,6 +20,8 @@ _BASELINES = {
     "zero_shot": mark("best hand prompt"),
     "few_shot": mark("examples in context"),
 }
+_DOUBTFUL = 0.05
+
 _STOPPED = {
     "patience": mark("Training stopped early: the score no longer rose."),
     "time": mark("Training stopped when its time was used up."),
@@ -53,6 +55,7 @@ def show_run(console: Console, result: Mapping[str, Any], folder: Path) -> None:
         rows = number(result["test"]["n"])
         console.print(_("On the same {n} test rows:").format(n=rows), style="bold")
         console.print(comparison(systems(result)))
+    show_population(console, result)
     if result["test"] is not None and "slices" in result["test"]:
         console.print(_("`softprompt show` and `--json` have the scores by slice."), style="dim")
     console.print(
@@ -73,6 +76,38 @@ def show_run(console: Console, result: Mapping[str, Any], folder: Path) -> None:
             ["softprompt", "show", prompt],
         ],
     )
+
+
+def show_population(console: Console, result: Mapping[str, Any]) -> None:
+    """Which of the prompts that trained together is kept, and how sure that is."""
+    population = result["population"]
+    if len(population) < 2:
+        return
+    best = population[0]
+    text = _(
+        "Of {n} prompts that trained together, the best has learning rate {rate} and began "
+        "with {initialisation}; {metric} on validation rows {score}, the next {next}."
+    )
+    console.print(
+        text.format(
+            n=number(len(population)),
+            rate=f"{best['learning_rate']:g}",
+            initialisation=best["initialisation"],
+            metric=measure_name(result["metric"]),
+            score=percent(best["score"] or 0.0),
+            next=percent(population[1]["score"] or 0.0),
+        )
+    )
+    kept = result["selection"]["members"]
+    p_value = result["selection"]["p_value"]
+    if kept > 1:
+        console.print(_("Kept: {n} prompts together, their mean.").format(n=number(kept)))
+    elif p_value is not None and p_value > _DOUBTFUL:
+        console.print(
+            _("The best two differ no more than chance would make them (p = {p}).").format(
+                p=number(p_value, 2)
+            )
+        )
 
 
 def show_commands(console: Console, commands: Sequence[Sequence[str]]) -> None:

@@ -57,9 +57,9 @@ def tune(
     placement: flags.Placement = None,
     length: flags.Length = None,
     initialisation: flags.Initialisation = None,
-    epochs: Annotated[
-        int | None, typer.Option("--epochs", metavar="N", help=mark("Passes over the rows."))
-    ] = None,
+    population: flags.Population = None,
+    ensemble: flags.Ensemble = None,
+    epochs: flags.Epochs = None,
     time_budget: Annotated[
         float | None,
         typer.Option("--time-budget", metavar="SECONDS", help=mark("Training fits into it.")),
