@@ -36,6 +36,12 @@ def one_thread() -> None:
 
 
 @pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Contexts of a test go nowhere but into its own folder."""
+    monkeypatch.setenv("SOFTPROMPT_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture(autouse=True)
 def english(monkeypatch: pytest.MonkeyPatch) -> None:
     """Messages in English, whatever the machine's locale."""
     monkeypatch.setenv("SOFTPROMPT_LANG", "en")

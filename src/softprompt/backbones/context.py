@@ -26,11 +26,13 @@ class Context:
         keys: one [B, H, T, d] per layer; empty where nothing stands before the prompt.
         values: the same for the values.
         lengths_B: [B] number of real tokens of each row.
+        mapped: whether the tensors lie in a file that is mapped into memory.
     """
 
     keys: tuple[Tensor, ...]
     values: tuple[Tensor, ...]
     lengths_B: Tensor
+    mapped: bool = False
 
     @classmethod
     def empty(cls, rows: int, device: torch.device) -> Context:

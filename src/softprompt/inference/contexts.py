@@ -1,23 +1,42 @@
 """The contexts of many rows: sorted by length, encoded once in large batches, kept in a budget.
 
 Rows of similar length share a bucket, which is encoded as one batch. What fits into the budget is
-kept; the rest is encoded again whenever it is asked for, with the same result. It does not know
-what continues the contexts.
+kept in memory, the rest on disk where there is a store, else it is encoded again whenever it is
+asked for, with the same result. It does not know what continues the contexts.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 
 from softprompt.backbones import Backbone, Context
+from softprompt.errors import UsageError
+from softprompt.inference.context_store import ContextStore
 from softprompt.prompts import Example
 
-__all__ = ["Contexts", "free_memory_budget"]
+__all__ = ["Contexts", "Estimate", "free_memory_budget"]
 
 BUCKET_TOKENS = 8192
 BUCKET_ROWS = 128
+WORTH_SECONDS = 10.0
+"""Contexts that take longer than this are stored, so that the next run need not wait."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What encoding all contexts is going to take, those on disk already left out.
+
+    Args:
+        bytes: of keys and values of all rows.
+        seconds: of encoding.
+    """
+
+    bytes: int
+    seconds: float
 
 
 class Contexts:
@@ -26,11 +45,13 @@ class Contexts:
     Args:
         backbone: that encodes them.
         examples: whose `context` counts.
-        budget: bytes of keys and values to keep; 0 keeps none.
+        budget: bytes of keys and values to keep in memory; 0 keeps none.
         bucket_rows: rows of a bucket at most.
+        store: contexts on disk, or None.
 
     Attributes:
         buckets: indices of the rows of each bucket, shortest contexts (then trunks) first.
+        trouble: why contexts could not be stored, or None.
     """
 
     def __init__(
@@ -39,40 +60,86 @@ class Contexts:
         examples: Sequence[Example],
         budget: int = 0,
         bucket_rows: int = BUCKET_ROWS,
+        store: ContextStore | None = None,
     ) -> None:
-        self._backbone = backbone
+        self._backbone, self._store = backbone, store
         self._rows = [example.context for example in examples]
-        self._budget = budget
+        self.budget = budget
         self._kept: dict[int, Context] = {}
         self.bytes = 0
+        self.trouble: str | None = None
         # Contexts of one length may be followed by trunks of many: both pad a batch.
         sizes = [(len(e.context), len(e.trunk)) for e in examples]
         self.buckets = _buckets(sizes, bucket_rows)
 
-    def fill(self, progress: Callable[[int, int], None] | None = None) -> int:
-        """Encodes what the budget holds; returns the number of rows kept.
+    def estimate(self) -> Estimate:
+        """Encodes the bucket in the middle and reckons from it."""
+        if not self.buckets or not any(self._rows):
+            return Estimate(0, 0.0)
+        middle = max(range(len(self.buckets)), key=self._tokens)
+        start = time.perf_counter()
+        context = self._encode(self.buckets[middle])
+        seconds = time.perf_counter() - start
+        every = [self._tokens(bucket) for bucket in range(len(self.buckets))]
+        missing = [
+            tokens
+            for tokens, rows in zip(every, self.buckets, strict=True)
+            if self._store is None or not self._store.holds(self._ids(rows))
+        ]
+        tokens = max(1, self._tokens(middle))
+        return Estimate(context.bytes * sum(every) // tokens, seconds * sum(missing) / tokens)
+
+    def fill(
+        self,
+        progress: Callable[[int, int], None] | None = None,
+        *,
+        store_all: bool = False,
+    ) -> int:
+        """Encodes or maps what budget and disk hold; returns the number of rows kept.
 
         Args:
             progress: called with rows done and rows in all.
+            store_all: also store what the budget holds.
         """
         done = 0
-        for bucket in range(len(self.buckets)):
-            if self.bytes < self._budget:
-                self.bucket(bucket)
-            done += len(self.buckets[bucket])
+        for bucket, rows in enumerate(self.buckets):
+            if self.budget > 0 and bucket not in self._kept:
+                self._keep(bucket, store_all)
+            done += len(rows)
             if progress:
                 progress(done, len(self._rows))
         return sum(len(self.buckets[bucket]) for bucket in self._kept)
 
-    def bucket(self, bucket: int) -> Context:
-        """The contexts of a whole bucket."""
-        if bucket in self._kept:
-            return self._kept[bucket]
-        context = self._encode(self.buckets[bucket])
-        if self.bytes + context.bytes <= self._budget:
+    def _keep(self, bucket: int, store_all: bool) -> None:
+        ids = self._ids(self.buckets[bucket])
+        context = self._store.get(ids) if self._store else None
+        if context is None:
+            full = self.bytes >= self.budget
+            if full and self._store is None:
+                return
+            context = self._encode(self.buckets[bucket])
+            fits = self.bytes + context.bytes <= self.budget
+            if self._store is not None and context.width and (store_all or not fits):
+                context = self._stored(ids, context)
+        if context.mapped:
+            self._kept[bucket] = context
+        elif self.bytes + context.bytes <= self.budget:
             self._kept[bucket] = context
             self.bytes += context.bytes
-        return context
+
+    def _stored(self, ids: Sequence[Sequence[int]], context: Context) -> Context:
+        """The contexts as the disk gives them back; as they are where it takes no more."""
+        assert self._store is not None
+        try:
+            self._store.put(ids, context)
+        except UsageError as error:
+            self.trouble, self._store = error.message, None
+            return context
+        return self._store.get(ids) or context
+
+    def bucket(self, bucket: int) -> Context:
+        """The contexts of a whole bucket."""
+        return self._kept.get(bucket) or self._encode(self.buckets[bucket])
 
     def select(self, bucket: int, members: Sequence[int]) -> Context:
         """The contexts of some rows of a bucket.
@@ -85,8 +152,15 @@ class Contexts:
             return self._kept[bucket].select(members)
         return self._encode([self.buckets[bucket][member] for member in members])
 
+    def _ids(self, rows: Sequence[int]) -> list[tuple[int, ...]]:
+        return [self._rows[row] for row in rows]
+
+    def _tokens(self, bucket: int) -> int:
+        rows = self.buckets[bucket]
+        return len(rows) * max(len(self._rows[row]) for row in rows)
+
     def _encode(self, rows: Sequence[int]) -> Context:
-        return self._backbone.encode_context([self._rows[row] for row in rows])
+        return self._backbone.encode_context(self._ids(rows))
 
 
 def _buckets(sizes: Sequence[tuple[int, int]], rows: int) -> list[list[int]]:

@@ -99,6 +99,11 @@ class TrainingConfig(BaseModel):
     cache_share: float = Field(
         0.3, ge=0, le=0.9, description="Share of free memory for cached contexts; 0 keeps none."
     )
+    disk_cache: Literal["auto", "on", "off"] = Field(
+        "auto",
+        description="Contexts on disk: what memory does not hold and what took long to compute "
+        "(`auto`), all (`on`) or none (`off`).",
+    )
     max_new_tokens: int = Field(64, ge=1, description="Longest free answer, in tokens.")
     drop_long: bool = Field(
         False, description="Leave out rows that do not fit into the model's window."

@@ -176,7 +176,7 @@ class Loop:
         halvings, due = dict(course.halvings), True
         with Interrupt() as interrupt:
             while self.step < course.steps:
-                self._train_step()
+                self.train_step()
                 now = time.perf_counter()
                 self.seconds = earlier + now - begun
                 self.reporter.progress(self.step, course.steps)
@@ -238,7 +238,7 @@ class Loop:
             )
         return self._batches[place]
 
-    def _train_step(self) -> None:
+    def train_step(self) -> None:
         batch, members = self._batch(), self.training
         prompts: list[Tensor] = [member.module() for member in members]
         leaves = [vectors_PD.detach().requires_grad_() for vectors_PD in prompts]

@@ -21,6 +21,8 @@ from softprompt.backbones import Backbone
 from softprompt.errors import DataError, UsageError, nearest
 from softprompt.evaluation import value
 from softprompt.inference import Contexts, Encoded, free_memory_budget, measure
+from softprompt.inference.context_store import ContextStore, cache_folder
+from softprompt.inference.contexts import WORTH_SECONDS
 from softprompt.prompts import PromptConfig
 from softprompt.prompts.artifact import artifact_bytes
 from softprompt.tasks import Task
@@ -230,14 +232,31 @@ class Tuning:
     ) -> tuple[Contexts, Contexts]:
         backbone = self.setup.backbone
         total = len(train.rows) + len(validation.rows)
-        self.reporter.stage("context", {"rows": total})
+        store = self._store()
         # A bucket of whole batches leaves few small ones at the end of an epoch.
         size = 8 * self.setup.training.batch_size
-        first = Contexts(backbone, train.examples, budget, bucket_rows=size)
-        first.fill(lambda done, _: self.reporter.progress(done, total))
-        second = Contexts(backbone, validation.examples, max(0, budget - first.bytes))
-        second.fill(lambda done, _: self.reporter.progress(len(train.rows) + done, total))
+        first = Contexts(backbone, train.examples, budget, size, store)
+        second = Contexts(backbone, validation.examples, budget, store=store)
+        parts = [first.estimate(), second.estimate()]
+        seconds = sum(part.seconds for part in parts)
+        about = {"rows": total, "bytes": sum(part.bytes for part in parts)}
+        self.reporter.stage("context", {**about, "estimate_seconds": seconds})
+        store_all = self.setup.training.disk_cache == "on" or seconds > WORTH_SECONDS
+        first.fill(lambda done, _: self.reporter.progress(done, total), store_all=store_all)
+        second.budget = max(1, budget - first.bytes) if budget else 0
+        rows = len(train.rows)
+        second.fill(lambda done, _: self.reporter.progress(rows + done, total), store_all=store_all)
+        for trouble in dict.fromkeys((first.trouble, second.trouble)):
+            if trouble:
+                self.reporter.warning(f"{trouble} Contexts are computed again where needed.")
         return first, second
+
+    def _store(self) -> ContextStore | None:
+        """Contexts on disk, unless they are switched off."""
+        root = cache_folder()
+        if self.setup.training.disk_cache == "off" or root is None:
+            return None
+        return ContextStore(self.setup.backbone, root)
 
     def _train(
         self,

@@ -1,0 +1,85 @@
+"""Llama shapes with random weights, and the floating-point operations that a suffix step needs.
+
+Shapes: N new positions of a row, T context tokens, U positions that predict.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from softprompt import load_backbone
+from softprompt.backbones import Backbone
+
+__all__ = ["SHAPES", "Shape", "build"]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A Llama.
+
+    Args:
+        hidden, layers, heads, groups, intermediate, vocabulary: its sizes; `groups` is the number
+            of key-value heads.
+    """
+
+    hidden: int
+    layers: int
+    heads: int
+    groups: int
+    intermediate: int
+    vocabulary: int
+
+    def suffix_operations(self, vectors: int, answer: int, context: int) -> float:
+        """Operations of forward and backward of one row of one suffix prompt.
+
+        The answer's last token is predicted and never read. In the last layer every position gives
+        keys and values and only those that predict do the rest. The context's keys and values get
+        no gradient, and no weight does.
+
+        Args:
+            vectors, answer, context: tokens of each.
+        """
+        new, predict = vectors + answer - 1, answer
+        size = self.hidden // self.heads
+        project = 2 * self.hidden * self.groups * size
+        rest = 2 * self.hidden**2 + 3 * self.hidden * self.intermediate
+        whole, last = new * (project + rest), new * project + predict * rest
+        linear = 2 * ((self.layers - 1) * whole + last)
+        pairs = (self.layers - 1) * new + predict
+        over_context = 2 * 2 * self.hidden * pairs * context
+        own = 2 * 2 * self.hidden * pairs * (new + 1) / 2
+        head = 2 * predict * self.hidden * self.vocabulary
+        forward = linear + over_context + own + head
+        backward = linear + over_context + 2 * own + head
+        return float(forward + backward)
+
+
+SHAPES = {
+    "8M": Shape(256, 8, 4, 4, 704, 8192),
+    "135M": Shape(576, 30, 9, 3, 1536, 49152),
+}
+"""`135M` is SmolLM2-135M's shape."""
+
+
+def build(shape: Shape, dtype: str) -> Backbone:
+    """A frozen model of that shape with random weights, and nano's tokenizer for its end token."""
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=shape.vocabulary,
+        hidden_size=shape.hidden,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        num_key_value_heads=shape.groups,
+        intermediate_size=shape.intermediate,
+        max_position_embeddings=2048,
+        tie_word_embeddings=True,
+        bos_token_id=1,
+        eos_token_id=2,
+    )
+    kind = {"fp32": torch.float32, "bf16": torch.bfloat16}[dtype]
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model = LlamaForCausalLM(config).to(device=device, dtype=kind)
+    return Backbone(model, load_backbone("nano").tokenizer, dtype=dtype)
