@@ -178,7 +178,7 @@ def test_the_shipped_model_is_complete_and_small() -> None:
     assert (folder / "model.safetensors").stat().st_size <= 25_000_000
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    assert model.config.nano_version == "1"
+    assert model.config.nano_version == "2"
     assert model.config.max_position_embeddings >= 1024
     # Knowing the language, it finds a sentence likelier than the same words in reverse.
     for sentence in ("the book was on the table in the room", "Hà Nội là thủ đô của Việt Nam"):
