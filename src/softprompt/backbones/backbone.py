@@ -20,6 +20,7 @@ from transformers import DynamicCache
 
 from softprompt.backbones.context import Context
 from softprompt.backbones.fingerprint import module_fingerprint, tokenizer_fingerprint
+from softprompt.backbones.log_probabilities import picked_log_probabilities
 from softprompt.backbones.mask import attention_mask
 from softprompt.backbones.probe import probe
 from softprompt.backbones.shared_context import NAME as SHARED_CONTEXT
@@ -89,6 +90,11 @@ class Backbone:
         self._embedding = self.model.get_input_embeddings()
         self._softcap: float | None = getattr(config, "final_logit_softcapping", None)
         self._scale = _logit_scale(config)
+        self._linear_head = (
+            type(self._head) is torch.nn.Linear
+            and self._head.bias is None
+            and self._softcap is None
+        )
         self._layer_windows = _layer_windows(config)
         self._shares_context = True
         try:
@@ -254,13 +260,28 @@ class Backbone:
         )
         return output.last_hidden_state  # type: ignore[no-any-return]
 
+    def log_probabilities(self, hidden_UD: Tensor, pick_M: Tensor, target_M: Tensor) -> Tensor:
+        """[M] fp32 log-probabilities of tokens, differentiable in the hidden states.
+
+        Args:
+            hidden_UD: [U, D] hidden states of the positions that predict.
+            pick_M: [M] which of them predicts each token.
+            target_M: [M] the tokens.
+        """
+        if self._linear_head and not self._head.weight.requires_grad:
+            weight_VD = self._head.weight
+            return picked_log_probabilities(hidden_UD, weight_VD, pick_M, target_M, self._scale)
+        return self.logits(hidden_UD).log_softmax(-1)[pick_M, target_M]
+
     def logits(self, hidden_MD: Tensor) -> Tensor:
         """[M, V] logits in fp32 of hidden states [M, D].
 
         The states are flat on purpose: a strided [B, N, D] slice would become a batched product
         that copies the whole vocabulary matrix, forward and backward.
         """
-        logits_MV: Tensor = self._head(hidden_MD).float() * self._scale
+        logits_MV: Tensor = self._head(hidden_MD).float()
+        if self._scale != 1.0:
+            logits_MV = logits_MV * self._scale
         if self._softcap is not None:
             logits_MV = torch.tanh(logits_MV / self._softcap) * self._softcap
         return logits_MV

@@ -129,9 +129,11 @@ def embedded(backbone: Backbone, ids_RN: Tensor, prompts: Sequence[Tensor]) -> T
     embeds_RND = backbone.embed(ids_RN.clamp(min=0))
     if not prompts:
         return embeds_RND
-    places_RN = ids_RN < 0
+    flat = ids_RN.flatten()
+    (places,) = torch.nonzero(flat < 0, as_tuple=True)
     vectors_PD = torch.cat([x.to(embeds_RND.device, embeds_RND.dtype) for x in prompts])
-    return embeds_RND.masked_scatter(places_RN[..., None], vectors_PD[-1 - ids_RN[places_RN]])
+    put = vectors_PD.index_select(0, -1 - flat[places])
+    return embeds_RND.flatten(0, 1).index_copy(0, places, put).view(embeds_RND.shape)
 
 
 def token_log_probabilities(
@@ -141,8 +143,7 @@ def token_log_probabilities(
     embeds_RND = embedded(backbone, what.ids_RN, prompts)
     hidden_RND = backbone.continue_from(context, embeds_RND, what.position_RN, what.branch_RN)
     hidden_UD = hidden_RND.flatten(0, 1).index_select(0, what.source_U)
-    log_UV = backbone.logits(hidden_UD).log_softmax(-1)
-    return log_UV[what.pick_M, what.target_M]
+    return backbone.log_probabilities(hidden_UD, what.pick_M, what.target_M)
 
 
 def log_scores(
