@@ -30,6 +30,18 @@ def test_the_order_depends_on_seed_and_epoch_alone() -> None:
     assert rows(1) != rows(1, seed=1)
 
 
+def test_batches_have_each_class_as_often_as_their_bucket() -> None:
+    bucket = list(range(48))
+    classes = [0 if row % 4 else 1 for row in bucket]
+    for epoch in range(5):
+        batches = epoch_batches([bucket], 16, 0, epoch, classes)
+        assert sorted(member for batch in batches for member in batch.members) == bucket
+        for batch in batches:
+            assert 3 <= sum(classes[member] for member in batch.members) <= 5
+    first, second = (epoch_batches([bucket], 16, 0, epoch, classes) for epoch in (0, 1))
+    assert {frozenset(b.members) for b in first} != {frozenset(b.members) for b in second}
+
+
 def test_the_rate_rises_and_falls() -> None:
     rates = [learning_rate_factor(step, 100, 0.1) for step in range(100)]
     assert rates[0] == pytest.approx(0.1)

@@ -234,7 +234,11 @@ class Loop:
         if getattr(self, "_epoch", None) != epoch:
             self._epoch = epoch
             self._batches = epoch_batches(
-                self.rows.contexts.buckets, self.config.batch_size, self.config.seed, epoch
+                self.rows.contexts.buckets,
+                self.config.batch_size,
+                self.config.seed,
+                epoch,
+                self.rows.gold,
             )
         return self._batches[place]
 

@@ -27,17 +27,47 @@ class Batch:
 
 
 def epoch_batches(
-    buckets: Sequence[Sequence[int]], batch_size: int, seed: int, epoch: int
+    buckets: Sequence[Sequence[int]],
+    batch_size: int,
+    seed: int,
+    epoch: int,
+    classes: Sequence[int] = (),
 ) -> list[Batch]:
-    """Every row once: shuffled within its bucket, cut into batches, batches shuffled."""
+    """Every row once: shuffled within its bucket, cut into batches, batches shuffled.
+
+    Args:
+        buckets: indices of rows.
+        batch_size: rows of a batch at most.
+        seed, epoch: what the order depends on.
+        classes: class of each row; a batch then has each class as often as its bucket has. The
+            share of a class that differs from batch to batch is most of the gradient's noise
+            before a prompt has learned anything else.
+    """
     generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
     batches = []
     for number, bucket in enumerate(buckets):
         order = torch.randperm(len(bucket), generator=generator).tolist()
+        if classes:
+            order = _interleaved(order, [classes[bucket[place]] for place in order], generator)
         for start in range(0, len(order), batch_size):
             batches.append(Batch(number, tuple(order[start : start + batch_size])))
     shuffled = torch.randperm(len(batches), generator=generator).tolist()
     return [batches[place] for place in shuffled]
+
+
+def _interleaved(
+    order: Sequence[int], classes: Sequence[int], generator: torch.Generator
+) -> list[int]:
+    """The same places with the members of each class spread evenly, in their order."""
+    by_class: dict[int, list[int]] = {}
+    for place, name in zip(order, classes, strict=True):
+        by_class.setdefault(name, []).append(place)
+    spread: list[tuple[float, int]] = []
+    for name in sorted(by_class):
+        members = by_class[name]
+        start = float(torch.rand((), generator=generator))
+        spread += [((i + start) / len(members), place) for i, place in enumerate(members)]
+    return [place for _, place in sorted(spread)]
 
 
 def steps_per_epoch(buckets: Sequence[Sequence[int]], batch_size: int) -> int:
