@@ -49,12 +49,12 @@ class TrainingConfig(BaseModel):
         None,
         ge=1,
         le=256,
-        description="Prompts that train together at first; 1 trains a single one. Not given: 8 "
+        description="Prompts that train together at first; 1 trains a single one. Not given: 6 "
         "for answer choices, 4 for free text.",
     )
     survivors: int = Field(4, ge=1, description="Prompts of a population that train to the end.")
     halvings: tuple[float, ...] = Field(
-        (0.1, 0.25),
+        (0.3,),
         description="Shares of the steps after which the worse prompts of a population are given "
         "up.",
     )

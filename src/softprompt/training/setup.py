@@ -157,7 +157,7 @@ class Setup:
     def candidates(self) -> tuple[Candidate, ...]:
         """The population to begin with, the configured prompt first."""
         prompt, training = self.prompt, self.training
-        count = training.population or (8 if self.task.choices else 4)
+        count = training.population or (6 if self.task.choices else 4)
         rates: Sequence[float] = (training.learning_rate,)
         initialisations: Sequence[str] = (self.initialisation,)
         if count > 1:
