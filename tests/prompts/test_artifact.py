@@ -182,3 +182,29 @@ def test_a_new_template_keeps_the_vectors_and_minds_the_slots() -> None:
     with pytest.raises(UsageError, match="slots of \\[2\\] vectors; the prompt has \\[4\\]"):
         make().with_template("{prompt:2}{text}{answer}")
     assert make().with_template("{prompt:4}{text} {answer}").placement == "slots"
+
+
+def test_an_artifact_of_format_1_still_loads(tmp_path: Path) -> None:
+    from softprompt.storage import canonical_json, sha256
+
+    path = make().save(tmp_path / "prompt")
+    file = path / "prompt.json"
+    described = json.loads(file.read_text(encoding="utf-8"))
+    for later in ("digest", "members", "population"):
+        described.pop(later)
+    described["format"] = 1
+    described["digest"] = sha256(canonical_json(described).encode())
+    file.write_text(json.dumps(described, ensure_ascii=False), encoding="utf-8")
+    loaded = SoftPrompt.load(path)
+    assert torch.equal(loaded.vectors, make().vectors)
+    assert (len(loaded.members), loaded.population) == (1, ())
+
+
+def test_an_ensemble_is_saved_under_its_members_names(tmp_path: Path) -> None:
+    one = make()
+    tensors = {f"member.{number}.vectors": one.vectors + number for number in range(12)}
+    loaded = SoftPrompt.load(replace(one, tensors=tensors).save(tmp_path / "prompt"))
+    assert len(loaded.members) == 12
+    for number, vectors in enumerate(loaded.members):
+        assert torch.equal(vectors, one.vectors + number)
+    assert "12 prompts, averaged" in (tmp_path / "prompt" / "README.md").read_text("utf-8")

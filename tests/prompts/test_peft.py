@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,22 @@ def test_an_exported_folder_comes_back_the_same(
     loaded = SoftPrompt.load(export_peft(prompt, tmp_path / "peft", saved))
     assert torch.equal(loaded.vectors, prompt.vectors)
     assert (loaded.placement, loaded.task) == (placement, prompt.task)
+
+
+@pytest.mark.parametrize(("placement", "bos"), [("front", True), ("prefix", False)])
+def test_the_members_of_an_ensemble_go_into_folders_of_their_own(
+    tmp_path: Path, saved: Backbone, placement: str, bos: bool
+) -> None:
+    first = make(placement, saved)
+    tensors = {"member.0.vectors": first.vectors, "member.1.vectors": first.vectors * 2}
+    ensemble = replace(first, tensors=tensors)
+    folder = export_peft(ensemble, tmp_path / "peft", saved)
+    assert sorted(path.name for path in folder.iterdir()) == ["member-0", "member-1"]
+    for number, vectors in enumerate(ensemble.members):
+        alone = replace(first, tensors={"vectors": vectors})
+        ours = our_scores(alone, saved, "giao hàng nhanh")
+        theirs = peft_scores(folder / f"member-{number}", saved, "giao hàng nhanh", bos=bos)
+        assert ours == pytest.approx(theirs, abs=1e-3)
 
 
 def test_a_folder_that_peft_wrote_loads_as_front(tmp_path: Path, saved: Backbone) -> None:

@@ -95,7 +95,7 @@ def test_the_saved_prompt_scores_what_the_run_measured(
 
 
 @pytest.mark.parametrize("initialisation", ["labels", "keywords", "vocabulary", "random"])
-@pytest.mark.parametrize("optimizer", ["adamw", "adafactor"])
+@pytest.mark.parametrize("optimizer", ["muon", "adamw", "adafactor"])
 def test_every_initialisation_and_optimizer_runs(
     tmp_path: Path, initialisation: str, optimizer: str
 ) -> None:
@@ -291,7 +291,7 @@ def test_a_run_that_was_stopped_goes_on_bit_for_bit(
     for name, tensor in finals[0].tensors.items():
         assert torch.equal(tensor, finals[1].tensors[name]), name
     steps = [[r["step"] for r in RunDirectory(folder).records()] for folder in (whole, broken)]
-    assert steps[0] == steps[1][: len(steps[0])] == sorted(set(steps[1]))
+    assert steps[0] == steps[1]
 
 
 def test_resuming_with_changed_data_is_refused(tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ class Backbone:
         self._scale = _logit_scale(config)
         self._linear_head = (
             type(self._head) is torch.nn.Linear
-            and self._head.bias is None
+            and getattr(self._head, "bias", None) is None
             and self._softcap is None
         )
         self._layer_windows = _layer_windows(config)

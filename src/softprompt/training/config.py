@@ -38,7 +38,7 @@ class TrainingConfig(BaseModel):
         description="`answer` (likelihood of the row's own answer), `choices` (the right choice "
         "among all); `auto` is `choices` where there are choices.",
     )
-    optimizer: str = Field("adamw", description="`adamw` or `adafactor`.")
+    optimizer: str = Field("muon", description="`muon`, `adamw` or `adafactor`.")
     learning_rate: float = Field(
         0.3,
         gt=0,

@@ -192,10 +192,12 @@ class Loop:
                 stopped = self._reason(interrupt)
                 if stopped != "finished":
                     break
-            if not due:
-                self._validate()
             self.seconds = earlier + time.perf_counter() - begun
             self._checkpoint()
+            if not due:
+                # After the checkpoint: a resumed run must not know of this validation, which an
+                # unbroken one never makes.
+                self._validate(interim=True)
         return self._outcome(stopped)
 
     def _outcome(self, stopped: str) -> Outcome:
@@ -288,7 +290,8 @@ class Loop:
         for member in order[keep:]:
             member.left = self.step
 
-    def _validate(self) -> None:
+    def _validate(self, *, interim: bool = False) -> None:
+        """Scores the members; an interim score is for what is saved now, not for a resumed run."""
         members = self.training
         before = max(member.best_score for member in self.members)
         now = [member.vectors() for member in members]
@@ -316,6 +319,7 @@ class Loop:
                 "candidate": number,
                 "score": scores[str(number)],
                 "best": leader.best_score > before,
+                "interim": interim,
                 "population": scores,
                 **measured[number],
                 **about,

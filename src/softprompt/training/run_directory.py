@@ -99,8 +99,12 @@ class RunDirectory:
         return records
 
     def rewind(self, step: int) -> None:
-        """Drops records after a step, so that a resumed run does not write them twice."""
-        kept = [json.dumps(r, ensure_ascii=False) for r in self.records() if r["step"] <= step]
+        """Drops records after a step, and interim ones, so that none is written twice."""
+        kept = [
+            json.dumps(record, ensure_ascii=False)
+            for record in self.records()
+            if record["step"] <= step and not record.get("interim")
+        ]
         write_bytes(self.metrics, "".join(line + "\n" for line in kept).encode())
 
 
