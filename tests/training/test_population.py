@@ -129,7 +129,7 @@ def draw_seed_of(folder: Path, seed: int, settings: dict[str, Any]) -> torch.Ten
 def test_passes_of_few_examples_give_the_same_step(tmp_path: Path) -> None:
     run(tmp_path, "whole", population=2, survivors=2)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(TUNE, "fit", lambda *_: (2, 3))
+        patch.setattr(TUNE, "fit_loop", lambda *_: (2, 3))
         run(tmp_path, "parts", population=2, survivors=2)
     plan = RunDirectory(tmp_path / "parts").read("plan.json")
     assert plan is not None

@@ -8,11 +8,20 @@ what else is in memory.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-__all__ = ["fit", "kept_bytes"]
+from softprompt.training.schedule import Batch
+
+if TYPE_CHECKING:
+    from softprompt.training.loop import Loop
+
+__all__ = ["PASS_SHARE", "fit", "fit_loop", "kept_bytes"]
+
+PASS_SHARE = 0.4
+"""Share of free memory that one pass may take."""
 
 _OVERHEAD = 1.5
 """Room for gradients and temporary results beside what is kept."""
@@ -37,6 +46,21 @@ def kept_bytes(forward: Callable[[], Tensor], constants: set[int]) -> int:
         result = forward()
     del result
     return sum(kept.values())
+
+
+def fit_loop(loop: Loop, budget: int) -> tuple[int, int]:
+    """How many of a loop's prompts train together, and with how many examples in a pass.
+
+    Args:
+        loop: with the whole population; its longest rows count.
+        budget: bytes that a pass may take.
+    """
+    longest = Batch(len(loop.rows.contexts.buckets) - 1, (0,))
+    first = [loop.members[0].vectors().requires_grad_()]
+    weights = loop.backbone.model.state_dict().values()
+    constants = {tensor.untyped_storage().data_ptr() for tensor in weights}
+    row = kept_bytes(lambda: next(loop.losses(longest, first)), constants)
+    return fit(row, budget, len(loop.members), loop.config.batch_size)
 
 
 def fit(row_bytes: int, budget: int, prompts: int, batch_size: int) -> tuple[int, int]:

@@ -31,19 +31,15 @@ from softprompt.training.checkpoint import Checkpoint
 from softprompt.training.config import TrainingConfig, validated
 from softprompt.training.curves import draw_curves
 from softprompt.training.loop import Course, Loop, Outcome, TrainingRows
-from softprompt.training.memory import fit, kept_bytes
+from softprompt.training.memory import PASS_SHARE, fit_loop
 from softprompt.training.objectives import OBJECTIVES
 from softprompt.training.plan import Plan, check_same, measure_step
 from softprompt.training.reporters import REPORTERS, Reporter, Reporters
 from softprompt.training.result import answers_of, finish, peak_memory
 from softprompt.training.run_directory import MetricsFile, RunDirectory
-from softprompt.training.schedule import Batch
 from softprompt.training.setup import Setup
 
 __all__ = ["Tuning", "tune"]
-
-_PASS_SHARE = 0.4
-"""Share of free memory that one pass of training may take."""
 
 GENERATED_VALIDATION_ROWS = 200
 """Rows that are generated for at each validation of a free-text task; writing is slow."""
@@ -333,15 +329,8 @@ class Tuning:
 
     def _fit_memory(self, loop: Loop) -> None:
         """Shrinks population and passes to what memory holds."""
-        training = self.setup.training
-        longest = Batch(len(loop.rows.contexts.buckets) - 1, (0,))
-        first = [loop.members[0].vectors().requires_grad_()]
-        model = self.setup.backbone.model
-        constants = {tensor.untyped_storage().data_ptr() for tensor in model.state_dict().values()}
-        row = kept_bytes(lambda: next(loop.losses(longest, first)), constants)
-        free = free_memory_budget(_PASS_SHARE, self.setup.backbone.device)
         wanted = len(loop.members)
-        count, part = fit(row, free, wanted, training.batch_size)
+        count, part = fit_loop(loop, free_memory_budget(PASS_SHARE, self.setup.backbone.device))
         if count < wanted:
             self.reporter.warning(
                 f"Memory holds {count} of the {wanted} prompts of the population; {count} train."
