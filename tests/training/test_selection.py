@@ -1,0 +1,75 @@
+"""The choice between the best prompt and the ensemble, by validation rows that did not choose."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+from tiny import feedback_task, tiny_backbone
+
+from softprompt.inference import Answers, Encoded
+from softprompt.prompts import PromptConfig
+from softprompt.tasks import Row
+from softprompt.training import TrainingConfig
+from softprompt.training.selection import select
+from softprompt.training.setup import Setup
+
+LABELS = ("bad", "good")
+
+
+@pytest.fixture
+def setup(tmp_path: Path) -> Setup:
+    return Setup.of(feedback_task(tmp_path), tiny_backbone(), PromptConfig(), TrainingConfig())
+
+
+def judged(rows: int, accuracies: list[float], shared: bool) -> tuple[Encoded, list[Answers]]:
+    """Rows and answers of prompts of those accuracies, with errors in the same rows or in others.
+
+    Wrong answers are less sure than right ones, as they are where an ensemble helps.
+    """
+    rng = np.random.default_rng(3)
+    gold = np.arange(rows) % 2
+    luck = rng.random(rows)
+    answers = []
+    for accuracy in accuracies:
+        right = (luck if shared else rng.random(rows)) < accuracy
+        sign = np.where(right == (gold == 1), 1.0, -1.0) * np.where(right, 2.0, 1.0)
+        scores = np.stack([-sign, sign], 1)[None]
+        answers.append(Answers(labels=LABELS, log_scores=scores))
+    found = [Row("v", number, {}, LABELS[label]) for number, label in enumerate(gold)]
+    encoded = cast(Encoded, SimpleNamespace(rows=found, examples=found, dropped=0))
+    return encoded, answers
+
+
+def test_prompts_that_err_in_other_rows_are_kept_together(setup: Setup) -> None:
+    chosen = select(setup, *judged(200, [0.72, 0.7, 0.7, 0.7], shared=False))
+    assert chosen.count == chosen.tried == 4
+    assert chosen.validation == chosen.ensemble
+
+
+def test_a_prompt_far_above_the_others_is_kept_alone(setup: Setup) -> None:
+    chosen = select(setup, *judged(200, [0.95, 0.5, 0.5, 0.5], shared=False))
+    assert chosen.count == 1
+    assert chosen.tried == 4
+    assert chosen.ensemble is not None
+    assert chosen.p_value is not None
+    assert chosen.p_value < 1e-6
+
+
+def test_prompts_that_err_in_the_same_rows_gain_nothing(setup: Setup) -> None:
+    assert select(setup, *judged(200, [0.7, 0.7, 0.7], shared=True)).count == 1
+
+
+@pytest.mark.parametrize(("wanted", "count"), [("off", 1), (2, 2), (99, 3)])
+def test_the_user_may_have_decided(setup: Setup, wanted: Any, count: int) -> None:
+    setup = replace(setup, training=TrainingConfig(ensemble=wanted))
+    chosen = select(setup, *judged(100, [0.9, 0.5, 0.5], shared=False))
+    assert chosen.count == count
+
+
+def test_two_rows_are_enough_to_choose(setup: Setup) -> None:
+    assert select(setup, *judged(2, [0.7, 0.7], shared=False)).count in {1, 2}
