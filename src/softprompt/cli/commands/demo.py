@@ -26,6 +26,9 @@ __all__ = ["demo"]
 TRAINING_SECONDS = 32.0
 """Of the minute that the demo may take; reading, measuring and loading need the rest."""
 
+POPULATION = 1
+"""Prompts that train together; more of them get too few steps in so short a time."""
+
 _RUN = "softprompt-demo"
 _SHOWN = {"right": 3, "wrong": 2}
 
@@ -97,7 +100,7 @@ def _config(language: str, seed: int) -> Any:
     return RunConfig.of(
         str(sample_path(language)),
         task={**sample_settings(language), "seed": seed},
-        training={"time_budget": TRAINING_SECONDS, "seed": seed},
+        training={"time_budget": TRAINING_SECONDS, "seed": seed, "population": POPULATION},
     )
 
 
