@@ -28,7 +28,7 @@ def process(*words: str, **options: object) -> subprocess.CompletedProcess[str]:
 
 def test_the_commands_are_those_of_the_guide() -> None:
     assert COMMANDS.names() == [
-        "check", "demo", "evaluate", "export", "models", "predict", "show", "tune",
+        "cache", "check", "demo", "evaluate", "export", "models", "predict", "show", "tune",
     ]  # fmt: skip
 
 

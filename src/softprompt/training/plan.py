@@ -11,13 +11,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import torch
+
 from softprompt.errors import UsageError
 from softprompt.training.candidates import halvings
 from softprompt.training.config import TrainingConfig
 from softprompt.training.loop import Course, Loop
 from softprompt.training.schedule import epoch_batches
 
-__all__ = ["Plan", "check_same", "measure_step"]
+__all__ = ["Plan", "check_same", "choose_threads", "measure_step"]
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class Plan:
         candidates: the population (see `Candidate`).
         halvings: pairs of a step and the number of candidates kept after it.
         part: examples of a batch in one pass, as many as memory holds.
+        threads: processor threads; kept, because their number decides the last bits of sums.
         chat: whether the model's chat template is used.
         dtype: precision of the backbone.
         cache_bytes: budget for cached contexts.
@@ -45,6 +48,7 @@ class Plan:
     candidates: Sequence[Mapping[str, Any]]
     halvings: Sequence[Sequence[int]]
     part: int
+    threads: int
     objective: str
     metric: str
     chat: bool
@@ -98,6 +102,32 @@ def check_same(plan: Plan, data: Mapping[str, str], backbone: Mapping[str, str |
                 f"The backbone's {what} have changed since the run began.",
                 "Use the same model to resume, or start a new run.",
             )
+
+
+def choose_threads(loop: Loop, config: TrainingConfig) -> int:
+    """The faster of one thread and all of them for the survivors' step; it is set from then on.
+
+    A small model's operations are too short to be shared out, and waiting for one another costs
+    more than a second core brings.
+    """
+    every = torch.get_num_threads()
+    if every == 1 or loop.backbone.device.type != "cpu":
+        return every
+    batches = epoch_batches(loop.rows.contexts.buckets, config.batch_size, config.seed, 0)
+    middle = sorted(batches, key=lambda batch: batch.bucket)[len(batches) // 2]
+    prompts = [m.vectors().requires_grad_() for m in loop.members[: config.survivors]]
+
+    def step() -> None:
+        for losses_K in loop.losses(middle, prompts):
+            losses_K.sum().backward()  # type: ignore[no-untyped-call]
+
+    taken: dict[int, float] = {}
+    for threads in (1, every):
+        torch.set_num_threads(threads)
+        taken[threads] = _fastest(step)
+    best = min(taken, key=lambda threads: taken[threads])
+    torch.set_num_threads(best)
+    return best
 
 
 def measure_step(loop: Loop, config: TrainingConfig) -> tuple[Course, float]:

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from softprompt.backbones import Backbone
@@ -33,7 +34,7 @@ from softprompt.training.curves import draw_curves
 from softprompt.training.loop import Course, Loop, Outcome, TrainingRows
 from softprompt.training.memory import PASS_SHARE, fit_loop
 from softprompt.training.objectives import OBJECTIVES
-from softprompt.training.plan import Plan, check_same, measure_step
+from softprompt.training.plan import Plan, check_same, choose_threads, measure_step
 from softprompt.training.reporters import REPORTERS, Reporter, Reporters
 from softprompt.training.result import answers_of, finish, peak_memory
 from softprompt.training.run_directory import MetricsFile, RunDirectory
@@ -298,8 +299,10 @@ class Tuning:
         fingerprints = {"weights": identity.weights, "tokenizer": identity.tokenizer}
         if self.earlier is not None:
             check_same(self.earlier, setup.task.hashes, fingerprints)
+            torch.set_num_threads(self.earlier.threads)
             return self.earlier
         self._fit_memory(loop)
+        threads = choose_threads(loop, setup.training)
         course, seconds = measure_step(loop, setup.training)
         assert setup.layout.placement is not None
         plan = Plan(
@@ -307,6 +310,7 @@ class Tuning:
             candidates=[member.candidate.as_dict() for member in loop.members],
             halvings=course.halvings,
             part=course.part,
+            threads=threads,
             objective=setup.objective,
             metric=setup.metric,
             chat=setup.chat,
