@@ -193,6 +193,32 @@ def test_a_loss_that_is_not_finite_stops_with_step_and_rows(
     assert all(torch.isfinite(t).all() for t in kept.tensors.values())
 
 
+@pytest.mark.parametrize("faster", [1, 2])
+def test_the_faster_number_of_threads_trains_and_the_callers_comes_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, faster: int
+) -> None:
+    from softprompt.training.loop import Loop
+
+    right, seen = Loop.losses, []
+
+    def slow(self: Loop, batch: Any, prompts: Any) -> Iterator[torch.Tensor]:
+        threads = torch.get_num_threads()
+        seen.append(threads)
+        time.sleep(0.0 if threads == faster else 0.05)
+        yield from right(self, batch, prompts)
+
+    monkeypatch.setattr(Loop, "losses", slow)
+    torch.set_num_threads(2)
+    try:
+        run(tmp_path, epochs=1, baselines=())
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
+    plan = RunDirectory(tmp_path / "run").read("plan.json")
+    assert plan is not None
+    assert plan["threads"] == seen[-1] == faster
+
+
 def test_few_rows_get_more_epochs(tmp_path: Path) -> None:
     run(tmp_path, epochs=None, time_budget=1.0, baselines=())
     plan = RunDirectory(tmp_path / "run").read("plan.json")

@@ -7,7 +7,8 @@ cost of steps, not what they learn.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -19,7 +20,7 @@ from softprompt.training.config import TrainingConfig
 from softprompt.training.loop import Course, Loop
 from softprompt.training.schedule import epoch_batches
 
-__all__ = ["Plan", "check_same", "choose_threads", "measure_step"]
+__all__ = ["Plan", "check_same", "choose_threads", "measure_step", "threads_of"]
 
 
 @dataclass(frozen=True)
@@ -104,8 +105,19 @@ def check_same(plan: Plan, data: Mapping[str, str], backbone: Mapping[str, str |
             )
 
 
+@contextmanager
+def threads_of(count: int) -> Iterator[None]:
+    """Computes with that many processor threads, and with as many as before afterwards."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def choose_threads(loop: Loop, config: TrainingConfig) -> int:
-    """The faster of one thread and all of them for the survivors' step; it is set from then on.
+    """The faster of one thread and all of them for the survivors' step.
 
     A small model's operations are too short to be shared out, and waiting for one another costs
     more than a second core brings.
@@ -113,48 +125,42 @@ def choose_threads(loop: Loop, config: TrainingConfig) -> int:
     every = torch.get_num_threads()
     if every == 1 or loop.backbone.device.type != "cpu":
         return every
+    taken: dict[int, float] = {}
+    for count in (1, every):
+        with threads_of(count):
+            taken[count] = _step_seconds(loop, config, config.survivors)
+    return min(taken, key=lambda count: taken[count])
+
+
+def _step_seconds(loop: Loop, config: TrainingConfig, count: int) -> float:
+    """Seconds of forward and backward of the first prompts; nothing is updated.
+
+    A batch of the middle of the length order stands for all.
+    """
     batches = epoch_batches(loop.rows.contexts.buckets, config.batch_size, config.seed, 0)
     middle = sorted(batches, key=lambda batch: batch.bucket)[len(batches) // 2]
-    prompts = [m.vectors().requires_grad_() for m in loop.members[: config.survivors]]
+    prompts = [member.vectors().requires_grad_() for member in loop.members[:count]]
 
     def step() -> None:
         for losses_K in loop.losses(middle, prompts):
             losses_K.sum().backward()  # type: ignore[no-untyped-call]
 
-    taken: dict[int, float] = {}
-    for threads in (1, every):
-        torch.set_num_threads(threads)
-        taken[threads] = _fastest(step)
-    best = min(taken, key=lambda threads: taken[threads])
-    torch.set_num_threads(best)
-    return best
+    return _fastest(step)
 
 
 def measure_step(loop: Loop, config: TrainingConfig) -> tuple[Course, float]:
     """The run's course, and the seconds that its steps and validations are going to take.
 
-    A batch of the middle of the length order is timed with the whole population and with the
-    survivors, a validation with the survivors; nothing is updated. With a time budget, steps are
-    cut so that they fit.
+    A step is timed with the whole population and with the survivors, a validation with the
+    survivors. With a time budget, steps are cut so that they fit.
     """
-    batches = epoch_batches(loop.rows.contexts.buckets, config.batch_size, config.seed, 0)
-    middle = sorted(batches, key=lambda batch: batch.bucket)[len(batches) // 2]
     size = len(loop.members)
     last = min(size, config.survivors)
-
-    prompts = [member.vectors().requires_grad_() for member in loop.members]
-
-    def step(count: int) -> float:
-        def work() -> None:
-            for losses_K in loop.losses(middle, prompts[:count]):
-                losses_K.sum().backward()  # type: ignore[no-untyped-call]
-
-        return _fastest(work)
-
-    step_last = step(last)
-    more = step(size) / step_last if size > last else 1.0
+    step_last = _step_seconds(loop, config, last)
+    more = _step_seconds(loop, config, size) / step_last if size > last else 1.0
+    survivors = [member.vectors() for member in loop.members[:last]]
     seconds_last = loop.per_epoch * step_last + config.validations * _fastest(
-        lambda: loop.validate([vectors_PD.detach() for vectors_PD in prompts[:last]])
+        lambda: loop.validate(survivors)
     )
 
     def course(steps: int) -> tuple[Course, float]:

@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from softprompt.backbones import Backbone
@@ -34,7 +33,7 @@ from softprompt.training.curves import draw_curves
 from softprompt.training.loop import Course, Loop, Outcome, TrainingRows
 from softprompt.training.memory import PASS_SHARE, fit_loop
 from softprompt.training.objectives import OBJECTIVES
-from softprompt.training.plan import Plan, check_same, choose_threads, measure_step
+from softprompt.training.plan import Plan, check_same, choose_threads, measure_step, threads_of
 from softprompt.training.reporters import REPORTERS, Reporter, Reporters
 from softprompt.training.result import answers_of, finish, peak_memory
 from softprompt.training.run_directory import MetricsFile, RunDirectory
@@ -291,7 +290,8 @@ class Tuning:
             loop.restore(checkpoint)
         about = {"estimate_seconds": plan.estimate_seconds, "steps": plan.steps}
         self.reporter.stage("training", {**about, "population": len(loop.members)})
-        return loop.run(plan.course)
+        with threads_of(plan.threads):
+            return loop.run(plan.course)
 
     def _plan(self, loop: Loop, train: Encoded, validation: Encoded, budget: int) -> Plan:
         """The plan of the run that goes on, or a new one, written down."""
@@ -299,11 +299,11 @@ class Tuning:
         fingerprints = {"weights": identity.weights, "tokenizer": identity.tokenizer}
         if self.earlier is not None:
             check_same(self.earlier, setup.task.hashes, fingerprints)
-            torch.set_num_threads(self.earlier.threads)
             return self.earlier
         self._fit_memory(loop)
         threads = choose_threads(loop, setup.training)
-        course, seconds = measure_step(loop, setup.training)
+        with threads_of(threads):
+            course, seconds = measure_step(loop, setup.training)
         assert setup.layout.placement is not None
         plan = Plan(
             placement=setup.layout.placement,
