@@ -15,6 +15,7 @@ import argparse
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -225,8 +226,7 @@ def _claims(cases: Sequence[dict[str, Any]], peaks: dict[str, float]) -> list[Cl
         # The claim is the ratio of medians; single ratios, whose turns may be unlike, give spread.
         middle = count * median(other) / median(mine)
         one = claim(name, ratios, bound, "at_least", "times")
-        holds = middle >= bound
-        claims.append(Claim(**{**one.__dict__, "value": round(middle, 3), "holds": holds}))
+        claims.append(replace(one, value=round(middle, 3), holds=middle >= bound))
     for dtype, bound in PEAK.items():
         shares = [
             case["operations_per_second"] / peaks[dtype]

@@ -215,20 +215,16 @@ class Backbone:
     ) -> Tensor:
         """By an attention function that reads the contexts beside the new positions."""
         dtype = embeds_RND.dtype
-        windows = self._layer_windows
-        none_R = torch.zeros(len(position_RN), dtype=torch.long, device=position_RN.device)
-        masks = {
-            kind: attention_mask(none_R, 0, position_RN, branch_RN, dtype, window)
-            for kind, window in windows.items()
-        }
-        shared = SharedContext.of(context, position_RN, set(windows.values()), dtype)
+        windows = set(self._layer_windows.values())
+        nothing = Context.empty(len(position_RN), position_RN.device)
+        shared = SharedContext.of(context, position_RN, windows, dtype)
         config = self.model.config.get_text_config()
         usual = config._attn_implementation
         config._attn_implementation = SHARED_CONTEXT
         try:
             output = self._body(
                 inputs_embeds=embeds_RND,
-                attention_mask=masks if len(masks) > 1 else next(iter(masks.values())),
+                attention_mask=self._masks(nothing, position_RN, branch_RN, dtype),
                 position_ids=position_RN.clamp(min=0),
                 use_cache=False,
                 shared_context=shared,
@@ -245,20 +241,26 @@ class Backbone:
         context = context.repeated(len(embeds_RND) // context.rows)
         for index, (keys, values) in enumerate(zip(context.keys, context.values, strict=True)):
             cache.update(keys, values, index)
-        masks = {
-            kind: attention_mask(
-                context.lengths_B, context.width, position_RN, branch_RN, embeds_RND.dtype, window
-            )
-            for kind, window in self._layer_windows.items()
-        }
         output = self._body(
             inputs_embeds=embeds_RND,
-            attention_mask=masks if len(masks) > 1 else next(iter(masks.values())),
+            attention_mask=self._masks(context, position_RN, branch_RN, embeds_RND.dtype),
             position_ids=position_RN.clamp(min=0),
             past_key_values=cache,
             use_cache=True,
         )
         return output.last_hidden_state  # type: ignore[no-any-return]
+
+    def _masks(
+        self, before: Context, position_RN: Tensor, branch_RN: Tensor, dtype: torch.dtype
+    ) -> Tensor | dict[str, Tensor]:
+        """What the model's layers add to scores: one mask, or one for each kind of layer."""
+        masks = {
+            kind: attention_mask(
+                before.lengths_B, before.width, position_RN, branch_RN, dtype, window
+            )
+            for kind, window in self._layer_windows.items()
+        }
+        return masks if len(masks) > 1 else next(iter(masks.values()))
 
     def log_probabilities(self, hidden_UD: Tensor, pick_M: Tensor, target_M: Tensor) -> Tensor:
         """[M] fp32 log-probabilities of tokens, differentiable in the hidden states.

@@ -66,6 +66,7 @@ class Contexts:
         self._rows = [example.context for example in examples]
         self.budget = budget
         self._kept: dict[int, Context] = {}
+        self._ready: dict[int, Context] = {}
         self.bytes = 0
         self.trouble: str | None = None
         # Contexts of one length may be followed by trunks of many: both pad a batch.
@@ -73,21 +74,20 @@ class Contexts:
         self.buckets = _buckets(sizes, bucket_rows)
 
     def estimate(self) -> Estimate:
-        """Encodes the bucket in the middle and reckons from it."""
+        """Encodes the largest bucket that is not on disk and reckons from it; `fill` uses it."""
         if not self.buckets or not any(self._rows):
             return Estimate(0, 0.0)
-        middle = max(range(len(self.buckets)), key=self._tokens)
+        buckets = range(len(self.buckets))
+        missing = [b for b in buckets if not self._store or not self._store.holds(self._ids(b))]
+        largest = max(missing or buckets, key=self._tokens)
         start = time.perf_counter()
-        context = self._encode(self.buckets[middle])
+        context = self._encode(self.buckets[largest])
         seconds = time.perf_counter() - start
-        every = [self._tokens(bucket) for bucket in range(len(self.buckets))]
-        missing = [
-            tokens
-            for tokens, rows in zip(every, self.buckets, strict=True)
-            if self._store is None or not self._store.holds(self._ids(rows))
-        ]
-        tokens = max(1, self._tokens(middle))
-        return Estimate(context.bytes * sum(every) // tokens, seconds * sum(missing) / tokens)
+        if self.budget > 0:
+            self._ready[largest] = context
+        tokens = max(1, self._tokens(largest))
+        whole, left = (sum(map(self._tokens, some)) for some in (buckets, missing))
+        return Estimate(context.bytes * whole // tokens, seconds * left / tokens)
 
     def fill(
         self,
@@ -111,13 +111,13 @@ class Contexts:
         return sum(len(self.buckets[bucket]) for bucket in self._kept)
 
     def _keep(self, bucket: int, store_all: bool) -> None:
-        ids = self._ids(self.buckets[bucket])
+        ready, ids = self._ready.pop(bucket, None), self._ids(bucket)
         context = self._store.get(ids) if self._store else None
         if context is None:
             full = self.bytes >= self.budget
             if full and self._store is None:
                 return
-            context = self._encode(self.buckets[bucket])
+            context = ready or self._encode(self.buckets[bucket])
             fits = self.bytes + context.bytes <= self.budget
             if self._store is not None and context.width and (store_all or not fits):
                 context = self._stored(ids, context)
@@ -152,15 +152,15 @@ class Contexts:
             return self._kept[bucket].select(members)
         return self._encode([self.buckets[bucket][member] for member in members])
 
-    def _ids(self, rows: Sequence[int]) -> list[tuple[int, ...]]:
-        return [self._rows[row] for row in rows]
+    def _ids(self, bucket: int) -> list[tuple[int, ...]]:
+        return [self._rows[row] for row in self.buckets[bucket]]
 
     def _tokens(self, bucket: int) -> int:
         rows = self.buckets[bucket]
         return len(rows) * max(len(self._rows[row]) for row in rows)
 
     def _encode(self, rows: Sequence[int]) -> Context:
-        return self._backbone.encode_context(self._ids(rows))
+        return self._backbone.encode_context([self._rows[row] for row in rows])
 
 
 def _buckets(sizes: Sequence[tuple[int, int]], rows: int) -> list[list[int]]:
