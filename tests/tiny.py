@@ -84,6 +84,22 @@ def tiny_model(architecture: str) -> Any:
             sliding_window=6,
             layer_types=["sliding_attention", "full_attention", "sliding_attention"],
         ),
+        "gemma2": lambda: hf.Gemma2Config(
+            **common,
+            head_dim=8,
+            sliding_window=6,
+            attn_logit_softcapping=2.0,
+            final_logit_softcapping=5.0,
+            query_pre_attn_scalar=8,
+        ),
+        "gpt_oss": lambda: hf.GptOssConfig(
+            **common,
+            head_dim=8,
+            sliding_window=6,
+            num_local_experts=2,
+            num_experts_per_tok=1,
+            layer_types=["sliding_attention", "full_attention"],
+        ),
         "mistral": lambda: hf.MistralConfig(**common, sliding_window=6),
     }
     torch.manual_seed(0)
@@ -96,7 +112,9 @@ def tiny_model(architecture: str) -> Any:
     return model.float()
 
 
-ARCHITECTURES = ("llama", "gpt2", "qwen3", "gemma", "gemma3", "mistral")
+ARCHITECTURES = (
+    "llama", "gpt2", "qwen3", "gemma", "gemma2", "gemma3", "gpt_oss", "mistral",
+)  # fmt: skip
 
 
 @cache
