@@ -26,8 +26,8 @@ from torch import Tensor
 
 from benchmarks.report import Claim, claim, missing, show
 from benchmarks.shapes import SHAPES, build
-from softprompt.backbones import Backbone
-from softprompt.inference import Contexts, Encoded, free_memory_budget
+from softprompt.backbones import Backbone, free_memory_budget
+from softprompt.inference import Contexts, Encoded
 from softprompt.prompts import Example, PromptConfig
 from softprompt.prompts.parametrisations import PARAMETRISATIONS
 from softprompt.tasks import Row

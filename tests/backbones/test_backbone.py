@@ -22,7 +22,9 @@ def continued(backbone: Backbone, rows: list[list[int]], vectors_BND: torch.Tens
     context = backbone.encode_context(rows)
     start_B1 = torch.tensor([[len(row)] for row in rows])
     position_BN = start_B1 + torch.arange(vectors_BND.shape[1])
-    return backbone.continue_from(context, vectors_BND, position_BN, torch.zeros_like(position_BN))
+    branch_BN = torch.zeros_like(position_BN)
+    hidden_UD = backbone.continue_from(context, vectors_BND, position_BN, branch_BN)
+    return hidden_UD.view(vectors_BND.shape)
 
 
 def vectors(backbone: Backbone, rows: int, count: int) -> torch.Tensor:
@@ -59,7 +61,7 @@ def test_branches_do_not_see_each_other(any_backbone: Backbone) -> None:
         torch.cat([trunk, first, second], 1),
         torch.tensor([[start + i for i in (0, 1, 2, 3, 4, 5, 3, 4, 5)]]),
         torch.tensor([[0, 0, 0, 1, 1, 1, 2, 2, 2]]),
-    )
+    )[None]
     for branch, place in ((first, 3), (second, 6)):
         alone = continued(any_backbone, [CONTEXTS[0]], torch.cat([trunk, branch], 1))
         torch.testing.assert_close(
@@ -88,8 +90,8 @@ def test_the_probe_passes_and_can_fail(architecture: str, monkeypatch: pytest.Mo
     probe(backbone)
     right = backbone.continue_from
 
-    def shifted(context, embeds, position, branch):  # type: ignore[no-untyped-def]
-        return right(context, embeds.flip(1), position, branch)
+    def shifted(context, embeds, position, branch, wanted=None):  # type: ignore[no-untyped-def]
+        return right(context, embeds.flip(1), position, branch, wanted)
 
     monkeypatch.setattr(backbone, "continue_from", shifted)
     with pytest.raises(BackboneError, match="gives other logits from a cached context"):

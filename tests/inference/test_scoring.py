@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from tiny import tiny_backbone
 
@@ -122,17 +123,34 @@ def test_gradients_of_prompts_together_are_those_of_each_alone(any_backbone: Bac
             assert float(difference) < 1e-4, (placement, number)
 
 
-def test_a_model_without_named_attention_gives_the_same(any_backbone: Backbone) -> None:
-    rows = examples(any_backbone, "suffix")
-    prompts = list(torch.randn(2, 3, any_backbone.hidden_size))
-    assert any_backbone._shares_context
-    shared = score_answers(any_backbone, rows, prompts)
-    try:
-        any_backbone._shares_context = False
-        copied = score_answers(any_backbone, rows, prompts)
-    finally:
-        any_backbone._shares_context = True
-    assert abs(shared - copied).max() < 1e-4
+@pytest.mark.parametrize("placement", ["suffix", "prefix"])
+def test_every_way_through_the_layers_gives_the_same(
+    any_backbone: Backbone, placement: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = examples(any_backbone, placement)
+    start = list(torch.randn(2, 3, any_backbone.hidden_size))
+    found = []
+    usual = any_backbone._run
+    assert usual in (any_backbone._through_stack, any_backbone._over_shared_context)
+    for way in (usual, any_backbone._over_shared_context, any_backbone._over_copied_context):
+        monkeypatch.setattr(any_backbone, "_run", way)
+        prompts = [vectors.clone().requires_grad_() for vectors in start]
+        what = Continuation.of(rows, torch.device("cpu"), [3, 3])
+        context = any_backbone.encode_context([row.context for row in rows])
+        scores = log_scores(any_backbone, context, what, prompts)
+        scores.sum().backward()
+        found.append(
+            (scores.detach(), torch.stack([p.grad for p in prompts if p.grad is not None]))
+        )
+    for scores, gradient in found[:-1]:
+        assert (scores - found[-1][0]).abs().max() < 1e-4
+        assert (gradient - found[-1][1]).norm() / found[-1][1].norm() < 1e-4
+
+
+@pytest.mark.parametrize("architecture", ["llama", "qwen3", "mistral"])
+def test_llama_like_layers_are_fused(architecture: str) -> None:
+    backbone = tiny_backbone(architecture)
+    assert backbone._run == backbone._through_stack
 
 
 def test_a_row_alone_scores_as_in_a_batch(backbone: Backbone) -> None:

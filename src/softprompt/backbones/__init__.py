@@ -3,6 +3,7 @@
 from softprompt.backbones.backbone import Backbone, Identity
 from softprompt.backbones.catalog import CATALOG, CatalogEntry
 from softprompt.backbones.context import Context
+from softprompt.backbones.free_memory import free_memory_budget
 from softprompt.backbones.load import BackboneConfig, load_backbone
 
 __all__ = [
@@ -12,5 +13,6 @@ __all__ = [
     "CatalogEntry",
     "Context",
     "Identity",
+    "free_memory_budget",
     "load_backbone",
 ]

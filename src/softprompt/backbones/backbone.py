@@ -11,6 +11,7 @@ V vocabulary.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,7 @@ from transformers import DynamicCache
 
 from softprompt.backbones.context import Context
 from softprompt.backbones.fingerprint import module_fingerprint, tokenizer_fingerprint
+from softprompt.backbones.fused import Stack
 from softprompt.backbones.log_probabilities import picked_log_probabilities
 from softprompt.backbones.mask import attention_mask
 from softprompt.backbones.probe import probe
@@ -30,6 +32,9 @@ from softprompt.errors import BackboneError
 __all__ = ["Backbone", "Identity"]
 
 register()
+
+Run = Callable[[Context, Tensor, Tensor, Tensor, Tensor | None], Tensor]
+"""From a context, embeddings, positions, branches and wanted places to hidden states [U, D]."""
 
 
 @dataclass(frozen=True)
@@ -96,12 +101,7 @@ class Backbone:
             and self._softcap is None
         )
         self._layer_windows = _layer_windows(config)
-        self._shares_context = True
-        try:
-            probe(self)
-        except BackboneError:
-            self._shares_context = False
-            probe(self)
+        self._run = self._exact_run()
 
     @property
     def device(self) -> torch.device:
@@ -192,10 +192,36 @@ class Backbone:
             torch.as_tensor(lengths, device=self.device),
         )
 
+    def _exact_run(self) -> Run:
+        """The fastest way through the layers that gives what the model itself gives.
+
+        Raises:
+            BackboneError: none does.
+        """
+        ways = [self._over_shared_context, self._over_copied_context]
+        kinds = getattr(self.model.config.get_text_config(), "layer_types", None)
+        kinds = kinds or list(self._layer_windows) * self.layers
+        self._stack = Stack.of(self._body, [self._layer_windows[kind] for kind in kinds])
+        if self._stack is not None:
+            ways.insert(0, self._through_stack)
+        for way in ways[:-1]:
+            self._run = way
+            with suppress(BackboneError):
+                probe(self)
+                return way
+        self._run = ways[-1]
+        probe(self)
+        return ways[-1]
+
     def continue_from(
-        self, context: Context, embeds_RND: Tensor, position_RN: Tensor, branch_RN: Tensor
+        self,
+        context: Context,
+        embeds_RND: Tensor,
+        position_RN: Tensor,
+        branch_RN: Tensor,
+        wanted_U: Tensor | None = None,
     ) -> Tensor:
-        """Hidden states [R, N, D] of vectors that continue cached contexts.
+        """Hidden states [U, D] of vectors that continue cached contexts.
 
         With B contexts and R = B * K rows, row r continues context r // K, whose keys and values
         are read where they lie.
@@ -206,12 +232,37 @@ class Backbone:
             position_RN: [R, N] position in the sequence, the context's tokens counted; -1 for
                 padding, whose hidden states mean nothing.
             branch_RN: [R, N] 0 for the trunk, 1, 2, ... for branches that do not see each other.
+            wanted_U: [U] places r * N + n of the positions asked for, none twice; all where absent.
         """
-        run = self._over_shared_context if self._shares_context else self._over_copied_context
-        return run(context, embeds_RND, position_RN, branch_RN)
+        return self._run(context, embeds_RND, position_RN, branch_RN, wanted_U)
+
+    def _through_stack(
+        self,
+        context: Context,
+        embeds_RND: Tensor,
+        position_RN: Tensor,
+        branch_RN: Tensor,
+        wanted_U: Tensor | None,
+    ) -> Tensor:
+        """By layers of our own, forward and backward."""
+        assert self._stack is not None
+        times = len(position_RN) // context.rows
+        lengths_R = context.lengths_B.repeat_interleave(times)
+        masks = {
+            window: attention_mask(
+                lengths_R, context.width, position_RN, branch_RN, embeds_RND.dtype, window
+            )
+            for window in self._stack.windows
+        }
+        return self._stack(context, embeds_RND, position_RN.clamp(min=0), masks, wanted_U)
 
     def _over_shared_context(
-        self, context: Context, embeds_RND: Tensor, position_RN: Tensor, branch_RN: Tensor
+        self,
+        context: Context,
+        embeds_RND: Tensor,
+        position_RN: Tensor,
+        branch_RN: Tensor,
+        wanted_U: Tensor | None,
     ) -> Tensor:
         """By an attention function that reads the contexts beside the new positions."""
         dtype = embeds_RND.dtype
@@ -231,10 +282,15 @@ class Backbone:
             )
         finally:
             config._attn_implementation = usual
-        return output.last_hidden_state  # type: ignore[no-any-return]
+        return _wanted(output.last_hidden_state, wanted_U)
 
     def _over_copied_context(
-        self, context: Context, embeds_RND: Tensor, position_RN: Tensor, branch_RN: Tensor
+        self,
+        context: Context,
+        embeds_RND: Tensor,
+        position_RN: Tensor,
+        branch_RN: Tensor,
+        wanted_U: Tensor | None,
     ) -> Tensor:
         """By a cache of Transformers, for models that call no attention function by name."""
         cache = DynamicCache()
@@ -248,7 +304,7 @@ class Backbone:
             past_key_values=cache,
             use_cache=True,
         )
-        return output.last_hidden_state  # type: ignore[no-any-return]
+        return _wanted(output.last_hidden_state, wanted_U)
 
     def _masks(
         self, before: Context, position_RN: Tensor, branch_RN: Tensor, dtype: torch.dtype
@@ -287,6 +343,11 @@ class Backbone:
         if self._softcap is not None:
             logits_MV = torch.tanh(logits_MV / self._softcap) * self._softcap
         return logits_MV
+
+
+def _wanted(hidden_RND: Tensor, wanted_U: Tensor | None) -> Tensor:
+    flat = hidden_RND.flatten(0, 1)
+    return flat if wanted_U is None else flat.index_select(0, wanted_U)
 
 
 def _layer_windows(config: Any) -> dict[str, int | None]:

@@ -35,10 +35,10 @@ def probe(backbone: Backbone) -> None:
         whole_TV = backbone.model(input_ids=ids_1T).logits[0, 3:].float()
         context = backbone.encode_context([ids_1T[0, :3].tolist()])
         position_1N = torch.arange(3, 7, device=device)[None]
-        hidden_1ND = backbone.continue_from(
+        hidden_ND = backbone.continue_from(
             context, backbone.embed(ids_1T[:, 3:]), position_1N, torch.zeros_like(position_1N)
         )
-        parts_TV = backbone.logits(hidden_1ND[0])
+        parts_TV = backbone.logits(hidden_ND)
     except (RuntimeError, TypeError, ValueError, AttributeError, KeyError) as error:
         raise BackboneError(
             f"{name} cannot continue from a cached context ({str(error).splitlines()[0]}).",

@@ -1,7 +1,7 @@
 """A prompt at work, offline: score choices, generate, evaluate, and the baselines beside it."""
 
 from softprompt.inference.answers import Answers, answer, measure
-from softprompt.inference.contexts import Contexts, free_memory_budget
+from softprompt.inference.contexts import Contexts
 from softprompt.inference.predictor import Prediction, Predictor, evaluate, predict
 from softprompt.inference.rows import Encoded, chat_used, encode_rows, task_of
 
@@ -15,7 +15,6 @@ __all__ = [
     "chat_used",
     "encode_rows",
     "evaluate",
-    "free_memory_budget",
     "measure",
     "predict",
     "task_of",

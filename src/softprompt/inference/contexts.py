@@ -11,14 +11,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import torch
-
 from softprompt.backbones import Backbone, Context
 from softprompt.errors import UsageError
 from softprompt.inference.context_store import ContextStore
 from softprompt.prompts import Example
 
-__all__ = ["Contexts", "Estimate", "free_memory_budget"]
+__all__ = ["Contexts", "Estimate"]
 
 BUCKET_TOKENS = 8192
 BUCKET_ROWS = 128
@@ -174,20 +172,3 @@ def _buckets(sizes: Sequence[tuple[int, int]], rows: int) -> list[list[int]]:
         else:
             buckets.append([index])
     return buckets
-
-
-def free_memory_budget(share: float, device: torch.device) -> int:
-    """Bytes of memory that a cache may take: a share of what is free now.
-
-    Where the system does not say how much is free, 1 GiB.
-    """
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0] * share)
-    try:
-        with open("/proc/meminfo", encoding="ascii") as file:  # noqa: PTH123
-            for line in file:
-                if line.startswith("MemAvailable:"):
-                    return int(int(line.split()[1]) * 1024 * share)
-    except OSError:
-        pass
-    return 1 << 30

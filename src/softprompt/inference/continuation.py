@@ -141,8 +141,9 @@ def token_log_probabilities(
 ) -> Tensor:
     """[M] log-probability of every answer token, differentiable in the prompts' vectors."""
     embeds_RND = embedded(backbone, what.ids_RN, prompts)
-    hidden_RND = backbone.continue_from(context, embeds_RND, what.position_RN, what.branch_RN)
-    hidden_UD = hidden_RND.flatten(0, 1).index_select(0, what.source_U)
+    hidden_UD = backbone.continue_from(
+        context, embeds_RND, what.position_RN, what.branch_RN, what.source_U
+    )
     return backbone.log_probabilities(hidden_UD, what.pick_M, what.target_M)
 
 

@@ -17,10 +17,10 @@ from typing import Any
 
 from torch import Tensor
 
-from softprompt.backbones import Backbone
+from softprompt.backbones import Backbone, free_memory_budget
 from softprompt.errors import DataError, UsageError, nearest
 from softprompt.evaluation import value
-from softprompt.inference import Contexts, Encoded, free_memory_budget, measure
+from softprompt.inference import Contexts, Encoded, measure
 from softprompt.inference.context_store import ContextStore, cache_folder
 from softprompt.inference.contexts import WORTH_SECONDS
 from softprompt.prompts import PromptConfig

@@ -1,0 +1,256 @@
+"""One frozen decoder layer: normalise, attend, add; normalise, gated feed-forward, add.
+
+    y = x + Wo attention(rotate(Wq n1(x)), rotate(Wk n1(x)), Wv n1(x))
+    z = y + Wd (silu(Wg n2(y)) * (Wu n2(y)))
+
+`forward` says what `backward` needs again; the gradient of x is all that is worked out. Projections
+that read the same input are one product: their weights are laid beside each other, and the model's
+own modules keep views of them, so no weight is there twice.
+
+Shapes: R rows of N new positions, M = R * N, U of them wanted, D hidden size, F feed-forward size,
+H heads, J key-value heads, G = H / J, d head size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import silu
+
+from softprompt.backbones.fused.attention import Attended, attend, attend_backward
+from softprompt.backbones.fused.norm import Norm, rotate
+from softprompt.backbones.fused.product import Product
+
+__all__ = ["Layer", "Surroundings"]
+
+_LAYER = {"self_attn", "mlp", "input_layernorm", "post_attention_layernorm"}
+_ATTENTION = {"q_proj", "k_proj", "v_proj", "o_proj"}
+_HEAD_NORMS = {"q_norm", "k_norm"}
+_FEED_FORWARD = {"gate_proj", "up_proj", "down_proj", "act_fn"}
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What stands around the new positions of one pass.
+
+    Args:
+        rows, new: R and N.
+        cos_M1h, sin_M1h: of the positions, with h = d / 2.
+        contexts: keys and values of each layer; empty where there are none.
+        mask_R11NS: by sliding window, what is added to scores.
+        wanted_U: which of the M positions are asked for after the last layer; None for all.
+    """
+
+    rows: int
+    new: int
+    cos_M1h: Tensor
+    sin_M1h: Tensor
+    contexts: tuple[tuple[Tensor, Tensor], ...]
+    mask_R11NS: dict[int | None, Tensor]
+    wanted_U: Tensor | None
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What the gradient of one layer needs again (see `Layer.forward`)."""
+
+    x: Tensor
+    r1: Tensor
+    heads: Tensor | None
+    r_heads: tuple[Tensor, Tensor] | None
+    attended: Attended
+    y: Tensor
+    r2: Tensor
+    gate_up: Tensor
+    active: Tensor
+
+
+class Layer:
+    """A frozen layer of the Llama family.
+
+    Args:
+        module: the layer of the model; `fits` says whether it has the right structure.
+        index: its place.
+        window: its sliding window in tokens; None for full attention.
+        packed: whether its weights are kept rearranged too (see `Product`).
+    """
+
+    def __init__(self, module: Any, index: int, window: int | None, packed: bool) -> None:
+        attention, mlp = module.self_attn, module.mlp
+        self.index, self.window = index, window
+        self.size: int = attention.head_dim
+        self.scaling: float = attention.scaling
+        self.heads = attention.q_proj.out_features // self.size
+        self.groups = attention.k_proj.out_features // self.size
+        self.before = _norm(module.input_layernorm)
+        self.after = _norm(module.post_attention_layernorm)
+        norms = [getattr(attention, name, None) for name in ("q_norm", "k_norm")]
+        self.head_norms = tuple(_norm(norm) for norm in norms if norm is not None)
+        reading = _together([attention.q_proj, attention.k_proj, attention.v_proj])
+        self.read = Product(*reading, packed)
+        self.write = Product(attention.o_proj.weight, attention.o_proj.bias, packed)
+        self.widen = Product(*_together([mlp.gate_proj, mlp.up_proj]), packed)
+        self.narrow = Product(mlp.down_proj.weight, mlp.down_proj.bias, packed)
+
+    @staticmethod
+    def fits(module: Any) -> bool:
+        """Whether a layer of a model has this structure, with plain frozen weights in one place."""
+        children = {name for name, _ in module.named_children()}
+        if children != _LAYER:
+            return False
+        attention = {name for name, _ in module.self_attn.named_children()}
+        mlp = {name for name, _ in module.mlp.named_children()}
+        linears = [
+            getattr(part, name)
+            for part, names in ((module.self_attn, attention), (module.mlp, mlp))
+            for name in names - _HEAD_NORMS - {"act_fn"}
+        ]
+        parameters = list(module.parameters())
+        return (
+            attention - _HEAD_NORMS == _ATTENTION
+            and (not attention & _HEAD_NORMS or attention >= _HEAD_NORMS)
+            and mlp == _FEED_FORWARD
+            and type(module.mlp.act_fn).__name__ in ("SiLU", "SiLUActivation")
+            and all(type(part) is torch.nn.Linear for part in linears)
+            and hasattr(module.self_attn, "scaling")
+            and hasattr(module.self_attn, "head_dim")
+            and all(
+                hasattr(norm, "variance_epsilon") for norm in module.children() if _is_norm(norm)
+            )
+            and not any(hasattr(part, "_hf_hook") for part in module.modules())
+            and len({(p.device, p.dtype) for p in parameters}) == 1
+            and parameters[0].device.type != "meta"
+            and not any(p.requires_grad for p in parameters)
+        )
+
+    def forward(self, x_MD: Tensor, around: Surroundings, last: bool) -> tuple[Tensor, Kept]:
+        """What comes out, [M, D] ([U, D] of the last layer), and what the gradient needs.
+
+        Args:
+            x_MD: what comes in.
+            around: of this pass.
+            last: whether only the wanted positions are asked for.
+        """
+        normed, r1 = self.before.forward(x_MD)
+        projected = self.read.forward(normed)
+        turned = (self.heads + self.groups) * self.size
+        heads = projected[:, :turned].view(len(x_MD), -1, self.size)
+        heads_before, r_heads = None, None
+        if self.head_norms:
+            heads_before = heads
+            heads, r_heads = self._normed_heads(heads)
+        heads = rotate(heads, around.cos_M1h, around.sin_M1h)
+        query = self._by_group(heads[:, : self.heads] * self.scaling, around)
+        key = self._by_group(heads[:, self.heads :], around)
+        value = self._by_group(projected[:, turned:].view(len(x_MD), -1, self.size), around)
+        context = around.contexts[self.index] if around.contexts else None
+        read, attended = attend(query, key, value, context, around.mask_R11NS[self.window])
+        read_MD = self._by_position(read, around)
+        kept_x = x_MD
+        if last and around.wanted_U is not None:
+            read_MD, x_MD = read_MD[around.wanted_U], x_MD[around.wanted_U]
+        y = self.write.added(read_MD, x_MD)
+        normed, r2 = self.after.forward(y)
+        gate_up = self.widen.forward(normed)
+        gate, up = gate_up.chunk(2, -1)
+        active = silu(gate)
+        z = self.narrow.added(active * up, y)
+        return z, Kept(kept_x, r1, heads_before, r_heads, attended, y, r2, gate_up, active)
+
+    def backward(self, gradient: Tensor, kept: Kept, around: Surroundings, last: bool) -> Tensor:
+        """The gradient [M, D] of what came in, in fp32; `gradient` (fp32) is used up."""
+        dtype = kept.x.dtype
+        by_product = self.narrow.backward(gradient.to(dtype))
+        gate, up = kept.gate_up.chunk(2, -1)
+        by_gate_up = torch.empty_like(kept.gate_up)
+        by_gate, by_up = by_gate_up.chunk(2, -1)
+        torch.mul(by_product, kept.active, out=by_up)
+        torch.ops.aten.silu_backward.grad_input(by_product.mul_(up), gate, grad_input=by_gate)
+        by_normed = self.widen.backward(by_gate_up)
+        by_y = gradient.add_(self.after.backward(by_normed, kept.y, kept.r2))
+        by_read = self.write.backward(by_y.to(dtype))
+        if last and around.wanted_U is not None:
+            by_read = _spread(by_read, around.wanted_U, len(kept.x))
+            by_y = _spread(by_y, around.wanted_U, len(kept.x))
+        by_query, by_key, by_value = attend_backward(
+            self._by_group(by_read.view(len(by_read), -1, self.size), around), kept.attended
+        )
+        by_projected = kept.x.new_empty(len(kept.x), len(self.read.weight_OI))
+        turned = (self.heads + self.groups) * self.size
+        by_heads = torch.cat(
+            [
+                self._by_position(by_query.mul_(self.scaling), around),
+                self._by_position(by_key, around),
+            ],
+            -1,
+        ).view(len(kept.x), -1, self.size)
+        by_heads = rotate(by_heads, around.cos_M1h, -around.sin_M1h)
+        if kept.heads is not None:
+            by_heads = self._heads_backward(by_heads, kept)
+        by_projected[:, :turned] = by_heads.flatten(1)
+        by_projected[:, turned:] = self._by_position(by_value, around)
+        by_normed = self.read.backward(by_projected)
+        return by_y.add_(self.before.backward(by_normed, kept.x, kept.r1))
+
+    def _normed_heads(self, heads_MHd: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        (query, r_query), (key, r_key) = (
+            norm.forward(part)
+            for norm, part in zip(self.head_norms, self._query_key(heads_MHd), strict=True)
+        )
+        return torch.cat([query, key], 1), (r_query, r_key)
+
+    def _heads_backward(self, by_heads_MHd: Tensor, kept: Kept) -> Tensor:
+        assert kept.heads is not None and kept.r_heads is not None
+        parts = zip(
+            self.head_norms,
+            self._query_key(by_heads_MHd),
+            self._query_key(kept.heads),
+            kept.r_heads,
+            strict=True,
+        )
+        return torch.cat([norm.backward(*rest) for norm, *rest in parts], 1).to(by_heads_MHd.dtype)
+
+    def _query_key(self, heads_MHd: Tensor) -> tuple[Tensor, Tensor]:
+        return heads_MHd[:, : self.heads], heads_MHd[:, self.heads :]
+
+    def _by_group(self, heads_MHd: Tensor, around: Surroundings) -> Tensor:
+        """[R, J, G * N, d] of heads at positions; G is 1 for keys and values."""
+        heads = heads_MHd.view(around.rows, around.new, self.groups, -1, self.size)
+        return heads.permute(0, 2, 3, 1, 4).reshape(around.rows, self.groups, -1, self.size)
+
+    def _by_position(self, grouped: Tensor, around: Surroundings) -> Tensor:
+        """[M, heads * d] of [R, J, G * N, d]."""
+        heads = grouped.view(around.rows, self.groups, -1, around.new, self.size)
+        return heads.permute(0, 3, 1, 2, 4).reshape(around.rows * around.new, -1)
+
+
+def _is_norm(module: Any) -> bool:
+    return not isinstance(module, torch.nn.Linear) and not any(True for _ in module.children())
+
+
+def _norm(module: Any) -> Norm:
+    return Norm(module.weight, module.variance_epsilon)
+
+
+def _together(linears: Sequence[Any]) -> tuple[Tensor, Tensor | None]:
+    """Weights [sum of outputs, inputs] and biases as one, of which the modules keep views."""
+    weight = torch.cat([part.weight for part in linears])
+    biases = [part.bias for part in linears]
+    bias = torch.cat(biases) if biases[0] is not None else None
+    start = 0
+    for part in linears:
+        end = start + part.out_features
+        part.weight.data = weight[start:end]
+        if bias is not None:
+            part.bias.data = bias[start:end]
+        start = end
+    return weight, bias
+
+
+def _spread(values_UD: Tensor, where_U: Tensor, count: int) -> Tensor:
+    """[count, D] with zeros where nothing is put."""
+    return values_UD.new_zeros(count, values_UD.shape[1]).index_copy_(0, where_U, values_UD)

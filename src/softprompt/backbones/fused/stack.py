@@ -1,0 +1,125 @@
+"""All frozen layers of a model as one differentiable operation of their input vectors.
+
+Shapes: R rows of N new positions, M = R * N, U of them wanted, D hidden size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from softprompt.backbones.context import Context
+from softprompt.backbones.free_memory import free_memory_budget
+from softprompt.backbones.fused.layer import Kept, Layer, Surroundings
+from softprompt.backbones.fused.norm import Norm
+from softprompt.backbones.fused.product import packing_helps
+
+__all__ = ["Stack"]
+
+_BODY = {"embed_tokens", "layers", "norm", "rotary_emb"}
+
+
+class Stack:
+    """The layers of a model, with the norm that follows them.
+
+    Args:
+        body: a Transformers model without its head; `of` says whether it fits.
+        windows: sliding window of each layer in tokens; None for full attention.
+    """
+
+    def __init__(self, body: Any, windows: Sequence[int | None]) -> None:
+        parameters = list(body.layers.parameters())
+        packed = packing_helps(parameters[0]) and _fits_twice(parameters)
+        modules = zip(body.layers, windows, strict=True)
+        self.layers = [
+            Layer(module, index, window, packed) for index, (module, window) in enumerate(modules)
+        ]
+        self.norm = Norm(body.norm.weight, body.norm.variance_epsilon)
+        self._rotary = body.rotary_emb
+
+    @classmethod
+    def of(cls, body: Any, windows: Sequence[int | None]) -> Stack | None:
+        """The stack of a model, or None where its layers have another structure."""
+        if {name for name, _ in body.named_children()} != _BODY:
+            return None
+        if not hasattr(body.norm, "variance_epsilon") or not all(map(Layer.fits, body.layers)):
+            return None
+        return cls(body, windows)
+
+    @property
+    def windows(self) -> set[int | None]:
+        """Sliding windows of the layers; None for full attention."""
+        return {layer.window for layer in self.layers}
+
+    def __call__(
+        self,
+        context: Context,
+        embeds_RND: Tensor,
+        position_RN: Tensor,
+        mask_R1NS: dict[int | None, Tensor],
+        wanted_U: Tensor | None,
+    ) -> Tensor:
+        """Hidden states after the last norm, [U, D] or [M, D], differentiable in the embeddings.
+
+        Args:
+            context: of B rows, R = B * K.
+            embeds_RND: [R, N, D].
+            position_RN: [R, N], none negative.
+            mask_R1NS: by window, [R, 1, N, T + N] added to scores.
+            wanted_U: which of the M positions are asked for, none twice; None for all.
+        """
+        rows, new, _ = embeds_RND.shape
+        cos, sin = self._rotary(embeds_RND, position_RN)
+        half = cos.shape[-1] // 2
+        # Some models give the angles of one row where all rows have the same positions.
+        cos, sin = (x[..., :half].expand(rows, new, half).reshape(-1, 1, half) for x in (cos, sin))
+        around = Surroundings(
+            rows=rows,
+            new=new,
+            cos_M1h=cos,
+            sin_M1h=sin,
+            contexts=tuple(zip(context.keys, context.values, strict=True)),
+            mask_R11NS={window: mask[:, None] for window, mask in mask_R1NS.items()},
+            wanted_U=wanted_U,
+        )
+        return _Through.apply(embeds_RND.flatten(0, 1), self, around)  # type: ignore[no-any-return, no-untyped-call]
+
+
+class _Through(torch.autograd.Function):
+    """The layers one after the other, and back."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, stack: Stack, around: Surroundings) -> Tensor:
+        wanted = ctx.needs_input_grad[0]
+        kept: list[Kept] = []
+        for layer in stack.layers:
+            x, needed = layer.forward(x, around, layer is stack.layers[-1])
+            if wanted:
+                kept.append(needed)
+        result, r = stack.norm.forward(x)
+        if wanted:
+            ctx.stack, ctx.around, ctx.kept, ctx.last = stack, around, kept, (x, r)
+        return result
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        stack: Stack = ctx.stack
+        by_x = stack.norm.backward(gradient, *ctx.last)
+        for layer in reversed(stack.layers):
+            # Popped, so that each layer's memory goes as soon as it has been used.
+            by_x = layer.backward(by_x, ctx.kept.pop(), ctx.around, layer is stack.layers[-1])
+        return by_x.to(ctx.last[0].dtype), None, None
+
+
+_MEMORY_SHARE = 0.2
+"""Of the free memory, what rearranged weights may take."""
+
+
+def _fits_twice(parameters: Sequence[Tensor]) -> bool:
+    size = sum(p.numel() * p.element_size() for p in parameters)
+    return 2 * size <= free_memory_budget(_MEMORY_SHARE, parameters[0].device)
