@@ -198,20 +198,19 @@ class Backbone:
         Raises:
             BackboneError: none does.
         """
-        ways = [self._over_shared_context, self._over_copied_context]
         kinds = getattr(self.model.config.get_text_config(), "layer_types", None)
         kinds = kinds or list(self._layer_windows) * self.layers
         self._stack = Stack.of(self._body, [self._layer_windows[kind] for kind in kinds])
-        if self._stack is not None:
-            ways.insert(0, self._through_stack)
-        for way in ways[:-1]:
+        ways = [self._through_stack] if self._stack is not None else []
+        for way in (*ways, self._over_shared_context):
             self._run = way
             with suppress(BackboneError):
                 probe(self)
                 return way
-        self._run = ways[-1]
+            self._stack = None
+        self._run = self._over_copied_context
         probe(self)
-        return ways[-1]
+        return self._run
 
     def continue_from(
         self,

@@ -23,7 +23,7 @@ from torch import Tensor
 from softprompt.backbones.context import Context
 from softprompt.backbones.mask import context_mask
 
-__all__ = ["NAME", "SharedContext", "over_contexts", "over_rows", "register"]
+__all__ = ["NAME", "SharedContext", "register"]
 
 NAME = "softprompt_shared_context"
 """What the attention function is called in a model's configuration."""
@@ -117,8 +117,8 @@ def _attention(
     scores = _capped(scores, softcap) + attention_mask
     if context.width:
         keys, values = context.keys[module.layer_idx], context.values[module.layer_idx]
-        over = over_contexts(queries, keys.shape[0]) @ keys.transpose(-1, -2)
-        over = over_rows(over, rows).reshape(rows, heads, new, -1)
+        over = _over_contexts(queries, keys.shape[0]) @ keys.transpose(-1, -2)
+        over = _over_rows(over, rows).reshape(rows, heads, new, -1)
         over = _capped(over, softcap)
         hidden = shared_context.mask(sliding_window)
         if hidden is not None:
@@ -134,8 +134,8 @@ def _attention(
     output = (own @ value_RJNd).reshape(rows, heads, new, -1)
     if context.width:
         seen = weights[..., : context.width].reshape(rows, groups, -1, context.width)
-        beside = over_contexts(seen, keys.shape[0]) @ values
-        output = output + over_rows(beside, rows).reshape(output.shape)
+        beside = _over_contexts(seen, keys.shape[0]) @ values
+        output = output + _over_rows(beside, rows).reshape(output.shape)
     return output.transpose(1, 2), None
 
 
@@ -143,7 +143,7 @@ def _capped(scores: Tensor, softcap: float | None) -> Tensor:
     return scores if softcap is None else torch.tanh(scores / softcap) * softcap
 
 
-def over_contexts(rows_RJMx: Tensor, contexts: int) -> Tensor:
+def _over_contexts(rows_RJMx: Tensor, contexts: int) -> Tensor:
     """[B, J, K * M, x]: the rows of one context as one, so that its keys are read once."""
     rows, groups, middle, last = rows_RJMx.shape
     if rows == contexts:
@@ -152,8 +152,8 @@ def over_contexts(rows_RJMx: Tensor, contexts: int) -> Tensor:
     return together.reshape(contexts, groups, -1, last)
 
 
-def over_rows(together_BJMx: Tensor, rows: int) -> Tensor:
-    """[R, J, M, x]: what `over_contexts` put together, apart again."""
+def _over_rows(together_BJMx: Tensor, rows: int) -> Tensor:
+    """[R, J, M, x]: what `_over_contexts` put together, apart again."""
     contexts, groups, _, last = together_BJMx.shape
     if rows == contexts:
         return together_BJMx

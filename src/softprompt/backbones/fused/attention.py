@@ -6,8 +6,9 @@
 
 The contexts' keys and values are constants that are read where they lie. Queries come scaled.
 
-Shapes: B contexts, R rows that continue them (R / B each), J key-value heads with G query heads
-each, N new positions, M = G * N, T context tokens, S = T + N, d head size.
+Shapes: B contexts, K rows that continue each, J key-value heads with G query heads each, N new
+positions, M = G * N, T context tokens, S = T + N, d head size. Rows of one context lie side by side
+within a head, so that all of them read it in one product.
 """
 
 from __future__ import annotations
@@ -17,8 +18,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from softprompt.backbones.shared_context import over_contexts, over_rows
-
 __all__ = ["Attended", "attend", "attend_backward"]
 
 
@@ -27,58 +26,65 @@ class Attended:
     """What the gradient needs again.
 
     Args:
-        query_RJMd, key_RJNd, value_RJNd: of the new positions.
-        weights_RJMS: after the softmax.
+        query_BJKMd, key_BJKNd, value_BJKNd: of the new positions.
+        weights_BJKMS: after the softmax.
         context: keys and values [B, J, T, d] of the contexts; None where there are none.
     """
 
-    query_RJMd: Tensor
-    key_RJNd: Tensor
-    value_RJNd: Tensor
-    weights_RJMS: Tensor
+    query_BJKMd: Tensor
+    key_BJKNd: Tensor
+    value_BJKNd: Tensor
+    weights_BJKMS: Tensor
     context: tuple[Tensor, Tensor] | None
 
 
 def attend(
-    query_RJMd: Tensor,
-    key_RJNd: Tensor,
-    value_RJNd: Tensor,
+    query_BJKMd: Tensor,
+    key_BJKNd: Tensor,
+    value_BJKNd: Tensor,
     context: tuple[Tensor, Tensor] | None,
-    mask_R11NS: Tensor,
+    mask_B1K1NS: Tensor,
 ) -> tuple[Tensor, Attended]:
-    """[R, J, M, d] what the new positions read, and what the gradient needs."""
-    rows, groups, middle, _ = query_RJMd.shape
-    scores = query_RJMd @ key_RJNd.transpose(-1, -2)
-    if context is not None:
-        contexts = context[0].shape[0]
-        over = over_contexts(query_RJMd, contexts) @ context[0].transpose(-1, -2)
-        scores = torch.cat([over_rows(over, rows), scores], -1)
-    new, seen = key_RJNd.shape[2], scores.shape[-1]
-    scores.view(rows, groups, middle // new, new, seen).add_(mask_R11NS)
+    """[B, J, K, M, d] what the new positions read, and what the gradient needs."""
+    scores = _beside(
+        query_BJKMd @ key_BJKNd.transpose(-1, -2),
+        _over(query_BJKMd) @ context[0].transpose(-1, -2) if context else None,
+    )
+    new, seen = key_BJKNd.shape[3], scores.shape[-1]
+    scores.view(*scores.shape[:3], -1, new, seen).add_(mask_B1K1NS)
     weights = scores.softmax(-1)
-    output = weights[..., seen - new :] @ value_RJNd
-    if context is not None:
-        beside = over_contexts(weights[..., : seen - new], contexts) @ context[1]
-        output += over_rows(beside, rows)
-    return output, Attended(query_RJMd, key_RJNd, value_RJNd, weights, context)
+    output = weights[..., seen - new :] @ value_BJKNd
+    if context:
+        output += (_over(weights[..., : seen - new]) @ context[1]).view(output.shape)
+    return output, Attended(query_BJKMd, key_BJKNd, value_BJKNd, weights, context)
 
 
-def attend_backward(gradient_RJMd: Tensor, kept: Attended) -> tuple[Tensor, Tensor, Tensor]:
+def attend_backward(gradient_BJKMd: Tensor, kept: Attended) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of the queries, and of the keys and values of the new positions."""
-    rows, new = gradient_RJMd.shape[0], kept.key_RJNd.shape[2]
-    weights = kept.weights_RJMS
-    before = weights.shape[-1] - new
-    by_weights = gradient_RJMd @ kept.value_RJNd.transpose(-1, -2)
-    if kept.context is not None:
-        keys, values = kept.context
-        over = over_contexts(gradient_RJMd, keys.shape[0]) @ values.transpose(-1, -2)
-        by_weights = torch.cat([over_rows(over, rows), by_weights], -1)
+    weights, context = kept.weights_BJKMS, kept.context
+    before = weights.shape[-1] - kept.key_BJKNd.shape[3]
+    by_weights = _beside(
+        gradient_BJKMd @ kept.value_BJKNd.transpose(-1, -2),
+        _over(gradient_BJKMd) @ context[1].transpose(-1, -2) if context else None,
+    )
     by_scores = torch.ops.aten._softmax_backward_data(by_weights, weights, -1, weights.dtype)
     own = by_scores[..., before:]
-    by_query = own @ kept.key_RJNd
-    if kept.context is not None:
-        beside = over_contexts(by_scores[..., :before], keys.shape[0]) @ keys
-        by_query += over_rows(beside, rows)
-    by_key = own.transpose(-1, -2) @ kept.query_RJMd
-    by_value = weights[..., before:].transpose(-1, -2) @ gradient_RJMd
+    by_query = own @ kept.key_BJKNd
+    if context:
+        by_query += (_over(by_scores[..., :before]) @ context[0]).view(by_query.shape)
+    by_key = own.transpose(-1, -2) @ kept.query_BJKMd
+    by_value = weights[..., before:].transpose(-1, -2) @ gradient_BJKMd
     return by_query, by_key, by_value
+
+
+def _over(rows_BJKMx: Tensor) -> Tensor:
+    """[B, J, K * M, x]: the rows of one context as one."""
+    contexts, groups, _, _, last = rows_BJKMx.shape
+    return rows_BJKMx.reshape(contexts, groups, -1, last)
+
+
+def _beside(own_BJKMN: Tensor, over_BJLT: Tensor | None) -> Tensor:
+    """[B, J, K, M, T + N], with L = K * M."""
+    if over_BJLT is None:
+        return own_BJKMN
+    return torch.cat([over_BJLT.view(*own_BJKMN.shape[:4], -1), own_BJKMN], -1)

@@ -7,8 +7,8 @@
 that read the same input are one product: their weights are laid beside each other, and the model's
 own modules keep views of them, so no weight is there twice.
 
-Shapes: R rows of N new positions, M = R * N, U of them wanted, D hidden size, F feed-forward size,
-H heads, J key-value heads, G = H / J, d head size.
+Shapes: B contexts, K rows that continue each with N new positions, M = B * K * N, U of them wanted,
+S tokens that a row may see, D hidden size, H heads, J key-value heads, G = H / J, d head size.
 """
 
 from __future__ import annotations
@@ -38,19 +38,19 @@ class Surroundings:
     """What stands around the new positions of one pass.
 
     Args:
-        rows, new: R and N.
+        count, new: B and N.
         cos_M1h, sin_M1h: of the positions, with h = d / 2.
         contexts: keys and values of each layer; empty where there are none.
-        mask_R11NS: by sliding window, what is added to scores.
+        mask_B1K1NS: by sliding window, what is added to scores.
         wanted_U: which of the M positions are asked for after the last layer; None for all.
     """
 
-    rows: int
+    count: int
     new: int
     cos_M1h: Tensor
     sin_M1h: Tensor
     contexts: tuple[tuple[Tensor, Tensor], ...]
-    mask_R11NS: dict[int | None, Tensor]
+    mask_B1K1NS: dict[int | None, Tensor]
     wanted_U: Tensor | None
 
 
@@ -143,13 +143,19 @@ class Layer:
         if self.head_norms:
             heads_before = heads
             heads, r_heads = self._normed_heads(heads)
-        heads = rotate(heads, around.cos_M1h, around.sin_M1h)
-        query = self._by_group(heads[:, : self.heads] * self.scaling, around)
-        key = self._by_group(heads[:, self.heads :], around)
-        value = self._by_group(projected[:, turned:].view(len(x_MD), -1, self.size), around)
+        result = torch.empty(heads.shape, dtype=heads.dtype, device=heads.device)
+        heads = rotate(heads, around.cos_M1h, around.sin_M1h, result)
+        query_BJKGNd = self._by_group(heads[:, : self.heads], around)
+        query = query_BJKGNd.new_empty(query_BJKGNd.shape)
+        torch.mul(query_BJKGNd, self.scaling, out=query)
+        key = self._by_group(heads[:, self.heads :], around).contiguous()
+        value = projected[:, turned:].view(len(x_MD), -1, self.size)
+        value = self._by_group(value, around).contiguous()
         context = around.contexts[self.index] if around.contexts else None
-        read, attended = attend(query, key, value, context, around.mask_R11NS[self.window])
-        read_MD = self._by_position(read, around)
+        mask = around.mask_B1K1NS[self.window]
+        query, key, value = (x.flatten(3, 4) for x in (query, key, value))
+        read, attended = attend(query, key, value, context, mask)
+        read_MD = self._by_position(read, around).reshape(len(x_MD), -1)
         kept_x = x_MD
         if last and around.wanted_U is not None:
             read_MD, x_MD = read_MD[around.wanted_U], x_MD[around.wanted_U]
@@ -162,7 +168,7 @@ class Layer:
         return z, Kept(kept_x, r1, heads_before, r_heads, attended, y, r2, gate_up, active)
 
     def backward(self, gradient: Tensor, kept: Kept, around: Surroundings, last: bool) -> Tensor:
-        """The gradient [M, D] of what came in, in fp32; `gradient` (fp32) is used up."""
+        """The gradient [M, D] of what came in, in fp32, like `gradient`."""
         dtype = kept.x.dtype
         by_product = self.narrow.backward(gradient.to(dtype))
         gate, up = kept.gate_up.chunk(2, -1)
@@ -171,30 +177,37 @@ class Layer:
         torch.mul(by_product, kept.active, out=by_up)
         torch.ops.aten.silu_backward.grad_input(by_product.mul_(up), gate, grad_input=by_gate)
         by_normed = self.widen.backward(by_gate_up)
-        by_y = gradient.add_(self.after.backward(by_normed, kept.y, kept.r2))
+        by_y = gradient + self.after.backward(by_normed, kept.y, kept.r2)
         by_read = self.write.backward(by_y.to(dtype))
         if last and around.wanted_U is not None:
             by_read = _spread(by_read, around.wanted_U, len(kept.x))
             by_y = _spread(by_y, around.wanted_U, len(kept.x))
-        by_query, by_key, by_value = attend_backward(
-            self._by_group(by_read.view(len(by_read), -1, self.size), around), kept.attended
+        by_read = self._by_group(by_read.view(len(by_read), -1, self.size), around)
+        by_projected = self._by_projected(
+            *attend_backward(by_read.contiguous().flatten(3, 4), kept.attended), kept, around
         )
-        by_projected = kept.x.new_empty(len(kept.x), len(self.read.weight_OI))
-        turned = (self.heads + self.groups) * self.size
-        by_heads = torch.cat(
-            [
-                self._by_position(by_query.mul_(self.scaling), around),
-                self._by_position(by_key, around),
-            ],
-            -1,
-        ).view(len(kept.x), -1, self.size)
-        by_heads = rotate(by_heads, around.cos_M1h, -around.sin_M1h)
-        if kept.heads is not None:
-            by_heads = self._heads_backward(by_heads, kept)
-        by_projected[:, :turned] = by_heads.flatten(1)
-        by_projected[:, turned:] = self._by_position(by_value, around)
         by_normed = self.read.backward(by_projected)
-        return by_y.add_(self.before.backward(by_normed, kept.x, kept.r1))
+        return by_y + self.before.backward(by_normed, kept.x, kept.r1)
+
+    def _by_projected(
+        self, by_query: Tensor, by_key: Tensor, by_value: Tensor, kept: Kept, around: Surroundings
+    ) -> Tensor:
+        """The gradient of what the read product gave, from those of scaled queries and so on."""
+        count, turned = len(kept.x), (self.heads + self.groups) * self.size
+        result = kept.x.new_empty(count, len(self.read.weight_OI))
+        by_heads = kept.x.new_empty(count, self.heads + self.groups, self.size)
+        query, key = self._query_key(by_heads)
+        placed = self._by_position(by_query, around)
+        torch.mul(placed, self.scaling, out=query.view(placed.shape))
+        placed = self._by_position(by_key, around)
+        key.view(placed.shape).copy_(placed)
+        placed = self._by_position(by_value, around)
+        result[:, turned:].view(placed.shape).copy_(placed)
+        turned_back = result[:, :turned].view(by_heads.shape)
+        rotate(by_heads, around.cos_M1h, around.sin_M1h, turned_back, back=True)
+        if kept.heads is not None:
+            turned_back.copy_(self._heads_backward(turned_back, kept))
+        return result
 
     def _normed_heads(self, heads_MHd: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         (query, r_query), (key, r_key) = (
@@ -218,14 +231,16 @@ class Layer:
         return heads_MHd[:, : self.heads], heads_MHd[:, self.heads :]
 
     def _by_group(self, heads_MHd: Tensor, around: Surroundings) -> Tensor:
-        """[R, J, G * N, d] of heads at positions; G is 1 for keys and values."""
-        heads = heads_MHd.view(around.rows, around.new, self.groups, -1, self.size)
-        return heads.permute(0, 2, 3, 1, 4).reshape(around.rows, self.groups, -1, self.size)
+        """A view [B, J, K, G, N, d] of heads at positions; G is 1 for keys and values."""
+        heads = heads_MHd.view(
+            around.count, -1, around.new, self.groups, heads_MHd.shape[1] // self.groups, self.size
+        )
+        return heads.permute(0, 3, 1, 4, 2, 5)
 
-    def _by_position(self, grouped: Tensor, around: Surroundings) -> Tensor:
-        """[M, heads * d] of [R, J, G * N, d]."""
-        heads = grouped.view(around.rows, self.groups, -1, around.new, self.size)
-        return heads.permute(0, 3, 1, 2, 4).reshape(around.rows * around.new, -1)
+    def _by_position(self, grouped_BJKMd: Tensor, around: Surroundings) -> Tensor:
+        """A view [B, K, N, J, G, d] of what is given by group."""
+        heads = grouped_BJKMd.view(*grouped_BJKMd.shape[:3], -1, around.new, self.size)
+        return heads.permute(0, 2, 4, 1, 3, 5)
 
 
 def _is_norm(module: Any) -> bool:

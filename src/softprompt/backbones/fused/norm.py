@@ -5,7 +5,8 @@
 
     rotate(x, cos, sin) = [x1 cos - x2 sin, x2 cos + x1 sin]; its gradient is rotate(dy, cos, -sin)
 
-Inner sums are fp32 whatever the model computes in. Shapes: any leading ones, D the last.
+Inner sums are fp32 whatever the model computes in. Shapes: any leading ones, D the last; of rotary
+positions M positions, H heads of d = 2 h.
 """
 
 from __future__ import annotations
@@ -42,11 +43,12 @@ class Norm:
         return g.mul_(r).addcmul_(wide, inner, value=-1)
 
 
-def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary positions of x [M, H, d] by cos and sin [M, 1, d / 2]; -sin turns back."""
-    half = x.shape[-1] // 2
-    first, second = x[..., :half], x[..., half:]
-    result = torch.empty(x.shape, dtype=x.dtype, device=x.device)
-    torch.mul(first, cos, out=result[..., :half]).addcmul_(second, sin, value=-1)
-    torch.mul(second, cos, out=result[..., half:]).addcmul_(first, sin)
-    return result
+def rotate(
+    x_MHd: Tensor, cos_M1h: Tensor, sin_M1h: Tensor, result_MHd: Tensor, back: bool = False
+) -> Tensor:
+    """Rotary positions, written to `result_MHd`, which is not x; `back` turns the other way."""
+    half, sign = x_MHd.shape[-1] // 2, -1 if back else 1
+    first, second = x_MHd[..., :half], x_MHd[..., half:]
+    torch.mul(first, cos_M1h, out=result_MHd[..., :half]).addcmul_(second, sin_M1h, value=-sign)
+    torch.mul(second, cos_M1h, out=result_MHd[..., half:]).addcmul_(first, sin_M1h, value=sign)
+    return result_MHd

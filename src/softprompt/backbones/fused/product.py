@@ -55,7 +55,9 @@ class Product:
     def added(self, x_MI: Tensor, to_MO: Tensor) -> Tensor:
         """[M, O], the product added to what is given."""
         if self._forward is not None:
-            return _packed(x_MI, self._forward, self.bias_O).add_(to_MO)
+            return torch.ops.mkldnn._linear_pointwise.binary(  # type: ignore[no-any-return]
+                x_MI, to_MO, self._forward, self.bias_O, "add"
+            )
         result = torch.addmm(to_MO, x_MI, self.weight_OI.T)
         return result if self.bias_O is None else result.add_(self.bias_O)
 

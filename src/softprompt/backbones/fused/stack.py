@@ -78,12 +78,15 @@ class Stack:
         # Some models give the angles of one row where all rows have the same positions.
         cos, sin = (x[..., :half].expand(rows, new, half).reshape(-1, 1, half) for x in (cos, sin))
         around = Surroundings(
-            rows=rows,
+            count=context.rows,
             new=new,
             cos_M1h=cos,
             sin_M1h=sin,
             contexts=tuple(zip(context.keys, context.values, strict=True)),
-            mask_R11NS={window: mask[:, None] for window, mask in mask_R1NS.items()},
+            mask_B1K1NS={
+                window: mask.view(context.rows, 1, -1, 1, *mask.shape[2:])
+                for window, mask in mask_R1NS.items()
+            },
             wanted_U=wanted_U,
         )
         return _Through.apply(embeds_RND.flatten(0, 1), self, around)  # type: ignore[no-any-return, no-untyped-call]

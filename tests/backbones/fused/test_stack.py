@@ -1,0 +1,117 @@
+"""Fused layers beside the model's own forward and backward pass."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from tiny import tiny_backbone, tiny_model, tiny_tokenizer
+
+from softprompt import load_backbone
+from softprompt.backbones import Backbone
+from softprompt.backbones.fused import Layer, Stack
+from softprompt.backbones.fused.product import Product, packing_helps
+from softprompt.inference.continuation import Continuation, log_scores
+from softprompt.prompts import Example
+
+FUSED = ("llama", "qwen3", "mistral")
+
+
+@pytest.mark.parametrize("architecture", FUSED)
+def test_only_wanted_positions_come_out_with_the_same_gradient(architecture: str) -> None:
+    backbone = tiny_backbone(architecture)
+    context = backbone.encode_context([[3, 4, 5], [6, 7, 8, 9, 10, 11, 12, 13]])
+    start = torch.randn(4, 5, backbone.hidden_size)
+    position_RN = context.lengths_B.repeat_interleave(2)[:, None] + torch.arange(5)
+    wanted_U = torch.tensor([19, 2, 4, 11])
+    found = []
+    for where in (wanted_U, None):
+        embeds = start.clone().requires_grad_()
+        hidden = backbone.continue_from(
+            context, embeds, position_RN, torch.zeros_like(position_RN), where
+        )
+        chosen = hidden if where is not None else hidden[wanted_U]
+        chosen.square().sum().backward()
+        found.append((chosen.detach(), embeds.grad))
+    torch.testing.assert_close(found[0], found[1], rtol=1e-5, atol=1e-6)
+
+
+def test_bf16_is_as_close_to_fp32_as_the_models_own_layers() -> None:
+    ids = [[1, *range(20 + 7 * row, 29 + 9 * row)] for row in range(6)]
+    rows = [Example(tuple(i), tuple(range(-1, -9, -1)), ((40, 2), (50, 60, 2))) for i in ids]
+    start = torch.randn(3, 8, 256, generator=torch.Generator().manual_seed(1)) * 0.1
+
+    def gradient(backbone: Backbone, fused: bool) -> torch.Tensor:
+        backbone._run = backbone._through_stack if fused else backbone._over_shared_context
+        prompts = [vectors.clone().requires_grad_() for vectors in start]
+        what = Continuation.of(rows, torch.device("cpu"), [8] * 3)
+        log_scores(backbone, backbone.encode_context(ids), what, prompts).sum().backward()
+        return torch.stack([p.grad for p in prompts if p.grad is not None]).double()
+
+    exact = gradient(load_backbone("nano", dtype="fp32"), fused=False)
+    half = load_backbone("nano", dtype="bf16")
+    errors = [float((gradient(half, fused) - exact).norm() / exact.norm()) for fused in (1, 0)]
+    assert errors[0] < 1.5 * errors[1] < 0.2
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_rearranged_weight_gives_the_same_products(bias: bool) -> None:
+    layer = torch.nn.Linear(48, 80, bias=bias).bfloat16().requires_grad_(False)
+    if not packing_helps(layer.weight):
+        pytest.skip("no bfloat16 products of oneDNN here")
+    plain, packed = (Product(layer.weight, layer.bias, kept) for kept in (False, True))
+    x, to = torch.randn(21, 48).bfloat16(), torch.randn(21, 80).bfloat16()
+    close = {"rtol": 2e-2, "atol": 2e-2}
+    torch.testing.assert_close(packed.forward(x), plain.forward(x), **close)
+    torch.testing.assert_close(packed.added(x, to), plain.added(x, to), **close)
+    torch.testing.assert_close(packed.backward(to), plain.backward(to), **close)
+
+
+def test_modules_keep_views_of_the_weights_laid_together() -> None:
+    model = tiny_model("llama")
+    before = {name: p.clone() for name, p in model.named_parameters()}
+    backbone = Backbone(model, tiny_tokenizer())
+    assert backbone._stack is not None
+    attention, layer = model.model.layers[0].self_attn, backbone._stack.layers[0]
+    shared = layer.read.weight_OI.untyped_storage().data_ptr()
+    for part in (attention.q_proj, attention.k_proj, attention.v_proj):
+        assert part.weight.untyped_storage().data_ptr() == shared
+    assert all(torch.equal(p, before[name]) for name, p in model.named_parameters())
+
+
+def test_other_layers_are_left_to_the_model() -> None:
+    assert Stack.of(tiny_model("gpt2").base_model, [None] * 2) is None
+    model = tiny_model("llama").requires_grad_(False)
+    assert Layer.fits(model.model.layers[0])
+    model.model.layers[0].mlp.act_fn = torch.nn.GELU()
+    assert not Layer.fits(model.model.layers[0])
+    trained = tiny_model("llama")
+    trained.requires_grad_(True)
+    assert not Layer.fits(trained.model.layers[0])
+    wrapped = tiny_model("llama").requires_grad_(False).model.layers[0]
+    wrapped.self_attn.q_proj = torch.nn.Sequential(wrapped.self_attn.q_proj)
+    assert not Layer.fits(wrapped)
+
+
+def test_layers_that_compute_otherwise_are_found_by_their_logits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import transformers as hf
+
+    # Granite's layers have the same parts and multiply what they add.
+    config = hf.GraniteConfig(
+        vocab_size=320,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        residual_multiplier=0.3,
+        embedding_multiplier=2.0,
+        bos_token_id=1,
+        eos_token_id=2,
+    )
+    torch.manual_seed(0)
+    model = hf.GraniteForCausalLM(config).requires_grad_(False)
+    assert Layer.fits(model.model.layers[0])
+    backbone = Backbone(model, tiny_tokenizer())
+    assert backbone._run != backbone._through_stack
