@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import AutoModelForCausalLM, LlamaConfig
 
 from softprompt import load_backbone
 from softprompt.backbones import Backbone
@@ -81,5 +81,6 @@ def build(shape: Shape, dtype: str) -> Backbone:
     )
     kind = {"fp32": torch.float32, "bf16": torch.bfloat16}[dtype]
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = LlamaForCausalLM(config).to(device=device, dtype=kind)
+    # Made in its precision: going through fp32 would leave a peak that training does not have.
+    model = AutoModelForCausalLM.from_config(config, dtype=kind).to(device)
     return Backbone(model, load_backbone("nano").tokenizer, dtype=dtype)
