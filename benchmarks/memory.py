@@ -32,105 +32,58 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from statistics import median, stdev
 from typing import Any
 
 import torch
 
-from benchmarks.plain_loop import full_step, lora_step
+from benchmarks.cells import Cells
+from benchmarks.memory_sides import OURS, SIDES, TINY, measure
 from benchmarks.report import Claim, claim, missing, show
-from benchmarks.resident import Watch
-from benchmarks.shapes import SHAPES, Shape, build
-from benchmarks.train_step import ANSWER, VECTORS, theirs, training_loop
-from softprompt.inference.context_store import ContextStore
+from benchmarks.shapes import SHAPES
+from benchmarks.train_step import ANSWER, VECTORS
 
 ROWS, TOKENS, HELD = 16, 400, 64
-OURS = ("suffix", "suffix-held", "suffix-disk")
-SIDES = (*OURS, "prefix", "peft", "lora", "full", "full-checkpointed", "full-half")
 OPPONENTS = ("full", "full-half")
 BOUND = 0.25
-TINY = Shape(32, 2, 4, 2, 64, 320)
-
-Step = Callable[[], object]
-
-
-def prepare(
-    side: str, shape: Shape, dtype: str, rows: int, tokens: int, held: int, folder: Path
-) -> tuple[Step, int, dict[str, Any]]:
-    """One step of a side, how many of them see every row, and what is known of its memory.
-
-    Args:
-        side: one of `SIDES`.
-        shape: of the model.
-        dtype: `fp32` or `bf16`.
-        rows, tokens: of a batch.
-        held: rows of the larger caches.
-        folder: for contexts on disk.
-    """
-    weights = "fp32" if side in ("full", "full-checkpointed") else dtype
-    backbone = build(shape, weights)
-    about: dict[str, Any] = {"weight_bytes": backbone.weight_bytes}
-    if side == "peft":
-        return theirs(backbone, rows, tokens, compiled=False), 1, about
-    if side == "lora":
-        return lora_step(backbone, rows, tokens), 1, about
-    if side in ("full", "full-checkpointed", "full-half"):
-        half, checkpointed = weights != dtype, side == "full-checkpointed"
-        return full_step(backbone, rows, tokens, half=half, checkpointed=checkpointed), 1, about
-    loop, _ = training_loop(
-        backbone,
-        side.partition("-")[0],
-        1,
-        rows,
-        tokens,
-        held=held if side in ("suffix-held", "suffix-disk") else rows,
-        store=ContextStore(backbone, folder) if side == "suffix-disk" else None,
-    )
-    about["cache_bytes"] = loop.rows.contexts.bytes
-    about["stored_bytes"] = sum(file.stat().st_size for file in folder.rglob("*.safetensors"))
-    about["rows_in_a_pass"] = min(rows, loop.course.part)
-    return loop.train_step, loop.per_epoch, about
-
-
-def measure(
-    side: str, shape: Shape, dtype: str, rows: int, tokens: int, held: int, steps: int
-) -> dict[str, Any]:
-    """Peak memory of a side in this process; bytes.
-
-    Args:
-        side, shape, dtype, rows, tokens, held: see `prepare`.
-        steps: at least 2, since an optimiser makes its moments in the first.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        step, _, _ = prepare(side, TINY, dtype, 2, 8, 2, Path(folder, "tiny"))
-        step()
-        del step
-        with Watch() as watch:
-            step, epoch, about = prepare(
-                side, shape, dtype, rows, tokens, held, Path(folder, "cache")
-            )
-            for _ in range(max(steps, epoch)):
-                step()
-    return {**asdict(watch.peak), **about}
 
 
 def measure_apart(side: str, dtype: str, arguments: argparse.Namespace) -> dict[str, Any]:
-    """The same in a process of its own; `error` where that did not end well."""
+    """The same in a process of its own.
+
+    Raises:
+        RuntimeError: that process did not end well, perhaps for lack of memory.
+    """
     command = [sys.executable, "-m", "benchmarks.memory", "--side", side, "--dtypes", dtype]
     for name in ("shape", "rows", "tokens", "held", "steps"):
         command += [f"--{name}", str(getattr(arguments, name))]
-    print(f"measuring {side} in {dtype} ...", file=sys.stderr, flush=True)
     root = Path(__file__).resolve().parents[1]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=root)
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["nothing printed"])[-1]
-        return {"error": f"exit code {done.returncode}, {last}"}
+        raise RuntimeError(f"exit code {done.returncode}, {last}")
     found = dict(json.loads(done.stdout.splitlines()[-1]))
     print(f"... {found[_counted()] / 1e6:.0f} MB", file=sys.stderr, flush=True)
     return found
+
+
+def measure_all(
+    keys: Sequence[tuple[str, str]], cells: Cells, arguments: argparse.Namespace
+) -> list[dict[str, Any]]:
+    """All measurements of pairs of side and precision, in turn; `error` where one failed."""
+    found: dict[tuple[str, str], list[dict[str, Any]]] = {key: [] for key in keys}
+    for turn in range(arguments.repeats):
+        for key in keys:
+            try:
+                measure = partial(measure_apart, *key, arguments)
+                one = cells.get(f"{'-'.join(key)}-{turn}", measure)
+            except RuntimeError as error:
+                one = {"error": str(error)}
+            found[key].append(one or {"error": "not measured yet"})
+    return [_case(*key, values) for key, values in found.items()]
 
 
 def main() -> None:
@@ -144,6 +97,7 @@ def main() -> None:
     parser.add_argument("--held", type=int, default=HELD, help="rows of the larger caches")
     parser.add_argument("--steps", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--cells", type=Path, help="folder to keep finished measurements in")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -159,8 +113,10 @@ def main() -> None:
         for side in arguments.sides.split(",")
         if side != "full-half" or dtype == "bf16"
     ]
-    rounds = [[measure_apart(*key, arguments) for key in keys] for _ in range(arguments.repeats)]
-    cases = [_case(*key, found) for key, found in zip(keys, zip(*rounds, strict=True), strict=True)]
+    with tempfile.TemporaryDirectory() as passing:
+        stamp = "-".join([arguments.shape, *map(str, sizes.values())])
+        cells = Cells(arguments.cells or Path(passing), stamp)
+        cases = measure_all(keys, cells, arguments)
     details = {
         "cases": cases,
         "growth": cache_growth(cases, arguments.rows),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ import torch
 pytest.importorskip("peft")
 
 from benchmarks import memory
+from benchmarks.cells import Cells
+from benchmarks.memory_sides import SIDES, TINY, measure
 from benchmarks.resident import Watch
 
 MB = 1_000_000
@@ -40,32 +42,45 @@ def test_a_watch_sees_the_peak_and_not_what_was_there_before(tmp_path: Path) -> 
     assert peak.mapped == pytest.approx(40 * MB, rel=0.1)
 
 
-@pytest.mark.parametrize("side", memory.SIDES)
+@pytest.mark.parametrize("side", SIDES)
 def test_every_side_takes_its_steps(side: str) -> None:
-    found = memory.measure(side, memory.TINY, "bf16", 2, 6, 4, 2)
+    found = measure(side, TINY, "bf16", 2, 6, 4, 2)
     assert found["resident"] >= 0
     assert (found.get("stored_bytes", 0) > 0) == (side == "suffix-disk")
     weights = 2 if not side.startswith("full") or side == "full-half" else 4
-    assert found["weight_bytes"] == weights * memory.TINY.parameters
+    assert found["weight_bytes"] == weights * TINY.parameters
     if side in ("suffix", "suffix-held"):
         rows = {"suffix": 2, "suffix-held": 4}[side]
         # Keys and values of 6 tokens in 2 layers, 2 heads of 8 numbers, 2 bytes each.
         assert found["cache_bytes"] == rows * 2 * 6 * 2 * 2 * 8 * 2
 
 
-def test_each_measurement_is_a_process_of_its_own() -> None:
+def test_a_measurement_is_a_process_of_its_own_and_is_kept(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     arguments = "--shape tiny --rows 2 --tokens 6 --held 4 --repeats 1 --dtypes fp32 --json"
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.memory", "--sides", "suffix,full", *arguments.split()],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=Path(memory.__file__).parents[1],
-    )
-    report = json.loads(done.stdout)
-    assert [claim["name"] for claim in report["claims"]] == ["memory_vs_full"]
-    assert report["claims"][0]["value"] > 0
-    assert [case["side"] for case in report["details"]["cases"]] == ["suffix", "full"]
+    sides = ["--sides", "suffix", "--cells", str(tmp_path)]
+    monkeypatch.setattr("sys.argv", ["memory", *arguments.split(), *sides])
+    memory.main()
+    report = json.loads(capsys.readouterr().out)
+    (found,) = report["details"]["cases"][0]["measurements"]
+    assert found["before"] > 10 * MB
+    assert report["details"]["cases"][0]["peak"] == found[report["details"]["counted"]]
+    assert report["claims"][0]["value"] is None
+    monkeypatch.setattr(sys, "executable", "false")
+    memory.main()
+    assert json.loads(capsys.readouterr().out) == report
+
+
+def test_a_process_that_ends_badly_is_reported_and_not_kept(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(sys, "executable", "false")
+    names = ("shape", "rows", "tokens", "held", "steps")
+    arguments = argparse.Namespace(repeats=1, **dict.fromkeys(names, 1))
+    (found,) = memory.measure_all([("suffix", "fp32")], Cells(tmp_path, "s"), arguments)
+    assert found["measurements"] == [{"error": "exit code 1, nothing printed"}]
+    assert not list(tmp_path.rglob("*.json"))
 
 
 def case(side: str, dtype: str, *peaks: int | str) -> dict[str, Any]:
