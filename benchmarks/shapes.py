@@ -8,12 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import AutoModelForCausalLM, LlamaConfig
 
 from softprompt import load_backbone
 from softprompt.backbones import Backbone
 
-__all__ = ["SHAPES", "Shape", "build"]
+__all__ = ["SHAPES", "SIZES", "Shape", "build"]
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,14 @@ class Shape:
     groups: int
     intermediate: int
     vocabulary: int
+
+    @property
+    def parameters(self) -> int:
+        """Number of weights; the embeddings, which are the head too, once."""
+        keys = self.hidden // self.heads * self.groups
+        layer = 2 * self.hidden**2 + 2 * self.hidden * keys + 3 * self.hidden * self.intermediate
+        norms = (2 * self.layers + 1) * self.hidden
+        return self.vocabulary * self.hidden + self.layers * layer + norms
 
     def suffix_operations(self, vectors: int, answer: int, context: int) -> float:
         """Operations of forward and backward of one row of one suffix prompt.
@@ -63,6 +71,15 @@ SHAPES = {
 }
 """`135M` is SmolLM2-135M's shape."""
 
+SIZES = {
+    "2M": Shape(128, 6, 4, 4, 352, 8192),
+    "8M": SHAPES["8M"],
+    "34M": Shape(512, 8, 8, 8, 1408, 16384),
+    "135M": SHAPES["135M"],
+    "360M": Shape(960, 32, 15, 5, 2560, 49152),
+}
+"""Shapes in order of size; `360M` is SmolLM2-360M's."""
+
 
 def build(shape: Shape, dtype: str) -> Backbone:
     """A frozen model of that shape with random weights, and nano's tokenizer for its end token."""
@@ -81,5 +98,6 @@ def build(shape: Shape, dtype: str) -> Backbone:
     )
     kind = {"fp32": torch.float32, "bf16": torch.bfloat16}[dtype]
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = LlamaForCausalLM(config).to(device=device, dtype=kind)
+    # Made in its precision: going through fp32 would leave a peak that training does not have.
+    model = AutoModelForCausalLM.from_config(config, dtype=kind).to(device)
     return Backbone(model, load_backbone("nano").tokenizer, dtype=dtype)

@@ -28,6 +28,7 @@ from benchmarks.report import Claim, claim, missing, show
 from benchmarks.shapes import SHAPES, build
 from softprompt.backbones import Backbone, free_memory_budget
 from softprompt.inference import Contexts, Encoded
+from softprompt.inference.context_store import ContextStore
 from softprompt.prompts import Example, PromptConfig
 from softprompt.prompts.parametrisations import PARAMETRISATIONS
 from softprompt.tasks import Row
@@ -62,15 +63,41 @@ def ours(
     backbone: Backbone, placement: str, count: int, rows: int, tokens: int
 ) -> tuple[Callable[[], object], float]:
     """One step of the training loop, and the seconds that filling the cache took."""
+    loop, prefill = training_loop(backbone, placement, count, rows, tokens)
+    return loop.train_step, prefill
+
+
+def training_loop(
+    backbone: Backbone,
+    placement: str,
+    count: int,
+    rows: int,
+    tokens: int,
+    *,
+    held: int | None = None,
+    store: ContextStore | None = None,
+) -> tuple[Loop, float]:
+    """The loop that `softprompt tune` runs, and the seconds that filling the cache took.
+
+    Args:
+        backbone: frozen.
+        placement: `suffix` or `prefix`.
+        count: prompts in training.
+        rows: of a batch.
+        tokens: of each input.
+        held: training rows, all of them in the cache; one batch where absent.
+        store: keeps the contexts on disk; in memory where absent.
+    """
+    held = held or rows
     examples = []
-    for ids in token_ids(rows, tokens, backbone.vocabulary).tolist():
+    for ids in token_ids(held, tokens, backbone.vocabulary).tolist():
         vectors = tuple(range(-1, -1 - VECTORS, -1))
         text, answer = tuple(ids[:tokens]), (tuple(ids[tokens:]),)
         whole = (text, vectors) if placement == "suffix" else (text[:1], vectors + text[1:])
         examples.append(Example(*whole, answer))
-    contexts = Contexts(backbone, examples, 1 << 40)
+    contexts = Contexts(backbone, examples, 1 << 40, store=store)
     start = time.perf_counter()
-    contexts.fill()
+    contexts.fill(store_all=store is not None)
     prefill = time.perf_counter() - start
     config = TrainingConfig(batch_size=rows, population=count)
     scale = float(backbone.embedding_table.float().square().mean().sqrt())
@@ -89,7 +116,7 @@ def ours(
     loop = Loop(
         backbone=backbone,
         members=members,
-        rows=TrainingRows(Encoded(tuple(examples), (row,) * rows), [0] * rows, contexts),
+        rows=TrainingRows(Encoded(tuple(examples), (row,) * held), [0] * held, contexts),
         validate=lambda prompts: [],
         config=config,
         objective="answer",
@@ -99,7 +126,7 @@ def ours(
     # As `tune` does: a batch that memory does not hold goes through in several passes.
     _, part = fit_loop(loop, free_memory_budget(PASS_SHARE, backbone.device))
     loop.course = Course(1 << 30, (), part)
-    return loop.train_step, prefill
+    return loop, prefill
 
 
 def theirs(backbone: Backbone, rows: int, tokens: int, compiled: bool) -> Callable[[], object]:
