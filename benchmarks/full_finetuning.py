@@ -10,12 +10,12 @@ Shapes: B rows.
 from __future__ import annotations
 
 import copy
-import time
 from dataclasses import replace
 from typing import Any
 
 import torch
 
+from benchmarks.timeline import Timeline
 from softprompt.backbones import Backbone, Context, load_backbone
 from softprompt.backbones.precision import fastest_dtype
 from softprompt.evaluation import value
@@ -46,10 +46,10 @@ def fine_tune(
         metric: that chooses the epoch.
 
     Returns:
-        `validation` score, `best_epoch`, `timeline` (pairs of seconds, from before the model is
-        loaded, and validation score), `test` metrics.
+        `validation` score, `best_epoch`, `timeline` (of validations, from before the model is
+        loaded), `test` metrics.
     """
-    begun = time.perf_counter()
+    timeline = Timeline()
     backbone = load_backbone(model, dtype="fp32")
     backbone.model.requires_grad_(True)
     layout = Layout(backbone, None)
@@ -62,7 +62,6 @@ def fine_tune(
     optimizer = torch.optim.AdamW(backbone.model.parameters(), lr=rate, weight_decay=0.01)
     per_epoch = steps_per_epoch(buckets, BATCH)
     best_score, best_epoch, best_weights = -1.0, 0, None
-    timeline: list[tuple[float, float]] = []
     step = 0
     for epoch in range(epochs):
         for batch in epoch_batches(buckets, BATCH, seed, epoch):
@@ -71,7 +70,7 @@ def fine_tune(
             _step(backbone, whole, gold, buckets, batch, optimizer)
             step += 1
         score = value(_metrics(backbone, task, validation), metric)
-        timeline.append((round(time.perf_counter() - begun, 3), score))
+        timeline.note(score)
         if score > best_score:
             best_score, best_epoch = score, epoch + 1
             best_weights = copy.deepcopy(backbone.model.state_dict())
@@ -82,7 +81,7 @@ def fine_tune(
         "validation": best_score,
         "best_epoch": best_epoch,
         "rate": rate,
-        "timeline": timeline,
+        "timeline": timeline.points,
         "test": _metrics(backbone, task, test),
     }
 

@@ -11,7 +11,7 @@ Shapes: B rows, T tokens of the longest, P virtual tokens, D hidden size.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -117,6 +117,16 @@ class Side:
     def trained(self) -> dict[str, nn.Parameter]:
         """Parameters that learn, by name."""
         return {n: p for n, p in self.model.named_parameters() if p.requires_grad}
+
+    def weights(self) -> dict[str, Tensor]:
+        """A copy of what learns."""
+        return {name: p.detach().clone() for name, p in self.trained.items()}
+
+    def restore(self, weights: Mapping[str, Tensor]) -> None:
+        """Puts weights that `weights` gave back."""
+        with torch.no_grad():
+            for name, parameter in self.trained.items():
+                parameter.copy_(weights[name])
 
     def finite(self) -> bool:
         """Whether training has not diverged."""

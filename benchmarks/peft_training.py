@@ -14,9 +14,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from benchmarks.peft_methods import BATCH, Method, Side
+from benchmarks.timeline import Timeline
 from softprompt.evaluation import value
 from softprompt.tasks import Task
 from softprompt.training.plan import threads_of
@@ -70,27 +71,26 @@ def train(
         pace: how it computes.
 
     Returns:
-        `timeline` (pairs of seconds and validation score), `validation` (the best score),
-        `best_seconds` (when it was reached), `seconds` (of the whole run), `test` metrics. The
-        clock runs from before the model is loaded; compiling and test rows are not on it.
+        `timeline` (of validations), `validation` (the best score, -1 where training diverged
+        before the first), `seconds` (of the whole run), `test` metrics. The clock runs from before
+        the model is loaded; compiling and test rows are not on it.
     """
     from transformers import get_linear_schedule_with_warmup
 
     with threads_of(pace.threads):
-        begun = time.perf_counter()
+        timeline = Timeline()
         side = Side(method, task, model, text, pace.dtype, seed)
         validation = side.encode(task.validation)
         if pace.compiled:
-            paused = time.perf_counter()
-            side.compile()
-            begun += time.perf_counter() - paused
+            with timeline.paused():
+                side.compile()
         per_epoch = -(-len(side.examples) // BATCH)
         steps, every = epochs * per_epoch, max(1, per_epoch // validations)
         optimizer = torch.optim.AdamW(side.trained.values(), lr=rate)
         schedule: Any = get_linear_schedule_with_warmup(  # type: ignore[no-untyped-call]
             optimizer, round(WARMUP * steps), steps
         )
-        best = Best(side)
+        best_score, best = -1.0, side.weights()
         order = (rows for epoch in range(epochs) for rows in side.batches(seed, epoch))
         for done, rows in enumerate(order, 1):
             _step(side, rows, optimizer)
@@ -99,15 +99,18 @@ def train(
                 if not side.finite():
                     break
                 score = value(side.metrics(validation), metric)
-                best.take(score, time.perf_counter() - begun)
-        seconds = time.perf_counter() - begun
-        best.restore()
+                timeline.note(score)
+                if score > best_score:
+                    best_score, best = score, side.weights()
+        seconds = timeline.seconds
+        side.restore(best)
         test = side.metrics(side.encode(task.test))
     return {
         "rate": rate,
         "epochs": epochs,
-        "seconds": round(seconds, 3),
-        **best.report(),
+        "seconds": seconds,
+        "validation": best_score,
+        "timeline": timeline.points,
         "pace": asdict(pace),
         "test": test,
     }
@@ -118,40 +121,6 @@ def _step(side: Side, rows: Sequence[int], optimizer: torch.optim.Optimizer) -> 
     side.loss(rows).backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_(side.trained.values(), 1.0)
     optimizer.step()
-
-
-class Best:
-    """The validations of a run and the weights of the best one.
-
-    Args:
-        side: whose weights are kept.
-    """
-
-    def __init__(self, side: Side) -> None:
-        self._side = side
-        self._kept = self._weights()
-        self.timeline: list[tuple[float, float]] = []
-
-    def take(self, score: float, seconds: float) -> None:
-        """A validation and when it ended."""
-        if score > self.report()["validation"]:
-            self._kept = self._weights()
-        self.timeline.append((round(seconds, 3), score))
-
-    def _weights(self) -> dict[str, Tensor]:
-        return {name: p.detach().clone() for name, p in self._side.trained.items()}
-
-    def restore(self) -> None:
-        """Puts the best validation's weights back."""
-        with torch.no_grad():
-            for name, parameter in self._side.trained.items():
-                parameter.copy_(self._kept[name])
-
-    def report(self) -> dict[str, Any]:
-        """`timeline`, `validation` (-1 before the first) and `best_seconds`."""
-        none = (0.0, -1.0)
-        seconds, score = max(self.timeline, key=lambda pair: (pair[1], -pair[0]), default=none)
-        return {"timeline": self.timeline, "validation": score, "best_seconds": seconds}
 
 
 def choose_pace(

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from benchmarks.full_finetuning import RATES, fine_tune
 from benchmarks.peft_methods import LORA, PROMPT_TUNING, TEXTS, Method
 from benchmarks.peft_training import Pace, choose_pace, train
 from benchmarks.quality import FULL_EPOCHS, RESULTS
+from benchmarks.timeline import Timeline
 from softprompt import load_backbone, tune
 from softprompt.tasks import Task
 from softprompt.training import Reporter, TrainingConfig
@@ -39,17 +39,15 @@ Cell = dict[str, Any]
 
 
 class Clock(Reporter):
-    """Notes when each validation of a run is known, in seconds since the clock was made."""
+    """Notes the validations of a run of ours; starts when it is made."""
 
     def __init__(self) -> None:
-        self._begun = time.perf_counter()
-        self.timeline: list[tuple[float, float]] = []
+        self.timeline = Timeline()
 
     def record(self, record: Mapping[str, Any]) -> None:
         """A validation: the leader's score, the highest that a member of the population has."""
         if record["kind"] == "validation" and not record["interim"]:
-            seconds = time.perf_counter() - self._begun
-            self.timeline.append((round(seconds, 3), record["score"]))
+            self.timeline.note(record["score"])
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -146,7 +144,7 @@ class Runs:
             kept = {key: value for key, value in result.items() if key != "prompt"}
             epochs = plan["steps"] // plan["steps_per_epoch"]
             about = {key: plan[key] for key in ("dtype", "threads")}
-            return {**kept, **about, "epochs": epochs, "timeline": clock.timeline}
+            return {**kept, **about, "epochs": epochs, "timeline": clock.timeline.points}
 
         return self._cell(f"{name}-tune-{seed}", name, seed, measure)
 
@@ -204,12 +202,16 @@ class Runs:
         what: str = "run",
     ) -> Cell | None:
         """A run with as many epochs and validations as ours, unless another number is given."""
-        if find_spec("peft") is None:
+        cell = f"{name}-{method.name}-{what}-{rate:g}-{seed}"
+        found = self.cells.read(cell)
+        if found is not None or self.cells.only_read or find_spec("peft") is None:
+            return found
+        # Apart from the run, whose own time is kept with it.
+        mine, pace = self.ours(name, 0), self._pace(method, name)
+        if mine is None or pace is None:
             return None
 
         def measure(task: Task) -> Cell:
-            mine, pace = self.ours(name, 0), self._pace(method, name)
-            assert mine is not None and pace is not None, "the task is there"
             return train(
                 method,
                 task,
@@ -223,7 +225,7 @@ class Runs:
                 pace=Pace(**pace["pace"]),
             )
 
-        return self._cell(f"{name}-{method.name}-{what}-{rate:g}-{seed}", name, seed, measure)
+        return self._cell(cell, name, seed, measure)
 
     def _pace(self, method: Method, name: str) -> Cell | None:
         """What makes a method fastest, measured once for all of its runs on a task."""

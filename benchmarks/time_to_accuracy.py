@@ -15,7 +15,8 @@ before the model is loaded; nothing of either is on disk but model and data.
 
 Both sides have the same rows, batch size, epochs and validations. PEFT's learning rate is chosen
 with the first seed; further seeds repeat its best run and ours on other rows, and the claim is the
-median of their ratios, where a run that never has the score counts 0. LoRA and full fine-tuning of
+median of their ratios, where a run that never has the score counts 0. The ratio of processor times
+is noted beside. LoRA and full fine-tuning of
 the first seed stand beside: each at its best learning rate, its search not counted.
 """
 
@@ -29,8 +30,9 @@ from typing import Any
 
 from benchmarks.report import Claim, claim, missing, show
 from benchmarks.runs import Runs, add_arguments
+from benchmarks.timeline import Point, best_of, first_with
 
-__all__ = ["main", "seconds_to"]
+__all__ = ["main", "race"]
 
 BOUND = 10.0
 
@@ -55,16 +57,6 @@ def main() -> None:
         print(table(races))
 
 
-def seconds_to(timeline: Sequence[Sequence[float]], score: float) -> float | None:
-    """When a run first had a score, or None where it never had.
-
-    Args:
-        timeline: pairs of seconds and validation score.
-        score: to reach.
-    """
-    return next((seconds for seconds, reached in timeline if reached >= score), None)
-
-
 def race(runs: Runs, name: str, seeds: int) -> dict[str, Any] | None:
     """All sides' seconds on a task; None where a run of the first seed is missing.
 
@@ -78,20 +70,21 @@ def race(runs: Runs, name: str, seeds: int) -> dict[str, Any] | None:
         ours, theirs = runs.ours(name, seed), runs.prompt_tuning(name, seed)
         if ours is None or theirs is None:
             continue
-        score = theirs["validation"]
-        reached = seconds_to(ours["timeline"], score)
+        best, score = best_of(theirs["timeline"]), theirs["validation"]
+        reached = first_with(ours["timeline"], score)
         found.append(
             {
                 "seed": seed,
                 "score": score,
                 "peft_rate": theirs["rate"],
                 "peft_pace": theirs["pace"],
-                "peft_seconds": theirs["best_seconds"],
+                "peft_best": best,
                 "peft_run_seconds": theirs["seconds"],
-                "our_seconds": reached,
+                "our_first": reached,
+                "our_best": best_of(ours["timeline"]),
                 "our_run_seconds": ours["seconds"]["total"],
-                "our_best": max(point for _, point in ours["timeline"]),
-                "times": theirs["best_seconds"] / reached if reached else 0.0,
+                "times": _times(best, reached, "seconds"),
+                "times_by_processor": _times(best, reached, "processor_seconds"),
             }
         )
     rates = runs.prompt_tuning_rates(name)
@@ -107,7 +100,7 @@ def race(runs: Runs, name: str, seeds: int) -> dict[str, Any] | None:
         },
         "peft_all_rates_seconds": round(sum(cell["seconds"] for cell in rates.values()), 3),
         **{
-            f"{side}_seconds": seconds_to(cell["timeline"], score) if cell else None
+            f"{side}_first": first_with(cell["timeline"], score) if cell else None
             for side, cell in beside.items()
         },
         **{
@@ -117,12 +110,17 @@ def race(runs: Runs, name: str, seeds: int) -> dict[str, Any] | None:
     }
 
 
+def _times(theirs: Point | None, ours: Point | None, unit: str) -> float:
+    """How many times faster ours is; 0 where it never had the score."""
+    return theirs[unit] / ours[unit] if theirs and ours else 0.0
+
+
 def _claim(runs: Runs, name: str, race: dict[str, Any] | None, seeds: int) -> Claim:
     label = f"time_to_accuracy_{name}"
     if race is None:
         return missing(label, BOUND, "at_least", "times", runs.why_missing(name))
     ratios = [one["times"] for one in race["seeds"]]
-    never = sum(one["our_seconds"] is None for one in race["seeds"])
+    never = sum(one["our_first"] is None for one in race["seeds"])
     reasons = [f"{never} of {len(ratios)} runs never had the score"] * bool(never)
     reasons += [f"{len(ratios)} of {seeds} seeds are measured"] * (len(ratios) < seeds)
     one = claim(label, ratios, BOUND, "at_least", "times", "; ".join(reasons))
@@ -139,13 +137,9 @@ def table(races: dict[str, dict[str, Any] | None]) -> str:
         if race is None:
             continue
         first = race["seeds"][0]
-        seconds = [
-            first["our_seconds"],
-            first["peft_seconds"],
-            race["peft_all_rates_seconds"],
-            race["lora_seconds"],
-            race["full_seconds"],
-        ]
+        points = [first["our_first"], first["peft_best"], race["lora_first"], race["full_first"]]
+        seconds = [point and point["seconds"] for point in points]
+        seconds.insert(2, race["peft_all_rates_seconds"])
         shown = ["–" if number is None else f"{number:.0f}" for number in seconds]
         lines.append(f"{name:<9}{first['score']:>8.3f}" + _columns(shown, widths))
     return "\n".join(lines)
