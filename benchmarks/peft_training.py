@@ -75,35 +75,14 @@ def train(
         before the first), `seconds` (of the whole run), `test` metrics. The clock runs from before
         the model is loaded; compiling and test rows are not on it.
     """
-    from transformers import get_linear_schedule_with_warmup
-
     with threads_of(pace.threads):
         timeline = Timeline()
         side = Side(method, task, model, text, pace.dtype, seed)
-        validation = side.encode(task.validation)
         if pace.compiled:
             with timeline.paused():
                 side.compile()
-        per_epoch = -(-len(side.examples) // BATCH)
-        steps, every = epochs * per_epoch, max(1, per_epoch // validations)
-        optimizer = torch.optim.AdamW(side.trained.values(), lr=rate)
-        schedule: Any = get_linear_schedule_with_warmup(  # type: ignore[no-untyped-call]
-            optimizer, round(WARMUP * steps), steps
-        )
-        best_score, best = -1.0, side.weights()
-        order = (rows for epoch in range(epochs) for rows in side.batches(seed, epoch))
-        for done, rows in enumerate(order, 1):
-            _step(side, rows, optimizer)
-            schedule.step()
-            if done % every == 0 or done == steps:
-                if not side.finite():
-                    break
-                score = value(side.metrics(validation), metric)
-                timeline.note(score)
-                if score > best_score:
-                    best_score, best = score, side.weights()
+        best_score = _learn(side, timeline, rate, epochs, validations, seed, metric)
         seconds = timeline.seconds
-        side.restore(best)
         test = side.metrics(side.encode(task.test))
     return {
         "rate": rate,
@@ -114,6 +93,41 @@ def train(
         "pace": asdict(pace),
         "test": test,
     }
+
+
+def _learn(
+    side: Side,
+    timeline: Timeline,
+    rate: float,
+    epochs: int,
+    validations: int,
+    seed: int,
+    metric: str,
+) -> float:
+    """Trains, leaves the best validation's weights in place and returns its score."""
+    from transformers import get_linear_schedule_with_warmup
+
+    validation = side.encode(side.task.validation)
+    per_epoch = -(-len(side.examples) // BATCH)
+    steps, every = epochs * per_epoch, max(1, per_epoch // validations)
+    optimizer = torch.optim.AdamW(side.trained.values(), lr=rate)
+    schedule: Any = get_linear_schedule_with_warmup(  # type: ignore[no-untyped-call]
+        optimizer, round(WARMUP * steps), steps
+    )
+    best_score, best = -1.0, side.weights()
+    order = (rows for epoch in range(epochs) for rows in side.batches(seed, epoch))
+    for done, rows in enumerate(order, 1):
+        _step(side, rows, optimizer)
+        schedule.step()
+        if done % every == 0 or done == steps:
+            if not side.finite():
+                break
+            score = value(side.metrics(validation), metric)
+            timeline.note(score)
+            if score > best_score:
+                best_score, best = score, side.weights()
+    side.restore(best)
+    return best_score
 
 
 def _step(side: Side, rows: Sequence[int], optimizer: torch.optim.Optimizer) -> None:

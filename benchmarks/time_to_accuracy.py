@@ -4,7 +4,7 @@
 
 The score to reach is the best that PEFT prompt tuning has on the validation rows at the best of
 four learning rates, in its best epoch. It is the task's own metric on both sides: macro-F1 for
-UIT-VSFC, where the majority guess has an accuracy of 50%, accuracy elsewhere.
+UIT-VSFC, whose neutral class is 5% of the rows, accuracy elsewhere.
 
 PEFT's clock is that of its best run alone, until the end of the validation where it is best; the
 other three learning rates are noted and not counted, nor is the choice of its precision, threads
@@ -15,9 +15,9 @@ before the model is loaded; nothing of either is on disk but model and data.
 
 Both sides have the same rows, batch size, epochs and validations. PEFT's learning rate is chosen
 with the first seed; further seeds repeat its best run and ours on other rows, and the claim is the
-median of their ratios, where a run that never has the score counts 0. The ratio of processor times
-is noted beside. LoRA and full fine-tuning of
-the first seed stand beside: each at its best learning rate, its search not counted.
+median of their ratios, where a run that never has the score counts 0; ratios of processor times are
+noted. LoRA and full fine-tuning of the first seed stand beside, each at its best learning rate, the
+search for it not counted.
 """
 
 from __future__ import annotations
