@@ -27,15 +27,18 @@ class Cells:
     def __init__(self, folder: Path, stamp: str, *, only_read: bool = False) -> None:
         self.folder, self.only_read = folder / stamp, only_read
 
+    def read(self, name: str) -> dict[str, Any] | None:
+        """The cell of that name if it is there."""
+        file = self.folder / f"{name}.json"
+        return dict(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else None
+
     def get(self, name: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:
         """The cell of that name, measured if it is not there yet; None if it may not be."""
-        file = self.folder / f"{name}.json"
-        if file.is_file():
-            return dict(json.loads(file.read_text(encoding="utf-8")))
-        if self.only_read:
-            return None
+        found = self.read(name)
+        if found is not None or self.only_read:
+            return found
         print(f"measuring {name} ...", file=sys.stderr, flush=True)
         start = time.perf_counter()
         value = {**measure(), "measured_in_seconds": round(time.perf_counter() - start, 1)}
-        write_json(file, value)
+        write_json(self.folder / f"{name}.json", value)
         return value

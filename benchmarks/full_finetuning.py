@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.timeline import Timeline
 from softprompt.backbones import Backbone, Context, load_backbone
 from softprompt.backbones.precision import fastest_dtype
 from softprompt.evaluation import value
@@ -45,8 +46,10 @@ def fine_tune(
         metric: that chooses the epoch.
 
     Returns:
-        `validation` score, `best_epoch`, `test` metrics.
+        `validation` score, `best_epoch`, `timeline` (of validations, from before the model is
+        loaded), `test` metrics.
     """
+    timeline = Timeline()
     backbone = load_backbone(model, dtype="fp32")
     backbone.model.requires_grad_(True)
     layout = Layout(backbone, None)
@@ -67,6 +70,7 @@ def fine_tune(
             _step(backbone, whole, gold, buckets, batch, optimizer)
             step += 1
         score = value(_metrics(backbone, task, validation), metric)
+        timeline.note(score)
         if score > best_score:
             best_score, best_epoch = score, epoch + 1
             best_weights = copy.deepcopy(backbone.model.state_dict())
@@ -77,6 +81,7 @@ def fine_tune(
         "validation": best_score,
         "best_epoch": best_epoch,
         "rate": rate,
+        "timeline": timeline.points,
         "test": _metrics(backbone, task, test),
     }
 
