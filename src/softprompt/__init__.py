@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from softprompt.inference import Prediction, Predictor, evaluate, predict
     from softprompt.prompts import SoftPrompt
     from softprompt.tasks import Task
-    from softprompt.training import tune
+    from softprompt.training import search, tune
 
 __version__ = "0.1.0"
 
@@ -32,6 +32,7 @@ _HOMES = {
     "evaluate": "inference",
     "load_backbone": "backbones",
     "predict": "inference",
+    "search": "training",
     "tune": "training",
 }
 
@@ -46,6 +47,7 @@ __all__ = [
     "evaluate",
     "load_backbone",
     "predict",
+    "search",
     "tune",
 ]
 

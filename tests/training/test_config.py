@@ -40,6 +40,8 @@ def test_a_configuration_survives_json() -> None:
         ("length=1000", "prompt.length cannot be 1000"),
         ("seed=3", "Unknown or ambiguous setting 'seed'"),
         ("epochs=[", "is not YAML"),
+        ("rounds=-1", "search.rounds cannot be -1"),
+        ("search.round=1", "Did you mean 'rounds'"),
     ],
 )
 def test_wrong_assignments_are_refused(assignment: str, message: str) -> None:

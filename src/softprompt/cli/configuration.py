@@ -24,6 +24,7 @@ _SECTIONS: Mapping[str, tuple[str, ...]] = {
     "training": (
         "population", "ensemble", "epochs", "time_budget", "drop_long", "baselines", "seed",
     ),
+    "search": ("rounds",),
 }  # fmt: skip
 _PATHS = ("validation", "test", "model")
 

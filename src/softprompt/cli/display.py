@@ -26,6 +26,7 @@ __all__ = ["Display", "counting"]
 _STAGES = {
     "load": mark("Loading data and model"),
     "context": mark("Reading the texts once"),
+    "round": mark("Searching, round {round} of {rounds}"),
     "training": mark("Training"),
     "evaluation": mark("Measuring on test rows"),
     "baselines": mark("Measuring baselines"),
@@ -69,7 +70,7 @@ class Display(Reporter):
             disable=not self._live,
         )
         self._task: TaskID | None = None
-        self._name, self._begun, self._spoke = "", time.monotonic(), time.monotonic()
+        self._text, self._begun, self._spoke = "", time.monotonic(), time.monotonic()
         self._recorded = self._begun
         self._ends: float | None = None
         self._best = float("-inf")
@@ -90,13 +91,13 @@ class Display(Reporter):
 
     def stage(self, name: str, about: Mapping[str, Any]) -> None:
         """Ends the bar before and begins one; several baselines share theirs."""
-        text = _(_STAGES[name]) if name in _STAGES else name
-        if name != self._name or not self._live:
+        text = _(_STAGES[name]).format(**about) if name in _STAGES else name
+        if text != self._text or not self._live:
             self._finish()
-            self._name, self._begun = name, time.monotonic()
+            self._text, self._begun = text, time.monotonic()
             self._ends = None
             self._task = self._progress.add_task(text, total=None, note="", ends=None)
-        if name == "training":
+        if "steps" in about:
             estimate = float(about["estimate_seconds"])
             self._ends = self._begun + estimate
             self._say(
@@ -116,10 +117,9 @@ class Display(Reporter):
             ends = self._ends if elapsed > 1.0 else None
             self._progress.update(self._task, completed=done, total=total, ends=ends)
         if self._ends is not None and done < total:
-            stage = _(_STAGES[self._name]) if self._name in _STAGES else self._name
             line = _("{stage}: {done} of {total}, about {time} left")
             left = duration(self._ends - now)
-            self._say(line.format(stage=stage, done=done, total=total, time=left))
+            self._say(line.format(stage=self._text, done=done, total=total, time=left))
 
     def record(self, record: Mapping[str, Any]) -> None:
         """Shows the newest validation beside the bar."""

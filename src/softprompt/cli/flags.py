@@ -29,11 +29,15 @@ __all__ = [
     "Input",
     "Json",
     "Length",
+    "Limit",
     "Model",
+    "NewData",
+    "Output",
     "Placement",
     "Population",
     "Prompt",
     "PromptModel",
+    "Resume",
     "Seed",
     "Set",
     "Slice",
@@ -41,6 +45,7 @@ __all__ = [
     "Target",
     "Template",
     "Test",
+    "TimeBudget",
     "Validation",
 ]
 
@@ -51,6 +56,22 @@ Data = Annotated[
         show_default=False,
         help=mark("JSONL, JSON, CSV, TSV or Parquet file, or hf:NAME for a data set of the Hub."),
     ),
+]
+NewData = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="DATA",
+        show_default=False,
+        help=mark("JSONL, JSON, CSV, TSV or Parquet file, or hf:NAME for a data set."),
+    ),
+]
+Output = Annotated[
+    str | None,
+    typer.Option("--output", metavar="DIR", help=mark("Folder of the run, new or empty.")),
+]
+Resume = Annotated[
+    str | None,
+    typer.Option("--resume", metavar="DIR", help=mark("Go on with the run in this folder.")),
 ]
 Prompt = Annotated[
     str,
@@ -169,6 +190,13 @@ Initialisation = Annotated[
         metavar="NAME",
         help=mark("`labels`, `keywords`, `vocabulary`, `random`, `text` or `prompt`."),
     ),
+]
+TimeBudget = Annotated[
+    float | None,
+    typer.Option("--time-budget", metavar="SECONDS", help=mark("Training fits into it.")),
+]
+Limit = Annotated[
+    int | None, typer.Option("--limit", metavar="ROWS", help=mark("Training rows at most."))
 ]
 Epochs = Annotated[
     int | None, typer.Option("--epochs", metavar="N", help=mark("Passes over the rows."))

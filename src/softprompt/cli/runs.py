@@ -38,13 +38,16 @@ def systems(result: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
     return [*found, (_("soft prompt"), result["test"])]
 
 
-def show_run(console: Console, result: Mapping[str, Any], folder: Path) -> None:
+def show_run(
+    console: Console, result: Mapping[str, Any], folder: Path, command: str = "tune"
+) -> None:
     """What `tune` shows when it has ended.
 
     Args:
         console: to print on.
         result: of the run.
         folder: of the run.
+        command: that goes on with it.
     """
     if note := _STOPPED.get(result["stopped"]):
         console.print(_(note))
@@ -66,7 +69,7 @@ def show_run(console: Console, result: Mapping[str, Any], folder: Path) -> None:
         )
     )
     if result["stopped"] == "interrupted":
-        show_commands(console, [["softprompt", "tune", "--resume", str(folder)]])
+        show_commands(console, [["softprompt", command, "--resume", str(folder)]])
         return
     prompt = str(result["prompt"])
     show_commands(

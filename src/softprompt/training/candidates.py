@@ -12,12 +12,15 @@ from dataclasses import asdict, dataclass
 from itertools import product
 from typing import Any
 
-__all__ = ["Candidate", "around", "draw", "halvings"]
+__all__ = ["SEEDS", "Candidate", "around", "draw", "halvings", "widely_around"]
 
 _FACTORS = (1.0, 1 / 3, 3.0)
 """Learning rates of a population, in units of the configured one."""
 
-_SEEDS = 1_000
+_WIDE_FACTORS = (1.0, 0.1, 10.0, 1 / 3, 3.0)
+"""The same for a search, from the first round's to the limits of all rounds."""
+
+SEEDS = 1_000
 """Seeds of one run's candidates; those of the next seed's run are others."""
 
 
@@ -26,7 +29,8 @@ class Candidate:
     """How one prompt of a population is made.
 
     Args:
-        number: place in the population, 0 for the configured prompt.
+        number: place in the population, or among all that a search tried; 0 for the configured
+            prompt.
         learning_rate: peak rate, in units of the embedding scale per step.
         initialisation, parametrisation: names.
         length: vectors.
@@ -78,13 +82,22 @@ def draw(
         cell = min(left, key=lambda values: sum(used[pair] for pair in enumerate(values)))
         left.remove(cell)
         used.update(enumerate(cell))
-        found.append(Candidate(number, *cell, seed=seed * _SEEDS + number))
+        found.append(Candidate(number, *cell, seed=seed * SEEDS + number))
     return tuple(found)
 
 
 def around(learning_rate: float) -> tuple[float, ...]:
     """Learning rates to try where one is configured."""
-    return tuple(float(f"{learning_rate * factor:.3g}") for factor in _FACTORS)
+    return _times(learning_rate, _FACTORS)
+
+
+def widely_around(learning_rate: float) -> tuple[float, ...]:
+    """Learning rates that a search begins with; it goes on between the least and the largest."""
+    return _times(learning_rate, _WIDE_FACTORS)
+
+
+def _times(learning_rate: float, factors: Sequence[float]) -> tuple[float, ...]:
+    return tuple(float(f"{learning_rate * factor:.3g}") for factor in factors)
 
 
 def halvings(

@@ -1,6 +1,6 @@
 """How a prompt is trained, and the whole configuration of a run.
 
-A run's configuration has four sections, each defined beside its own room. Unknown keys are errors
+A run's configuration has five sections, each defined beside its own room. Unknown keys are errors
 that name the nearest valid one.
 """
 
@@ -18,7 +18,7 @@ from softprompt.errors import ConfigError, nearest
 from softprompt.prompts import PromptConfig
 from softprompt.tasks import TaskConfig
 
-__all__ = ["RunConfig", "TrainingConfig", "validated"]
+__all__ = ["RunConfig", "SearchConfig", "TrainingConfig", "validated"]
 
 
 class TrainingConfig(BaseModel):
@@ -119,6 +119,19 @@ class TrainingConfig(BaseModel):
     seed: int = Field(0, ge=0, description="Seed of initial vectors and of the order of rows.")
 
 
+class SearchConfig(BaseModel):
+    """What is tried before a run."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rounds: int = Field(
+        0, ge=0, description="Rounds of short trainings, a population each; 0 searches nothing."
+    )
+    share: float = Field(
+        0.3, gt=0, le=1, description="Share of the run's epochs that a round trains for."
+    )
+
+
 class RunConfig(BaseModel):
     """Everything that decides a run's result."""
 
@@ -129,6 +142,7 @@ class RunConfig(BaseModel):
     backbone: BackboneConfig = Field(default_factory=BackboneConfig)
     prompt: PromptConfig = Field(default_factory=PromptConfig)
     training: TrainingConfig = Field(default_factory=TrainingConfig)
+    search: SearchConfig = Field(default_factory=SearchConfig)
 
     @classmethod
     def of(
@@ -142,7 +156,8 @@ class RunConfig(BaseModel):
 
         Args:
             data: the training data.
-            file: a YAML file with the sections `task`, `backbone`, `prompt`, `training`.
+            file: a YAML file with the sections `task`, `backbone`, `prompt`, `training`,
+                `search`.
             assignments: `section.key=value`, or `key=value` where one section alone has the key;
                 values are YAML.
             sections: values by section, as flags give them; None values are left out.
@@ -183,6 +198,7 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "backbone": BackboneConfig,
     "prompt": PromptConfig,
     "training": TrainingConfig,
+    "search": SearchConfig,
 }
 
 

@@ -20,7 +20,7 @@ from softprompt.training.config import TrainingConfig
 from softprompt.training.loop import Course, Loop
 from softprompt.training.schedule import epoch_batches
 
-__all__ = ["Plan", "check_same", "choose_threads", "measure_step", "threads_of"]
+__all__ = ["Plan", "check_same", "choose_threads", "epochs_for", "measure_step", "threads_of"]
 
 
 @dataclass(frozen=True)
@@ -173,14 +173,14 @@ def measure_step(loop: Loop, config: TrainingConfig) -> tuple[Course, float]:
             begun, count = step, keep
         return Course(steps, shrinking, loop.course.part), equal / loop.per_epoch * seconds_last
 
-    steps = (config.epochs or _epochs(loop.per_epoch)) * loop.per_epoch
+    steps = (config.epochs or epochs_for(loop.per_epoch)) * loop.per_epoch
     planned, seconds = course(steps)
     if config.time_budget is not None and seconds > config.time_budget:
         planned, seconds = course(max(1, int(steps * config.time_budget / seconds)))
     return planned, seconds
 
 
-def _epochs(per_epoch: int) -> int:
+def epochs_for(per_epoch: int) -> int:
     """Passes for a run that does not say: a few hundred rows need more of them than thousands."""
     return max(12, min(40, -(-1500 // per_epoch)))
 

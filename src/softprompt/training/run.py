@@ -1,7 +1,11 @@
-"""Runs from a configuration: what `softprompt tune DATA` and `softprompt tune --resume DIR` do."""
+"""Runs from a configuration: what `softprompt tune DATA` and `softprompt tune --resume DIR` do.
+
+A configuration with rounds of a search makes the run of `softprompt search`.
+"""
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +13,11 @@ from softprompt.backbones import load_backbone
 from softprompt.errors import UsageError
 from softprompt.tasks import Task
 from softprompt.training.config import RunConfig
+from softprompt.training.proposals import optuna_module
 from softprompt.training.reporters import Reporter
 from softprompt.training.run_directory import RunDirectory
-from softprompt.training.tune import tune
+from softprompt.training.search import Search, round_directory
+from softprompt.training.tune import Tuning, tune
 
 __all__ = ["resume", "start"]
 
@@ -24,6 +30,8 @@ def start(config: RunConfig, output: Path, reporter: Reporter | None = None) -> 
         SoftPromptError: what is wrong with data, model or settings.
     """
     RunDirectory(output).refuse_used()
+    if config.search.rounds:
+        optuna_module()
     return _run(config, output, reporter)
 
 
@@ -41,7 +49,7 @@ def resume(folder: Path, reporter: Reporter | None = None) -> dict[str, Any]:
             "Name the folder that `softprompt tune` was given with --output.",
         )
     config = RunConfig.from_json(stored)
-    plan = directory.read("plan.json")
+    plan = directory.read("plan.json") or round_directory(folder, 1).read("plan.json")
     if plan is not None:
         backbone = config.backbone.model_copy(update={"dtype": plan["dtype"]})
         config = config.model_copy(update={"backbone": backbone})
@@ -64,4 +72,5 @@ def _run(config: RunConfig, output: Path, reporter: Reporter | None) -> dict[str
         chat=config.task.chat,
         config=config.model_dump(mode="json"),
         reporter=reporter,
+        make=partial(Search, how=config.search) if config.search.rounds else Tuning,
     )

@@ -162,7 +162,7 @@ class Setup:
         initialisations: Sequence[str] = (self.initialisation,)
         if count > 1:
             rates = training.learning_rates or around(training.learning_rate)
-            initialisations = training.initialisations or self._initialisations()
+            initialisations = self.initialisations()
         return draw(
             count,
             training.seed,
@@ -172,8 +172,10 @@ class Setup:
             lengths=training.lengths or (self.layout.length,),
         )
 
-    def _initialisations(self) -> tuple[str, ...]:
-        """What a population tries: the user's choice alone, or what suits the task."""
+    def initialisations(self) -> tuple[str, ...]:
+        """What a population tries: the user's choices alone, or what suits the task."""
+        if self.training.initialisations:
+            return self.training.initialisations
         if self.prompt.initialisation != "auto":
             return (self.initialisation,)
         others = ("keywords", "vocabulary") if self.task.choices else ("random",)

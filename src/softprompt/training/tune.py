@@ -11,7 +11,7 @@ Shapes: P vectors, D hidden size.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,7 @@ def tune(
     chat: str = "auto",
     config: dict[str, Any] | None = None,
     reporter: Reporter | None = None,
+    make: Callable[..., Tuning] | None = None,
     **settings: Any,
 ) -> dict[str, Any]:
     """Trains a soft prompt and saves it with its measurements.
@@ -70,6 +71,7 @@ def tune(
         chat: use of the model's chat template: `auto`, `on`, `off`.
         config: the resolved configuration to write down; made from the parts when absent.
         reporter: hears of the run.
+        make: what carries the run out, made as a `Tuning` is; that itself when absent.
         settings: fields of `prompt` and `training` by name, for example `epochs=10`.
 
     Returns:
@@ -87,7 +89,8 @@ def tune(
         "training": training.model_dump(mode="json"),
         "backbone": backbone.settings,
     }
-    return Tuning(setup, RunDirectory(Path(output)), resolved, reporter or Reporter()).run()
+    directory = RunDirectory(Path(output))
+    return (make or Tuning)(setup, directory, resolved, reporter or Reporter()).run()
 
 
 def _with(
@@ -114,6 +117,7 @@ class Tuning:
         directory: where it writes.
         resolved: the configuration to write down.
         reporter: hears of it.
+        candidates: the population of a new run; the setup's own when absent.
     """
 
     def __init__(
@@ -122,8 +126,12 @@ class Tuning:
         directory: RunDirectory,
         resolved: dict[str, Any],
         reporter: Reporter,
+        candidates: Sequence[Candidate] | None = None,
     ) -> None:
         self.setup, self.directory, self.resolved = setup, directory, resolved
+        self.candidates = candidates
+        self.extra: dict[str, Any] = {}
+        """What the result tells beside the rest."""
         stored = directory.read("plan.json")
         self.earlier = Plan.of(stored) if stored is not None else None
         self.reporter = reporter
@@ -190,6 +198,7 @@ class Tuning:
             "seconds": {name: round(number, 3) for name, number in seconds.items()},
             "peak_memory_bytes": peak_memory(),
             "warnings": list(self.setup.task.warnings),
+            **self.extra,
         }
         self.directory.write("result.json", result)
         return result
@@ -270,7 +279,7 @@ class Tuning:
             return _scores(setup, validation, contexts[1], prompts)
 
         if self.earlier is None:
-            candidates = setup.candidates()
+            candidates = tuple(self.candidates or setup.candidates())
         else:
             candidates = tuple(Candidate(**about) for about in self.earlier.candidates)
         loop = Loop(

@@ -21,7 +21,7 @@ class Reporter:
     """Hears everything and does nothing; override what is of interest."""
 
     def stage(self, name: str, about: Mapping[str, Any]) -> None:
-        """A stage begins: `load`, `context`, `training`, `evaluation`, `baselines`."""
+        """A stage begins: `load`, `context`, `round`, `training`, `evaluation`, `baselines`."""
 
     def progress(self, done: int, total: int) -> None:
         """The present stage has done so much of so much."""
