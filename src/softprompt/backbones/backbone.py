@@ -243,8 +243,10 @@ class Backbone:
         branch_RN: Tensor,
         wanted_U: Tensor | None,
     ) -> Tensor:
-        """By layers of our own, forward and backward."""
+        """By layers of our own, forward and backward, as long as the weights stay as they were."""
         assert self._stack is not None
+        if not self._stack.intact or torch.is_autocast_enabled(self.device.type):
+            return self._over_shared_context(context, embeds_RND, position_RN, branch_RN, wanted_U)
         times = len(position_RN) // context.rows
         lengths_R = context.lengths_B.repeat_interleave(times)
         masks = {

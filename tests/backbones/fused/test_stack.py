@@ -115,3 +115,28 @@ def test_layers_that_compute_otherwise_are_found_by_their_logits(
     assert Layer.fits(model.model.layers[0])
     backbone = Backbone(model, tiny_tokenizer())
     assert backbone._run != backbone._through_stack
+
+
+def test_weights_that_are_trained_or_moved_go_through_the_model() -> None:
+    backbone = Backbone(tiny_model("llama"), tiny_tokenizer())
+    context = backbone.encode_context([[3, 4, 5]])
+    position_RN = torch.arange(3, 7)[None]
+
+    def hidden() -> torch.Tensor:
+        embeds = backbone.embed(torch.arange(10, 14)[None])
+        return backbone.continue_from(context, embeds, position_RN, torch.zeros_like(position_RN))
+
+    before = hidden()
+    weight = backbone.model.model.layers[0].mlp.up_proj.weight.requires_grad_(True)
+    hidden().sum().backward()
+    assert weight.grad is not None and weight.grad.abs().sum() > 0
+    backbone.model.requires_grad_(False)
+    with torch.no_grad():
+        weight.mul_(2.0)
+    doubled = hidden()
+    assert not torch.equal(doubled, before)
+    with torch.no_grad():
+        weight.div_(2.0)
+    backbone.model.double()
+    context = backbone.encode_context([[3, 4, 5]])
+    torch.testing.assert_close(hidden().float(), before, rtol=1e-4, atol=1e-5)

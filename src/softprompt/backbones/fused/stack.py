@@ -40,6 +40,7 @@ class Stack:
         ]
         self.norm = Norm(body.norm.weight, body.norm.variance_epsilon)
         self._rotary = body.rotary_emb
+        self._weights = [(x, x.data_ptr(), x._version) for x in body.parameters()]
 
     @classmethod
     def of(cls, body: Any, windows: Sequence[int | None]) -> Stack | None:
@@ -54,6 +55,14 @@ class Stack:
     def windows(self) -> set[int | None]:
         """Sliding windows of the layers; None for full attention."""
         return {layer.window for layer in self.layers}
+
+    @property
+    def intact(self) -> bool:
+        """Whether the model's weights are still frozen, and where and what they were."""
+        return all(
+            x.data_ptr() == place and x._version == version and not x.requires_grad
+            for x, place, version in self._weights
+        )
 
     def __call__(
         self,
