@@ -219,7 +219,7 @@ class Runs:
                 text=TEXTS[name],
                 rate=rate,
                 epochs=self.epochs or epochs or mine["epochs"],
-                validations=TrainingConfig().validations,
+                validations=TrainingConfig().validations or 1,
                 seed=seed,
                 metric=METRIC[name],
                 pace=Pace(**pace["pace"]),

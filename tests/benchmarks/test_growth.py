@@ -58,6 +58,7 @@ def test_sizes_are_in_order_and_named_by_their_parameters() -> None:
         assert shape.parameters / 1e6 == pytest.approx(float(name[:-1]), rel=0.2)
 
 
+@pytest.mark.slow
 def test_all_axes_are_measured_fitted_and_drawn(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -55,6 +55,7 @@ def test_every_side_takes_its_steps(side: str) -> None:
         assert found["cache_bytes"] == rows * 2 * 6 * 2 * 2 * 8 * 2
 
 
+@pytest.mark.slow
 def test_a_measurement_is_a_process_of_its_own_and_is_kept(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

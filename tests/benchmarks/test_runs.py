@@ -57,6 +57,7 @@ def report(
     return found
 
 
+@pytest.mark.slow
 def test_both_benchmarks_share_their_runs(
     model: str,
     tmp_path: Path,

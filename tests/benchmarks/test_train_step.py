@@ -10,6 +10,7 @@ from benchmarks import train_step
 from benchmarks.shapes import Shape
 
 
+@pytest.mark.slow
 def test_a_case_is_measured_and_claimed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(train_step.SHAPES, "135M", Shape(32, 2, 4, 2, 64, 320))
     cases = [train_step.measure_case("135M", "fp32", tokens, 2, False) for tokens in (96, 400)]

@@ -74,7 +74,7 @@ def test_rounds_are_announced(
     ended = shell("search", data, "--model", tiny_folder, "--output", tmp_path / "run", *QUICK)
     assert ended.code == 0, ended.err
     for number in (1, 2):
-        assert f"Searching, round {number} of 2: 6 steps" in ended.err
+        assert f"Searching, round {number} of 2: " in ended.err
     assert "Training: " in ended.err
 
 

@@ -6,7 +6,12 @@ from itertools import pairwise
 
 import pytest
 
-from softprompt.training.schedule import epoch_batches, learning_rate_factor, steps_per_epoch
+from softprompt.training.schedule import (
+    epoch_batches,
+    learning_rate_factor,
+    steps_per_epoch,
+    validation_interval,
+)
 
 BUCKETS = [list(range(10)), list(range(10, 13)), list(range(13, 30))]
 
@@ -48,3 +53,11 @@ def test_the_rate_rises_and_falls() -> None:
     assert max(rates) == rates[9] == pytest.approx(1.0)
     assert all(a >= b for a, b in pairwise(rates[10:]))
     assert rates[-1] == pytest.approx(0.05, abs=0.01)
+
+
+def test_validations_are_as_many_as_asked_for_or_24_at_most() -> None:
+    assert validation_interval(126, 1512, None) == 126
+    assert validation_interval(126, 1512, 3) == 42
+    assert validation_interval(14, 560, None) == 24
+    assert validation_interval(14, 560, 1) == 14
+    assert validation_interval(2, 2, 5) == 1

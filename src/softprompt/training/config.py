@@ -83,7 +83,12 @@ class TrainingConfig(BaseModel):
         description="What decides which prompt is best; `auto` is macro_f1 for classification and "
         "token_f1 for free text.",
     )
-    validations: int = Field(1, ge=1, description="Validations per epoch.")
+    validations: int | None = Field(
+        None,
+        ge=1,
+        description="Validations per epoch; not given: one, or fewer where a run would have more "
+        "than 24.",
+    )
     patience: int | None = Field(
         None,
         ge=1,

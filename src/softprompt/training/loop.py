@@ -34,6 +34,7 @@ from softprompt.training.schedule import (
     epoch_batches,
     learning_rate_factor,
     steps_per_epoch,
+    validation_interval,
 )
 
 __all__ = ["Course", "Loop", "Outcome", "TrainingRows"]
@@ -168,7 +169,7 @@ class Loop:
             DivergedError: no prompt has a finite loss and gradient; checkpoints stay as they are.
         """
         self.course = course
-        every = max(1, self.per_epoch // self.config.validations)
+        every = validation_interval(self.per_epoch, course.steps, self.config.validations)
         self.patience = self.config.patience or max(6, 2 * course.steps // every // 3)
         stopped = "finished"
         begun = saved = time.perf_counter()

@@ -18,7 +18,7 @@ from softprompt.errors import UsageError
 from softprompt.training.candidates import halvings
 from softprompt.training.config import TrainingConfig
 from softprompt.training.loop import Course, Loop
-from softprompt.training.schedule import epoch_batches
+from softprompt.training.schedule import epoch_batches, validation_interval
 
 __all__ = ["Plan", "check_same", "choose_threads", "epochs_for", "measure_step", "threads_of"]
 
@@ -159,9 +159,7 @@ def measure_step(loop: Loop, config: TrainingConfig) -> tuple[Course, float]:
     step_last = _step_seconds(loop, config, last)
     more = _step_seconds(loop, config, size) / step_last if size > last else 1.0
     survivors = [member.vectors() for member in loop.members[:last]]
-    seconds_last = loop.per_epoch * step_last + config.validations * _fastest(
-        lambda: loop.validate(survivors)
-    )
+    validation = _fastest(lambda: loop.validate(survivors))
 
     def course(steps: int) -> tuple[Course, float]:
         shrinking = halvings(steps, size, config.survivors, config.halvings)
@@ -171,12 +169,18 @@ def measure_step(loop: Loop, config: TrainingConfig) -> tuple[Course, float]:
             share = (count - last) / (size - last) if size > last else 0.0
             equal += (step - begun) * (1.0 + share * (more - 1.0))
             begun, count = step, keep
-        return Course(steps, shrinking, loop.course.part), equal / loop.per_epoch * seconds_last
+        every = validation_interval(loop.per_epoch, steps, config.validations)
+        seconds = equal * (step_last + validation / every)
+        return Course(steps, shrinking, loop.course.part), seconds
 
     steps = (config.epochs or epochs_for(loop.per_epoch)) * loop.per_epoch
     planned, seconds = course(steps)
-    if config.time_budget is not None and seconds > config.time_budget:
-        planned, seconds = course(max(1, int(steps * config.time_budget / seconds)))
+    if config.time_budget is not None:
+        # Fewer steps may be validated more often, so the first cut may not be enough.
+        for _ in range(3):
+            if seconds > config.time_budget:
+                fitting = int(planned.steps * config.time_budget / seconds)
+                planned, seconds = course(max(1, fitting))
     return planned, seconds
 
 

@@ -10,7 +10,13 @@ from dataclasses import dataclass
 
 import torch
 
-__all__ = ["Batch", "epoch_batches", "learning_rate_factor", "steps_per_epoch"]
+__all__ = [
+    "Batch",
+    "epoch_batches",
+    "learning_rate_factor",
+    "steps_per_epoch",
+    "validation_interval",
+]
 
 
 @dataclass(frozen=True)
@@ -90,3 +96,20 @@ def learning_rate_factor(step: int, steps: int, warmup: float) -> float:
         return (step + 1) / rising
     done = (step - rising) / max(1, steps - rising)
     return 0.05 + 0.95 * 0.5 * (1 + cos(pi * min(1.0, done)))
+
+
+def validation_interval(per_epoch: int, steps: int, validations: int | None) -> int:
+    """Steps from one validation to the next.
+
+    The best of very many validations on few rows is best by luck, and each takes time.
+
+    Args:
+        per_epoch, steps: of an epoch and of the run.
+        validations: of an epoch, where they are given.
+    """
+    if validations is not None:
+        return max(1, per_epoch // validations)
+    return max(per_epoch, -(-steps // _MOST_VALIDATIONS))
+
+
+_MOST_VALIDATIONS = 24
