@@ -189,3 +189,13 @@ def test_suffix_contexts_are_everything_but_prompt_and_answer(backbone: Backbone
     assert front.trunk[3] == backbone.bos
     assert len(suffix.context) + 3 == prefix.tokens - len(prefix.answers[1])
     assert all(answer[-1] == backbone.eos for answer in suffix.answers)
+
+
+def test_full_buckets_hold_whole_batches_and_every_row_once() -> None:
+    ids = tuple(range(3, 203))
+    sized = [Example(ids + ids[: row % 7], (-1,), ((5, 2),)) for row in range(100)]
+    buckets = Contexts(tiny_backbone(), sized).buckets
+    assert sorted(row for bucket in buckets for row in bucket) == list(range(100))
+    assert [len(bucket) for bucket in buckets[:-1]] == [32] * (len(buckets) - 1)
+    few = [Example(ids * 5, (-1,), ((5, 2),)) for _ in range(20)]
+    assert [len(bucket) for bucket in Contexts(tiny_backbone(), few).buckets] == [8, 8, 4]

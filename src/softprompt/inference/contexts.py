@@ -162,13 +162,19 @@ class Contexts:
 
 
 def _buckets(sizes: Sequence[tuple[int, int]], rows: int) -> list[list[int]]:
-    """Row indices in order of length, cut so that a bucket has few rows and few padded tokens."""
+    """Row indices in order of length, cut so that a bucket has few rows and few padded tokens.
+
+    A bucket of more than 16 rows that is full ends at a multiple of 16: what would be left of it
+    after whole batches would make a small batch in every epoch.
+    """
     order = sorted(range(len(sizes)), key=lambda index: (sizes[index], index))
     buckets: list[list[int]] = []
     for index in order:
         last = buckets[-1] if buckets else []
         if last and len(last) < rows and (len(last) + 1) * sum(sizes[index]) <= BUCKET_TOKENS:
             last.append(index)
-        else:
-            buckets.append([index])
+            continue
+        whole = len(last) - len(last) % 16 or len(last)
+        buckets.append([*last[whole:], index])
+        del last[whole:]
     return buckets
