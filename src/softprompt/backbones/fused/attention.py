@@ -13,29 +13,10 @@ within a head, so that all of them read it in one product.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
-__all__ = ["Attended", "attend", "attend_backward"]
-
-
-@dataclass(frozen=True)
-class Attended:
-    """What the gradient needs again.
-
-    Args:
-        query_BJKMd, key_BJKNd, value_BJKNd: of the new positions.
-        weights_BJKMS: after the softmax.
-        context: keys and values [B, J, T, d] of the contexts; None where there are none.
-    """
-
-    query_BJKMd: Tensor
-    key_BJKNd: Tensor
-    value_BJKNd: Tensor
-    weights_BJKMS: Tensor
-    context: tuple[Tensor, Tensor] | None
+__all__ = ["attend", "attend_backward"]
 
 
 def attend(
@@ -44,8 +25,14 @@ def attend(
     value_BJKNd: Tensor,
     context: tuple[Tensor, Tensor] | None,
     mask_B1K1NS: Tensor,
-) -> tuple[Tensor, Attended]:
-    """[B, J, K, M, d] what the new positions read, and what the gradient needs."""
+) -> tuple[Tensor, Tensor]:
+    """[B, J, K, M, d] what the new positions read, and the weights [B, J, K, M, S].
+
+    Args:
+        query_BJKMd, key_BJKNd, value_BJKNd: of the new positions.
+        context: keys and values [B, J, T, d] of the contexts; None where there are none.
+        mask_B1K1NS: added to scores.
+    """
     scores = _beside(
         query_BJKMd @ key_BJKNd.transpose(-1, -2),
         _over(query_BJKMd) @ context[0].transpose(-1, -2) if context else None,
@@ -56,23 +43,30 @@ def attend(
     output = weights[..., seen - new :] @ value_BJKNd
     if context:
         output += (_over(weights[..., : seen - new]) @ context[1]).view(output.shape)
-    return output, Attended(query_BJKMd, key_BJKNd, value_BJKNd, weights, context)
+    return output, weights
 
 
-def attend_backward(gradient_BJKMd: Tensor, kept: Attended) -> tuple[Tensor, Tensor, Tensor]:
+def attend_backward(
+    gradient_BJKMd: Tensor,
+    query_BJKMd: Tensor,
+    key_BJKNd: Tensor,
+    value_BJKNd: Tensor,
+    weights_BJKMS: Tensor,
+    context: tuple[Tensor, Tensor] | None,
+) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of the queries, and of the keys and values of the new positions."""
-    weights, context = kept.weights_BJKMS, kept.context
-    before = weights.shape[-1] - kept.key_BJKNd.shape[3]
+    weights = weights_BJKMS
+    before = weights.shape[-1] - key_BJKNd.shape[3]
     by_weights = _beside(
-        gradient_BJKMd @ kept.value_BJKNd.transpose(-1, -2),
+        gradient_BJKMd @ value_BJKNd.transpose(-1, -2),
         _over(gradient_BJKMd) @ context[1].transpose(-1, -2) if context else None,
     )
     by_scores = torch.ops.aten._softmax_backward_data(by_weights, weights, -1, weights.dtype)
     own = by_scores[..., before:]
-    by_query = own @ kept.key_BJKNd
+    by_query = own @ key_BJKNd
     if context:
         by_query += (_over(by_scores[..., :before]) @ context[0]).view(by_query.shape)
-    by_key = own.transpose(-1, -2) @ kept.query_BJKMd
+    by_key = own.transpose(-1, -2) @ query_BJKMd
     by_value = weights[..., before:].transpose(-1, -2) @ gradient_BJKMd
     return by_query, by_key, by_value
 

@@ -15,13 +15,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn.functional import silu
 
-from softprompt.backbones.fused.attention import Attended, attend, attend_backward
+from softprompt.backbones.fused.attention import attend, attend_backward
 from softprompt.backbones.fused.norm import Norm, rotate
 from softprompt.backbones.fused.product import Product
 
@@ -54,15 +54,18 @@ class Surroundings:
     wanted_U: Tensor | None
 
 
-@dataclass(frozen=True)
-class Kept:
+class Kept(NamedTuple):
     """What the gradient of one layer needs again (see `Layer.forward`)."""
 
     x: Tensor
     r1: Tensor
     heads: Tensor | None
-    r_heads: tuple[Tensor, Tensor] | None
-    attended: Attended
+    r_query: Tensor | None
+    r_key: Tensor | None
+    query: Tensor
+    key: Tensor
+    value: Tensor
+    weights: Tensor
     y: Tensor
     r2: Tensor
     gate_up: Tensor
@@ -139,10 +142,10 @@ class Layer:
         projected = self.read.forward(normed)
         turned = (self.heads + self.groups) * self.size
         heads = projected[:, :turned].view(len(x_MD), -1, self.size)
-        heads_before, r_heads = None, None
+        heads_before = r_query = r_key = None
         if self.head_norms:
             heads_before = heads
-            heads, r_heads = self._normed_heads(heads)
+            heads, r_query, r_key = self._normed_heads(heads)
         result = torch.empty(heads.shape, dtype=heads.dtype, device=heads.device)
         heads = rotate(heads, around.cos_M1h, around.sin_M1h, result)
         query_BJKGNd = self._by_group(heads[:, : self.heads], around)
@@ -151,10 +154,9 @@ class Layer:
         key = self._by_group(heads[:, self.heads :], around).contiguous()
         value = projected[:, turned:].view(len(x_MD), -1, self.size)
         value = self._by_group(value, around).contiguous()
-        context = around.contexts[self.index] if around.contexts else None
-        mask = around.mask_B1K1NS[self.window]
+        context, mask = self._context(around), around.mask_B1K1NS[self.window]
         query, key, value = (x.flatten(3, 4) for x in (query, key, value))
-        read, attended = attend(query, key, value, context, mask)
+        read, weights = attend(query, key, value, context, mask)
         read_MD = self._by_position(read, around).reshape(len(x_MD), -1)
         kept_x = x_MD
         if last and around.wanted_U is not None:
@@ -165,7 +167,8 @@ class Layer:
         gate, up = gate_up.chunk(2, -1)
         active = silu(gate)
         z = self.narrow.added(active * up, y)
-        return z, Kept(kept_x, r1, heads_before, r_heads, attended, y, r2, gate_up, active)
+        norms = (kept_x, r1, heads_before, r_query, r_key)
+        return z, Kept(*norms, query, key, value, weights, y, r2, gate_up, active)
 
     def backward(self, gradient: Tensor, kept: Kept, around: Surroundings, last: bool) -> Tensor:
         """The gradient [M, D] of what came in, in fp32, like `gradient`."""
@@ -184,7 +187,16 @@ class Layer:
             by_y = _spread(by_y, around.wanted_U, len(kept.x))
         by_read = self._by_group(by_read.view(len(by_read), -1, self.size), around)
         by_projected = self._by_projected(
-            *attend_backward(by_read.contiguous().flatten(3, 4), kept.attended), kept, around
+            *attend_backward(
+                by_read.contiguous().flatten(3, 4),
+                kept.query,
+                kept.key,
+                kept.value,
+                kept.weights,
+                self._context(around),
+            ),
+            kept,
+            around,
         )
         by_normed = self.read.backward(by_projected)
         return by_y + self.before.backward(by_normed, kept.x, kept.r1)
@@ -209,20 +221,23 @@ class Layer:
             turned_back.copy_(self._heads_backward(turned_back, kept))
         return result
 
-    def _normed_heads(self, heads_MHd: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    def _context(self, around: Surroundings) -> tuple[Tensor, Tensor] | None:
+        return around.contexts[self.index] if around.contexts else None
+
+    def _normed_heads(self, heads_MHd: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         (query, r_query), (key, r_key) = (
             norm.forward(part)
             for norm, part in zip(self.head_norms, self._query_key(heads_MHd), strict=True)
         )
-        return torch.cat([query, key], 1), (r_query, r_key)
+        return torch.cat([query, key], 1), r_query, r_key
 
     def _heads_backward(self, by_heads_MHd: Tensor, kept: Kept) -> Tensor:
-        assert kept.heads is not None and kept.r_heads is not None
+        assert kept.heads is not None and kept.r_query is not None and kept.r_key is not None
         parts = zip(
             self.head_norms,
             self._query_key(by_heads_MHd),
             self._query_key(kept.heads),
-            kept.r_heads,
+            (kept.r_query, kept.r_key),
             strict=True,
         )
         return torch.cat([norm.backward(*rest) for norm, *rest in parts], 1).to(by_heads_MHd.dtype)

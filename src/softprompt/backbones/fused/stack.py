@@ -107,25 +107,29 @@ class _Through(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, stack: Stack, around: Surroundings) -> Tensor:
         wanted = ctx.needs_input_grad[0]
-        kept: list[Kept] = []
+        kept: list[Tensor | None] = []
         for layer in stack.layers:
             x, needed = layer.forward(x, around, layer is stack.layers[-1])
             if wanted:
-                kept.append(needed)
+                kept += needed
         result, r = stack.norm.forward(x)
         if wanted:
-            ctx.stack, ctx.around, ctx.kept, ctx.last = stack, around, kept, (x, r)
+            ctx.stack, ctx.around = stack, around
+            # By autograd's own means, so that what it keeps can be counted.
+            ctx.save_for_backward(*kept, x, r)
         return result
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         stack: Stack = ctx.stack
-        by_x = stack.norm.backward(gradient, *ctx.last)
+        *saved, x, r = ctx.saved_tensors
+        by_x = stack.norm.backward(gradient, x, r)
+        width = len(Kept._fields)
         for layer in reversed(stack.layers):
-            # Popped, so that each layer's memory goes as soon as it has been used.
-            by_x = layer.backward(by_x, ctx.kept.pop(), ctx.around, layer is stack.layers[-1])
-        return by_x.to(ctx.last[0].dtype), None, None
+            kept = Kept(*saved[layer.index * width : (layer.index + 1) * width])
+            by_x = layer.backward(by_x, kept, ctx.around, layer is stack.layers[-1])
+        return by_x.to(x.dtype), None, None
 
 
 _MEMORY_SHARE = 0.2
