@@ -32,11 +32,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.batch import ANSWER, VECTORS
 from benchmarks.growth_plot import draw
+from benchmarks.plain_loop import prompt_tuning_step
 from benchmarks.report import show
-from benchmarks.shapes import SIZES, build
-from benchmarks.train_step import ANSWER, VECTORS, take_turns, theirs, training_loop
-from softprompt.backbones import Backbone
+from benchmarks.shapes import SIZES, build, build_model
+from benchmarks.train_step import take_turns, training_loop
 from softprompt.training.memory import kept_bytes
 
 ROWS, TOKENS, SHAPE = 8, 96, "8M"
@@ -103,15 +104,16 @@ def sides_at(axis: str, x: int, dtype: str) -> dict[str, Side]:
         )
         steps = loop.per_epoch if axis == "rows" else 1
         cached = loop.rows.contexts.bytes
-        sides[placement] = Side(loop.train_step, steps, _weights(backbone), cached, prefill)
-    backbone = build(shape, dtype)
+        weights = _weights(backbone.model)
+        sides[placement] = Side(loop.train_step, steps, weights, cached, prefill)
+    model = build_model(shape, dtype)
     steps = -(-x // ROWS) if axis == "rows" else count
-    step = theirs(backbone, ROWS, tokens, compiled=False)
-    return {**sides, "peft": Side(step, steps, _weights(backbone))}
+    step = prompt_tuning_step(model, ROWS, tokens)
+    return {**sides, "peft": Side(step, steps, _weights(model))}
 
 
-def _weights(backbone: Backbone) -> frozenset[int]:
-    tensors = backbone.model.state_dict().values()
+def _weights(model: Any) -> frozenset[int]:
+    tensors = model.state_dict().values()
     return frozenset(tensor.untyped_storage().data_ptr() for tensor in tensors)
 
 

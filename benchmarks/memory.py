@@ -40,11 +40,11 @@ from typing import Any
 
 import torch
 
+from benchmarks.batch import ANSWER, VECTORS
 from benchmarks.cells import Cells
 from benchmarks.memory_sides import OURS, SIDES, TINY, measure
 from benchmarks.report import Claim, claim, missing, show
 from benchmarks.shapes import SHAPES
-from benchmarks.train_step import ANSWER, VECTORS
 
 ROWS, TOKENS, HELD = 16, 400, 64
 OPPONENTS = ("full", "full-half")

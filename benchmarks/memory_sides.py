@@ -11,10 +11,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks.plain_loop import full_step, lora_step
+from benchmarks.plain_loop import full_step, lora_step, prompt_tuning_step
 from benchmarks.resident import Watch
-from benchmarks.shapes import Shape, build
-from benchmarks.train_step import theirs, training_loop
+from benchmarks.shapes import Shape, build, build_model
+from benchmarks.train_step import training_loop
 from softprompt.inference.context_store import ContextStore
 
 __all__ = ["OURS", "SIDES", "TINY", "measure"]
@@ -40,15 +40,17 @@ def prepare(
         folder: for contexts on disk.
     """
     weights = "fp32" if side in ("full", "full-checkpointed") else dtype
-    backbone = build(shape, weights)
-    about: dict[str, Any] = {"weight_bytes": backbone.weight_bytes}
-    if side == "peft":
-        return theirs(backbone, rows, tokens, compiled=False), 1, about
-    if side == "lora":
-        return lora_step(backbone, rows, tokens), 1, about
-    if side in ("full", "full-checkpointed", "full-half"):
+    if side not in (*OURS, "prefix"):
+        model = build_model(shape, weights)
+        about = {"weight_bytes": sum(p.numel() * p.element_size() for p in model.parameters())}
+        if side == "peft":
+            return prompt_tuning_step(model, rows, tokens), 1, about
+        if side == "lora":
+            return lora_step(model, rows, tokens), 1, about
         half, checkpointed = weights != dtype, side == "full-checkpointed"
-        return full_step(backbone, rows, tokens, half=half, checkpointed=checkpointed), 1, about
+        return full_step(model, rows, tokens, half=half, checkpointed=checkpointed), 1, about
+    backbone = build(shape, dtype)
+    about = {"weight_bytes": backbone.weight_bytes}
     loop, _ = training_loop(
         backbone,
         side.partition("-")[0],

@@ -6,6 +6,7 @@ Shapes: N new positions of a row, T context tokens, U positions that predict.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, LlamaConfig
@@ -13,7 +14,7 @@ from transformers import AutoModelForCausalLM, LlamaConfig
 from softprompt import load_backbone
 from softprompt.backbones import Backbone
 
-__all__ = ["SHAPES", "SIZES", "Shape", "build"]
+__all__ = ["SHAPES", "SIZES", "Shape", "build", "build_model"]
 
 
 @dataclass(frozen=True)
@@ -81,8 +82,8 @@ SIZES = {
 """Shapes in order of size; `360M` is SmolLM2-360M's."""
 
 
-def build(shape: Shape, dtype: str) -> Backbone:
-    """A frozen model of that shape with random weights, and nano's tokenizer for its end token."""
+def build_model(shape: Shape, dtype: str) -> Any:
+    """A plain Transformers model of that shape with random weights."""
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=shape.vocabulary,
@@ -99,5 +100,9 @@ def build(shape: Shape, dtype: str) -> Backbone:
     kind = {"fp32": torch.float32, "bf16": torch.bfloat16}[dtype]
     device = "cuda" if torch.cuda.is_available() else "cpu"
     # Made in its precision: going through fp32 would leave a peak that training does not have.
-    model = AutoModelForCausalLM.from_config(config, dtype=kind).to(device)
-    return Backbone(model, load_backbone("nano").tokenizer, dtype=dtype)
+    return AutoModelForCausalLM.from_config(config, dtype=kind).to(device)
+
+
+def build(shape: Shape, dtype: str) -> Backbone:
+    """That model, frozen, as our side trains over it, with nano's tokenizer for its end token."""
+    return Backbone(build_model(shape, dtype), load_backbone("nano").tokenizer, dtype=dtype)

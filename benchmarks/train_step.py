@@ -21,11 +21,11 @@ from statistics import median
 from typing import Any
 
 import torch
-from peft import PromptTuningConfig, TaskType, get_peft_model
-from torch import Tensor
 
+from benchmarks.batch import ANSWER, VECTORS, token_ids
+from benchmarks.plain_loop import prompt_tuning_step
 from benchmarks.report import Claim, claim, missing, show
-from benchmarks.shapes import SHAPES, build
+from benchmarks.shapes import SHAPES, build, build_model
 from softprompt.backbones import Backbone, free_memory_budget
 from softprompt.inference import Contexts, Encoded
 from softprompt.inference.context_store import ContextStore
@@ -38,7 +38,6 @@ from softprompt.training.loop import Course, Loop, TrainingRows
 from softprompt.training.member import Member
 from softprompt.training.memory import PASS_SHARE, fit_loop
 
-VECTORS, ANSWER = 16, 2
 CASES = {96: 8, 400: 4}
 """Input tokens and rows of a batch."""
 BOUNDS = {
@@ -51,12 +50,6 @@ BOUNDS = {
 }
 PEAK = {"fp32": 0.75, "bf16": 0.5}
 HEADLINE = "135M"
-
-
-def token_ids(rows: int, tokens: int, vocabulary: int) -> Tensor:
-    """[rows, tokens + ANSWER] ids, the same for both sides."""
-    generator = torch.Generator().manual_seed(tokens)
-    return torch.randint(3, vocabulary, (rows, tokens + ANSWER), generator=generator)
 
 
 def ours(
@@ -129,26 +122,6 @@ def training_loop(
     return loop, prefill
 
 
-def theirs(backbone: Backbone, rows: int, tokens: int, compiled: bool) -> Callable[[], object]:
-    """One step of PEFT prompt tuning."""
-    settings = PromptTuningConfig(task_type=TaskType.CAUSAL_LM, num_virtual_tokens=VECTORS)
-    model: Any = get_peft_model(backbone.model, settings)
-    trained = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=1e-2)
-    ids = token_ids(rows, tokens, backbone.vocabulary).to(backbone.device)
-    labels = ids.clone()
-    labels[:, :tokens] = -100
-    mask = torch.ones_like(ids)
-    forward = torch.compile(model) if compiled else model
-
-    def step() -> None:
-        optimizer.zero_grad(set_to_none=True)
-        forward(input_ids=ids, attention_mask=mask, labels=labels).loss.backward()
-        optimizer.step()
-
-    return step
-
-
 def take_turns(steps: Sequence[Callable[[], object]], repeats: int) -> list[list[float]]:
     """Seconds of every step of every side, the sides in turn, after two rounds of warm-up."""
     taken: list[list[float]] = [[] for _ in steps]
@@ -187,9 +160,10 @@ def measure_case(
         for count in (1, 8):
             name = f"{placement}-{count}"
             sides[name], prefill[name] = ours(backbone, placement, count, rows, tokens)
-    sides["peft"] = theirs(build(SHAPES[shape], dtype), rows, tokens, compiled=False)
-    if compiled:
-        sides["peft-compiled"] = theirs(build(SHAPES[shape], dtype), rows, tokens, compiled=True)
+    for name in ("peft", "peft-compiled") if compiled else ("peft",):
+        sides[name] = prompt_tuning_step(
+            build_model(SHAPES[shape], dtype), rows, tokens, compiled=name != "peft"
+        )
     seconds = dict(zip(sides, take_turns(list(sides.values()), repeats), strict=True))
     operations = SHAPES[shape].suffix_operations(VECTORS, ANSWER, tokens) * rows
     return {

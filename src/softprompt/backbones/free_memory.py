@@ -1,4 +1,4 @@
-"""How much memory is free, as the system says it. It does not know what for."""
+"""How much memory is free, as the system says it. It does not know what it is wanted for."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["free_memory_budget"]
 
 
 def free_memory_budget(share: float, device: torch.device) -> int:
-    """Bytes of memory that a cache may take: a share of what is free now.
+    """Bytes of memory that something may take: a share of what is free now.
 
     Where the system does not say how much is free, 1 GiB.
     """

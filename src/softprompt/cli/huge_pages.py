@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 __all__ = ["restart_with_huge_pages"]
@@ -32,7 +33,8 @@ def restart_with_huge_pages() -> None:
         return
     if offered and sys.executable and len(sys.orig_argv) > 1:
         os.environ[_VARIABLE] = _VALUE
-        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+        with suppress(OSError):
+            os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
 def _glibc() -> bool:

@@ -12,6 +12,7 @@ from softprompt.backbones.fused import Layer, Stack
 from softprompt.backbones.fused.product import Product, packing_helps
 from softprompt.inference.continuation import Continuation, log_scores
 from softprompt.prompts import Example
+from softprompt.training.memory import kept_bytes
 
 FUSED = ("llama", "qwen3", "mistral")
 
@@ -78,6 +79,40 @@ def test_modules_keep_views_of_the_weights_laid_together() -> None:
     assert all(torch.equal(p, before[name]) for name, p in model.named_parameters())
 
 
+def test_an_adapter_put_in_later_counts() -> None:
+    peft = pytest.importorskip("peft")
+    backbone = Backbone(tiny_model("llama"), tiny_tokenizer())
+    context = backbone.encode_context([[3, 4, 5]])
+    position_RN = torch.arange(3, 7)[None]
+    embeds = backbone.embed(torch.arange(10, 14)[None])
+    arguments = (context, embeds, position_RN, torch.zeros_like(position_RN))
+    before = backbone.continue_from(*arguments)
+    settings = peft.LoraConfig(target_modules=["up_proj"], init_lora_weights=False)
+    peft.get_peft_model(backbone.model, settings)
+    backbone.model.requires_grad_(False)
+    after = backbone.continue_from(*arguments)
+    assert not torch.allclose(after, before)
+    torch.testing.assert_close(after, backbone._over_shared_context(*arguments, None))
+
+
+def test_what_a_pass_keeps_is_counted_with_its_contexts() -> None:
+    backbone = tiny_backbone("llama")
+
+    def kept(tokens: int) -> int:
+        context = backbone.encode_context([list(range(3, 3 + tokens))])
+        embeds = torch.randn(1, 4, backbone.hidden_size).requires_grad_()
+        position_RN = torch.arange(tokens, tokens + 4)[None]
+        zeros = torch.zeros_like(position_RN)
+        size = kept_bytes(
+            lambda: backbone.continue_from(context, embeds, position_RN, zeros), set()
+        )
+        return size - context.bytes
+
+    per_token = kept(20) - kept(19)
+    # Attention weights of 4 heads and 4 positions in 2 layers are all that grows beside contexts.
+    assert 0 < per_token == 2 * 4 * 4 * 4
+
+
 def test_other_layers_are_left_to_the_model() -> None:
     assert Stack.of(tiny_model("gpt2").base_model, [None] * 2) is None
     model = tiny_model("llama").requires_grad_(False)
@@ -87,6 +122,9 @@ def test_other_layers_are_left_to_the_model() -> None:
     trained = tiny_model("llama")
     trained.requires_grad_(True)
     assert not Layer.fits(trained.model.layers[0])
+    odd = tiny_model("llama").requires_grad_(False).model.layers[0]
+    odd.self_attn.q_proj.bias = torch.nn.Parameter(torch.zeros(32), requires_grad=False)
+    assert not Layer.fits(odd)
     wrapped = tiny_model("llama").requires_grad_(False).model.layers[0]
     wrapped.self_attn.q_proj = torch.nn.Sequential(wrapped.self_attn.q_proj)
     assert not Layer.fits(wrapped)

@@ -30,6 +30,10 @@ __all__ = ["Layer", "Surroundings"]
 _LAYER = {"self_attn", "mlp", "input_layernorm", "post_attention_layernorm"}
 _ATTENTION = {"q_proj", "k_proj", "v_proj", "o_proj"}
 _HEAD_NORMS = {"q_norm", "k_norm"}
+_JOINED = (
+    ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
+    ("mlp.gate_proj", "mlp.up_proj"),
+)
 _FEED_FORWARD = {"gate_proj", "up_proj", "down_proj", "act_fn"}
 
 
@@ -112,6 +116,7 @@ class Layer:
             for part, names in ((module.self_attn, attention), (module.mlp, mlp))
             for name in names - _HEAD_NORMS - {"act_fn"}
         ]
+        norms = [part for part in module.modules() if _is_norm(part)]
         parameters = list(module.parameters())
         return (
             attention - _HEAD_NORMS == _ATTENTION
@@ -121,9 +126,8 @@ class Layer:
             and all(type(part) is torch.nn.Linear for part in linears)
             and hasattr(module.self_attn, "scaling")
             and hasattr(module.self_attn, "head_dim")
-            and all(
-                hasattr(norm, "variance_epsilon") for norm in module.children() if _is_norm(norm)
-            )
+            and all(hasattr(norm, "variance_epsilon") for norm in norms)
+            and all(_same_biases(module, names) for names in _JOINED)
             and not any(hasattr(part, "_hf_hook") for part in module.modules())
             and len({(p.device, p.dtype) for p in parameters}) == 1
             and parameters[0].device.type != "meta"
@@ -259,7 +263,12 @@ class Layer:
 
 
 def _is_norm(module: Any) -> bool:
-    return not isinstance(module, torch.nn.Linear) and not any(True for _ in module.children())
+    return "Norm" in type(module).__name__
+
+
+def _same_biases(module: Any, names: Sequence[str]) -> bool:
+    """Whether linear layers all have a bias or all have none."""
+    return len({module.get_submodule(name).bias is None for name in names}) == 1
 
 
 def _norm(module: Any) -> Norm:

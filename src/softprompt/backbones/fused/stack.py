@@ -22,6 +22,9 @@ __all__ = ["Stack"]
 
 _BODY = {"embed_tokens", "layers", "norm", "rotary_emb"}
 
+_MEMORY_SHARE = 0.2
+"""Of the free memory, what rearranged weights may take."""
+
 
 class Stack:
     """The layers of a model, with the norm that follows them.
@@ -41,6 +44,11 @@ class Stack:
         self.norm = Norm(body.norm.weight, body.norm.variance_epsilon)
         self._rotary = body.rotary_emb
         self._weights = [(x, x.data_ptr(), x._version) for x in body.parameters()]
+        self._parts = [
+            (parent._modules, name, part)
+            for parent in body.modules()
+            for name, part in parent._modules.items()
+        ]
 
     @classmethod
     def of(cls, body: Any, windows: Sequence[int | None]) -> Stack | None:
@@ -58,8 +66,11 @@ class Stack:
 
     @property
     def intact(self) -> bool:
-        """Whether the model's weights are still frozen, and where and what they were."""
-        return all(
+        """Whether the model's parts and frozen weights are still the ones that were taken in.
+
+        An adapter takes a part's place and leaves the weights as they are.
+        """
+        return all(parts.get(name) is part for parts, name, part in self._parts) and all(
             x.data_ptr() == place and x._version == version and not x.requires_grad
             for x, place, version in self._weights
         )
@@ -115,25 +126,22 @@ class _Through(torch.autograd.Function):
         result, r = stack.norm.forward(x)
         if wanted:
             ctx.stack, ctx.around = stack, around
-            # By autograd's own means, so that what it keeps can be counted.
-            ctx.save_for_backward(*kept, x, r)
+            # By autograd's own means, so that what a pass keeps can be counted, contexts included.
+            constants = [tensor for context in around.contexts for tensor in context]
+            ctx.save_for_backward(x, r, *kept, *constants)
         return result
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         stack: Stack = ctx.stack
-        *saved, x, r = ctx.saved_tensors
+        x, r, *saved = ctx.saved_tensors
         by_x = stack.norm.backward(gradient, x, r)
         width = len(Kept._fields)
         for layer in reversed(stack.layers):
             kept = Kept(*saved[layer.index * width : (layer.index + 1) * width])
             by_x = layer.backward(by_x, kept, ctx.around, layer is stack.layers[-1])
         return by_x.to(x.dtype), None, None
-
-
-_MEMORY_SHARE = 0.2
-"""Of the free memory, what rearranged weights may take."""
 
 
 def _fits_twice(parameters: Sequence[Tensor]) -> bool:
