@@ -2,7 +2,8 @@
 
 All sides read the same rows with the same template and answers, in batches of the same size, and
 are scored the same way. A run is a cell on disk with its timeline and its test metrics, so that one
-run serves both the comparison of times and that of results.
+run serves both the comparison of times and that of results. Cells of `benchmarks.quality` are the
+same runs without a timeline: they serve where results alone count.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--epochs", type=int, help="of every side, for a quick look")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--tasks", default=",".join(TASKS))
-    parser.add_argument("--cells", type=Path, default=RESULTS / "cells" / "runs")
+    parser.add_argument("--cells", type=Path, default=RESULTS / "cells" / "quality")
     parser.add_argument("--no-compile", action="store_true", help="leave compiled PEFT out")
     parser.add_argument("--only-read", action="store_true", help="measure nothing")
     parser.add_argument("--json", action="store_true")
@@ -117,12 +118,20 @@ class Runs:
             return "PEFT is not installed: pip install 'softprompt[peft]'"
         return "not all of its runs are there; see --only-read"
 
-    def ours(self, name: str, seed: int) -> Cell | None:
+    def ours(self, name: str, seed: int, *, timed: bool = False) -> Cell | None:
         """The default `tune` from a cold start.
 
         Its timeline counts from before the model is loaded: precision, contexts, threads, plan and
         the whole population are on it.
+
+        Args:
+            name: of the task.
+            seed: of rows and initial vectors.
+            timed: whether the timeline is wanted; else a run of `benchmarks.quality` will do.
         """
+        untimed = None if timed else self.cells.read(f"{name}-suffix-{seed}")
+        if untimed is not None and self.epochs is None:
+            return untimed
 
         def measure(task: Task) -> Cell:
             settings: Any = {"epochs": self.epochs} if self.epochs else {}
@@ -172,7 +181,7 @@ class Runs:
         return None if best is None else self._peft(LORA, name, best, 0)
 
     def full(self, name: str, seed: int) -> Cell | None:
-        """Full fine-tuning as `benchmarks.quality` does it."""
+        """Full fine-tuning as `benchmarks.quality` does it, in the same cells."""
 
         def at(rate: float, epochs: int, seed: int) -> Callable[[Task], Cell]:
             return lambda task: fine_tune(
@@ -207,7 +216,7 @@ class Runs:
         if found is not None or self.cells.only_read or find_spec("peft") is None:
             return found
         # Apart from the run, whose own time is kept with it.
-        mine, pace = self.ours(name, 0), self._pace(method, name)
+        mine, pace = self.ours(name, 0, timed=True), self._pace(method, name)
         if mine is None or pace is None:
             return None
 

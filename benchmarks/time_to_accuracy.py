@@ -67,7 +67,7 @@ def race(runs: Runs, name: str, seeds: int) -> dict[str, Any] | None:
     """
     found = []
     for seed in range(seeds):
-        ours, theirs = runs.ours(name, seed), runs.prompt_tuning(name, seed)
+        ours, theirs = runs.ours(name, seed, timed=True), runs.prompt_tuning(name, seed)
         if ours is None or theirs is None:
             continue
         best, score = best_of(theirs["timeline"]), theirs["validation"]
@@ -100,7 +100,7 @@ def race(runs: Runs, name: str, seeds: int) -> dict[str, Any] | None:
         },
         "peft_all_rates_seconds": round(sum(cell["seconds"] for cell in rates.values()), 3),
         **{
-            f"{side}_first": first_with(cell["timeline"], score) if cell else None
+            f"{side}_first": first_with(cell.get("timeline", ()), score) if cell else None
             for side, cell in beside.items()
         },
         **{
