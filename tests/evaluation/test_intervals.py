@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from softprompt.evaluation import bootstrap, mcnemar, wilson
+from softprompt.evaluation import bootstrap, mcnemar, paired, wilson
 
 
 @pytest.mark.parametrize(("successes", "n"), [(0, 10), (7, 10), (83, 100), (100, 100)])
@@ -68,3 +68,10 @@ def test_mcnemar_of_equals_is_one() -> None:
 def test_mcnemar_refuses_rows_that_do_not_match() -> None:
     with pytest.raises(ValueError, match="shorter"):
         mcnemar([True, False], [True])
+
+
+def test_paired_scores_that_differ_only_by_sign_are_equally_good() -> None:
+    assert paired([1.0, 0.0] * 20, [0.0, 1.0] * 20) > 0.5
+    assert paired([0.5], [0.0]) == paired([0.0, 1.0], [0.0, 1.0]) == 1.0
+    # All of ten differences have one sign: two of 2 ** 10 sign patterns are as extreme.
+    assert paired([1.0] * 10, [0.0] * 10) == pytest.approx(2 / 2**10)

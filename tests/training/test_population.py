@@ -18,7 +18,7 @@ from softprompt.training.candidates import around, draw, halvings
 from softprompt.training.memory import fit, kept_bytes
 from softprompt.training.run_directory import RunDirectory
 
-TUNE = importlib.import_module("softprompt.training.tune")
+TUNING = importlib.import_module("softprompt.training.tuning")
 FAST: dict[str, Any] = {"epochs": 3, "batch_size": 8, "length": 4, "baselines": ()}
 
 
@@ -129,7 +129,7 @@ def draw_seed_of(folder: Path, seed: int, settings: dict[str, Any]) -> torch.Ten
 def test_passes_of_few_examples_give_the_same_step(tmp_path: Path) -> None:
     run(tmp_path, "whole", population=2, survivors=2)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(TUNE, "fit_loop", lambda *_: (2, 3))
+        patch.setattr(TUNING, "fit_loop", lambda *_: (2, 3))
         run(tmp_path, "parts", population=2, survivors=2)
     plan = RunDirectory(tmp_path / "parts").read("plan.json")
     assert plan is not None
@@ -151,7 +151,7 @@ class Heard(Reporter):
 def test_a_population_too_large_for_memory_shrinks_with_a_message(tmp_path: Path) -> None:
     heard = Heard()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(TUNE, "free_memory_budget", lambda *_: 400_000)
+        patch.setattr(TUNING, "free_memory_budget", lambda *_: 400_000)
         result = run(tmp_path, population=64, reporter=heard)
     assert any("Memory holds" in text and "of the 64 prompts" in text for text in heard.warnings)
     assert len(result["population"]) < 64
@@ -256,5 +256,5 @@ def test_slots_cannot_have_several_lengths(tmp_path: Path) -> None:
 
     feedback_task(tmp_path)
     task = Task.from_file(tmp_path / "feedback.jsonl", template="{prompt:2}{text} {answer}")
-    with pytest.raises(UsageError, match="slots say how long the prompt is"):
+    with pytest.raises(UsageError, match=r"by the template's slots and by training.lengths"):
         tune(task, tiny_backbone(), tmp_path / "run", **{**FAST, "lengths": (4, 8)})

@@ -23,7 +23,8 @@ from softprompt.training.loop import Loop
 from softprompt.training.run_directory import RunDirectory
 
 pytest.importorskip("optuna")
-TUNE, PLAN = map(importlib.import_module, ("softprompt.training.tune", "softprompt.training.plan"))
+TUNING = importlib.import_module("softprompt.training.tuning")
+PLAN = importlib.import_module("softprompt.training.plan")
 FAST: dict[str, Any] = {
     "rounds": 2,
     "population": 3,
@@ -44,7 +45,7 @@ def run(folder: Path, output: str = "run", **settings: Any) -> dict[str, Any]:
 @pytest.fixture(autouse=True)
 def hasty(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """No picture, and no steps to find out how long a step takes, where that does not matter."""
-    monkeypatch.setattr(TUNE, "draw_curves", lambda *_: None)
+    monkeypatch.setattr(TUNING, "draw_curves", lambda *_: None)
     if "time_budget" not in request.node.name:
         monkeypatch.setattr(PLAN, "_fastest", lambda work: 0.01)
 
@@ -62,7 +63,7 @@ def longer_is_better(monkeypatch: pytest.MonkeyPatch) -> None:
     def scores(*given: Any) -> list[tuple[float, dict[str, Any]]]:
         return [(len(vectors_PD) / 100, {}) for vectors_PD in given[-1]]
 
-    monkeypatch.setattr(TUNE, "_scores", scores)
+    monkeypatch.setattr(TUNING, "_scores", scores)
 
 
 class Stopper(Reporter):
@@ -295,4 +296,10 @@ def test_what_cannot_be_is_refused_before_anything_is_written(tmp_path: Path) ->
         run(tmp_path, shar=0.5)
     with pytest.raises(DataError, match="no column 'prt'"):
         run(tmp_path, slice_column="prt")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_search_does_not_grow(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"A search tries lengths at once"):
+        run(tmp_path, grow_to=16)
     assert not (tmp_path / "run").exists()

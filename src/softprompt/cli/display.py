@@ -27,6 +27,7 @@ _STAGES = {
     "load": mark("Loading data and model"),
     "context": mark("Reading the texts once"),
     "round": mark("Searching, round {round} of {rounds}"),
+    "length": mark("Training {length} vectors, {longest} at most"),
     "training": mark("Training"),
     "evaluation": mark("Measuring on test rows"),
     "baselines": mark("Measuring baselines"),

@@ -1,7 +1,7 @@
 """Scores from predictions and references: pure functions, libraries' formulas, plain data."""
 
 from softprompt.evaluation.calibration import fit_temperature, probabilities
-from softprompt.evaluation.intervals import bootstrap, mcnemar, wilson
+from softprompt.evaluation.intervals import bootstrap, mcnemar, paired, wilson
 from softprompt.evaluation.score import (
     default_metric,
     score_classification,
@@ -15,6 +15,7 @@ __all__ = [
     "default_metric",
     "fit_temperature",
     "mcnemar",
+    "paired",
     "probabilities",
     "score_classification",
     "score_generation",

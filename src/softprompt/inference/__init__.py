@@ -1,6 +1,6 @@
 """A prompt at work, offline: score choices, generate, evaluate, and the baselines beside it."""
 
-from softprompt.inference.answers import Answers, answer, measure
+from softprompt.inference.answers import Answers, answer, measure, row_scores
 from softprompt.inference.contexts import Contexts
 from softprompt.inference.predictor import Prediction, Predictor, evaluate, predict
 from softprompt.inference.rows import Encoded, chat_used, encode_rows, task_of
@@ -17,5 +17,6 @@ __all__ = [
     "evaluate",
     "measure",
     "predict",
+    "row_scores",
     "task_of",
 ]

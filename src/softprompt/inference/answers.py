@@ -22,6 +22,7 @@ from softprompt.evaluation import (
     score_classification,
     score_generation,
     score_slices,
+    value,
 )
 from softprompt.inference.contexts import Contexts
 from softprompt.inference.generation import generate
@@ -29,7 +30,7 @@ from softprompt.inference.rows import Encoded
 from softprompt.inference.scoring import score_answers
 from softprompt.tasks import Task
 
-__all__ = ["Answers", "answer", "measure"]
+__all__ = ["Answers", "answer", "measure", "row_scores"]
 
 Progress = Callable[[int, int], None]
 
@@ -150,3 +151,16 @@ def measure(
         values = [row.columns.get(slice_column, "") for row in encoded.rows]
         metric["slices"] = score_slices(values, score)
     return metric
+
+
+def row_scores(task: Task, encoded: Encoded, answers: Answers, metric: str) -> list[float]:
+    """How good each answer is by itself: 1 or 0 for a choice, the metric's value for free text.
+
+    Args:
+        task, encoded, answers: as for `measure`.
+        metric: that chooses between prompts.
+    """
+    pairs = zip(encoded.rows, answers.texts, strict=True)
+    if task.choices:
+        return [float(str(row.answer) == text) for row, text in pairs]
+    return [value(score_generation([str(row.answer)], [text]), metric) for row, text in pairs]

@@ -70,6 +70,12 @@ class TrainingConfig(BaseModel):
     lengths: tuple[int, ...] = Field(
         (), description="Lengths that a population tries, in vectors; not given: the prompt's own."
     )
+    grow_to: int | None = Field(
+        None,
+        ge=1,
+        description="Longest prompt, in vectors: training begins with 8 and doubles them while "
+        "validation rows say that it pays; not given: the length stays as it is.",
+    )
     ensemble: Literal["auto", "off"] | int = Field(
         "auto",
         description="Keep the mean of the survivors where it is better on validation rows "

@@ -171,12 +171,12 @@ class Loop:
         self.course = course
         every = validation_interval(self.per_epoch, course.steps, self.config.validations)
         self.patience = self.config.patience or max(6, 2 * course.steps // every // 3)
-        stopped = "finished"
         begun = saved = time.perf_counter()
         earlier = self.seconds
         halvings, due = dict(course.halvings), True
         with Interrupt() as interrupt:
-            while self.step < course.steps:
+            stopped = self._reason(interrupt)
+            while stopped == "finished" and self.step < course.steps:
                 self.train_step()
                 now = time.perf_counter()
                 self.seconds = earlier + now - begun
@@ -191,8 +191,6 @@ class Loop:
                     self._checkpoint()
                     saved = time.perf_counter()
                 stopped = self._reason(interrupt)
-                if stopped != "finished":
-                    break
             self.seconds = earlier + time.perf_counter() - begun
             self._checkpoint()
             if not due:

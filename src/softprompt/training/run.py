@@ -17,7 +17,7 @@ from softprompt.training.proposals import optuna_module
 from softprompt.training.reporters import Reporter
 from softprompt.training.run_directory import RunDirectory
 from softprompt.training.search import Search, round_directory
-from softprompt.training.tune import Tuning, tune
+from softprompt.training.tune import tune
 
 __all__ = ["resume", "start"]
 
@@ -72,5 +72,5 @@ def _run(config: RunConfig, output: Path, reporter: Reporter | None) -> dict[str
         chat=config.task.chat,
         config=config.model_dump(mode="json"),
         reporter=reporter,
-        make=partial(Search, how=config.search) if config.search.rounds else Tuning,
+        make=partial(Search, how=config.search) if config.search.rounds else None,
     )

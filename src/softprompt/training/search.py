@@ -37,7 +37,8 @@ from softprompt.training.reporters import Reporter, Reporters
 from softprompt.training.run_directory import MetricsFile, RunDirectory
 from softprompt.training.schedule import steps_per_epoch
 from softprompt.training.setup import Setup
-from softprompt.training.tune import Tuning, tune
+from softprompt.training.tune import tune
+from softprompt.training.tuning import Tuning
 
 __all__ = ["ROUNDS", "Search", "round_directory", "search"]
 
@@ -232,6 +233,11 @@ def _opened(setup: Setup) -> Setup:
     Half of a time budget is the rounds', half the run's.
     """
     training, length, placement = setup.training, setup.layout.length, setup.layout.placement
+    if training.grow_to is not None:
+        raise UsageError(
+            "A search tries lengths at once; training.grow_to tries them one after another.",
+            "Leave it out, or give the search training.lengths.",
+        )
     names = dict.fromkeys((setup.prompt.parametrisation, *PARAMETRISATIONS.names()))
     lengths = training.lengths or (length, max(1, length // 2), 2 * length)
     wide = {

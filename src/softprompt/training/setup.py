@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from softprompt.backbones import Backbone
 from softprompt.errors import DataError, UsageError, nearest
@@ -46,6 +46,8 @@ class Setup:
         chat: whether the model's chat template is used.
         initialisation, objective, metric: what `auto` came to.
         slice_column: a column whose values are scored apart, or None.
+        source: [P, D] vectors for the initialisation `prompt`; None where the configuration names
+            them, if at all.
     """
 
     task: Task
@@ -59,6 +61,7 @@ class Setup:
     objective: str
     metric: str
     slice_column: str | None
+    source: Tensor | None = None
 
     @classmethod
     def of(
@@ -76,14 +79,20 @@ class Setup:
             SoftPromptError: a setting that cannot be, or a task that cannot be learned.
         """
         slots = task.template.slots if task.template else ()
-        if slots and training.lengths:
+        said: dict[str, object] = {
+            "the template's slots": slots,
+            "training.lengths": training.lengths,
+            "training.grow_to": training.grow_to,
+        }
+        several = [name for name, value in said.items() if value]
+        if len(several) > 1:
             raise UsageError(
-                "The template's slots say how long the prompt is, and training.lengths too.",
+                f"The prompt's length is said more than once: by {' and by '.join(several)}.",
                 "Leave one of them out.",
             )
         lengths = tuple(slot.length for slot in slots)
         placement = "slots" if slots else prompt.placement
-        longest = sum(lengths) or max(prompt.length, *training.lengths, 1)
+        longest = sum(lengths) or training.grow_to or max(prompt.length, *training.lengths, 1)
         layout = Layout(backbone, placement, longest)
         closed = bool(task.choices)
         resolved = {
@@ -108,7 +117,9 @@ class Setup:
             slots=lengths,
             chat=chat_used(chat, layout),
             slice_column=slice_column,
-            **resolved,
+            initialisation=resolved["initialisation"],
+            objective=resolved["objective"],
+            metric=resolved["metric"],
         )
         setup._check()
         return setup
@@ -196,8 +207,8 @@ class Setup:
         ]
 
     def _request(self, rows: Sequence[Row]) -> Request:
-        source = None
-        if self.prompt.start is not None:
+        source = self.source
+        if source is None and self.prompt.start is not None:
             start = SoftPrompt.load(self.prompt.start)
             start.check_backbone(self.backbone)
             source = start.members[0]

@@ -1,48 +1,23 @@
-"""From a task and a frozen backbone to a trained, measured and saved soft prompt.
-
-    encode rows -> cache contexts -> plan -> train -> calibrate on validation rows
-    -> measure on test rows, once -> save
-
-Everything lands in the run's folder. It knows the order of things; each thing itself is elsewhere.
-
-Shapes: P vectors, D hidden size.
-"""
+"""The way into training: from a task, a backbone and settings to a run that is carried out."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
-from softprompt.backbones import Backbone, free_memory_budget
-from softprompt.errors import DataError, UsageError, nearest
-from softprompt.evaluation import value
-from softprompt.inference import Contexts, Encoded, measure
-from softprompt.inference.context_store import ContextStore, cache_folder
-from softprompt.inference.contexts import WORTH_SECONDS
+from softprompt.backbones import Backbone
+from softprompt.errors import UsageError, nearest
 from softprompt.prompts import PromptConfig
-from softprompt.prompts.artifact import artifact_bytes
 from softprompt.tasks import Task
-from softprompt.training.candidates import Candidate
-from softprompt.training.checkpoint import Checkpoint
 from softprompt.training.config import TrainingConfig, validated
-from softprompt.training.curves import draw_curves
-from softprompt.training.loop import Course, Loop, Outcome, TrainingRows
-from softprompt.training.memory import PASS_SHARE, fit_loop
-from softprompt.training.objectives import OBJECTIVES
-from softprompt.training.plan import Plan, check_same, choose_threads, measure_step, threads_of
-from softprompt.training.reporters import REPORTERS, Reporter, Reporters
-from softprompt.training.result import answers_of, finish, peak_memory
-from softprompt.training.run_directory import MetricsFile, RunDirectory
+from softprompt.training.growth import Growth
+from softprompt.training.reporters import Reporter
+from softprompt.training.run_directory import RunDirectory
 from softprompt.training.setup import Setup
+from softprompt.training.tuning import Tuning
 
-__all__ = ["Tuning", "tune"]
-
-GENERATED_VALIDATION_ROWS = 200
-"""Rows that are generated for at each validation of a free-text task; writing is slow."""
+__all__ = ["tune"]
 
 
 def tune(
@@ -71,7 +46,8 @@ def tune(
         chat: use of the model's chat template: `auto`, `on`, `off`.
         config: the resolved configuration to write down; made from the parts when absent.
         reporter: hears of the run.
-        make: what carries the run out, made as a `Tuning` is; that itself when absent.
+        make: what carries the run out, made as a `Tuning` is; what the settings ask for when
+            absent.
         settings: fields of `prompt` and `training` by name, for example `epochs=10`.
 
     Returns:
@@ -89,8 +65,8 @@ def tune(
         "training": training.model_dump(mode="json"),
         "backbone": backbone.settings,
     }
-    directory = RunDirectory(Path(output))
-    return (make or Tuning)(setup, directory, resolved, reporter or Reporter()).run()
+    make = make or (Tuning if training.grow_to is None else Growth)
+    return make(setup, RunDirectory(Path(output)), resolved, reporter or Reporter()).run()
 
 
 def _with(
@@ -107,263 +83,3 @@ def _with(
         validated("prompt", PromptConfig, {**prompt.model_dump(), **mine}),
         validated("training", TrainingConfig, {**training.model_dump(), **other}),
     )
-
-
-class Tuning:
-    """One run; `run` does it all.
-
-    Args:
-        setup: what it works with.
-        directory: where it writes.
-        resolved: the configuration to write down.
-        reporter: hears of it.
-        candidates: the population of a new run; the setup's own when absent.
-    """
-
-    def __init__(
-        self,
-        setup: Setup,
-        directory: RunDirectory,
-        resolved: dict[str, Any],
-        reporter: Reporter,
-        candidates: Sequence[Candidate] | None = None,
-    ) -> None:
-        self.setup, self.directory, self.resolved = setup, directory, resolved
-        self.candidates = candidates
-        self.extra: dict[str, Any] = {}
-        """What the result tells beside the rest."""
-        stored = directory.read("plan.json")
-        self.earlier = Plan.of(stored) if stored is not None else None
-        self.reporter = reporter
-
-    def run(self) -> dict[str, Any]:
-        """Does what is left of the run and returns its result."""
-        begun = time.perf_counter()
-        done = self.directory.read("result.json")
-        if done is not None and done["stopped"] != "interrupted":
-            return done
-        new = self.directory.read("config.json") is None
-        if new:
-            self.directory.refuse_used()
-        # Rows that do not fit are refused before anything is written, the test rows' included.
-        rows = self._encode()
-        names = self.setup.training.reporters
-        extra = [REPORTERS.get(name)(self.directory.path, self.resolved) for name in names]
-        self.reporter = Reporters([MetricsFile(self.directory), self.reporter, *extra])
-        if new:
-            self.directory.create(self.resolved)
-        result: dict[str, Any] | None = None
-        try:
-            result = self._run(begun, *rows)
-        finally:
-            draw_curves(self.directory.records(), self.directory.curves, self.setup.metric)
-            self.reporter.close(result)
-        return result
-
-    def _run(
-        self, begun: float, train: Encoded, validation: Encoded, test: Encoded
-    ) -> dict[str, Any]:
-        for warning in self.setup.task.warnings:
-            self.reporter.warning(warning)
-        budget = self._budget()
-        contexts = self._contexts(train, validation, budget)
-        encoded = time.perf_counter()
-        outcome = self._train(train, validation, contexts, budget)
-        trained = time.perf_counter()
-        metrics = finish(
-            self.setup,
-            outcome,
-            validation,
-            contexts[1],
-            test,
-            self.directory,
-            self.resolved,
-            self.reporter,
-        )
-        now = time.perf_counter()
-        seconds = {
-            "context": encoded - begun,
-            "training": outcome.seconds,
-            "evaluation": now - trained,
-            "total": now - begun,
-        }
-        result = {
-            "prompt": str(self.directory.prompt),
-            **metrics,
-            "metric": self.setup.metric,
-            "best_step": outcome.best_step,
-            "steps": outcome.steps,
-            "stopped": outcome.stopped,
-            "artifact_bytes": artifact_bytes(self.directory.prompt),
-            "seconds": {name: round(number, 3) for name, number in seconds.items()},
-            "peak_memory_bytes": peak_memory(),
-            "warnings": list(self.setup.task.warnings),
-            **self.extra,
-        }
-        self.directory.write("result.json", result)
-        return result
-
-    def _budget(self) -> int:
-        if self.earlier is not None:
-            return self.earlier.cache_bytes
-        return free_memory_budget(self.setup.training.cache_share, self.setup.backbone.device)
-
-    def _encode(self) -> tuple[Encoded, Encoded, Encoded]:
-        setup = self.setup
-        held = setup.task.validation
-        if not setup.task.choices:
-            held = held[:GENERATED_VALIDATION_ROWS]
-        train = setup.encode(setup.task.train, OBJECTIVES.get(setup.objective).answers)
-        validation = setup.encode(held, "choices")
-        test = setup.encode(setup.task.test, "choices")
-        parts = {"training": train, "validation": validation}
-        if setup.task.test:
-            parts["test"] = test
-        for name, encoded in parts.items():
-            if encoded.dropped:
-                self.reporter.warning(
-                    f"{encoded.dropped} {name} rows do not fit into the model's window and are "
-                    "left out."
-                )
-            if not encoded.examples:
-                raise DataError(
-                    f"No {name} row fits into the window of {setup.backbone.window} tokens.",
-                    "Shorten the texts, or choose a model with a longer window.",
-                )
-        return train, validation, test
-
-    def _contexts(
-        self, train: Encoded, validation: Encoded, budget: int
-    ) -> tuple[Contexts, Contexts]:
-        backbone = self.setup.backbone
-        total = len(train.rows) + len(validation.rows)
-        store = self._store()
-        # A bucket of whole batches leaves few small ones at the end of an epoch.
-        size = 8 * self.setup.training.batch_size
-        first = Contexts(backbone, train.examples, budget, size, store)
-        second = Contexts(backbone, validation.examples, budget, store=store)
-        parts = [first.estimate(), second.estimate()]
-        seconds = sum(part.seconds for part in parts)
-        about = {"rows": total, "bytes": sum(part.bytes for part in parts)}
-        self.reporter.stage("context", {**about, "estimate_seconds": seconds})
-        store_all = self.setup.training.disk_cache == "on" or seconds > WORTH_SECONDS
-        first.fill(lambda done, _: self.reporter.progress(done, total), store_all=store_all)
-        second.budget = max(1, budget - first.bytes) if budget else 0
-        rows = len(train.rows)
-        second.fill(lambda done, _: self.reporter.progress(rows + done, total), store_all=store_all)
-        for trouble in dict.fromkeys((first.trouble, second.trouble)):
-            if trouble:
-                self.reporter.warning(f"{trouble} Contexts are computed again where needed.")
-        return first, second
-
-    def _store(self) -> ContextStore | None:
-        """Contexts on disk, unless they are switched off."""
-        root = cache_folder()
-        if self.setup.training.disk_cache == "off" or root is None:
-            return None
-        return ContextStore(self.setup.backbone, root)
-
-    def _train(
-        self,
-        train: Encoded,
-        validation: Encoded,
-        contexts: tuple[Contexts, Contexts],
-        budget: int,
-    ) -> Outcome:
-        setup = self.setup
-        wanted = OBJECTIVES.get(setup.objective).answers
-        labels = setup.task.labels
-        gold = [labels.index(str(r.answer)) if wanted == "choices" else 0 for r in train.rows]
-
-        def validate(prompts: Sequence[Tensor]) -> list[tuple[float, dict[str, Any]]]:
-            return _scores(setup, validation, contexts[1], prompts)
-
-        if self.earlier is None:
-            candidates = tuple(self.candidates or setup.candidates())
-        else:
-            candidates = tuple(Candidate(**about) for about in self.earlier.candidates)
-        loop = Loop(
-            backbone=setup.backbone,
-            members=setup.members(candidates, train.rows),
-            rows=TrainingRows(train, gold, contexts[0]),
-            validate=validate,
-            config=setup.training,
-            objective=setup.objective,
-            folder=self.directory.path,
-            reporter=self.reporter,
-        )
-        plan = self._plan(loop, train, validation, budget)
-        checkpoint = Checkpoint.newest(self.directory.checkpoints)
-        self.directory.rewind(checkpoint.step if checkpoint else 0)
-        if checkpoint:
-            loop.restore(checkpoint)
-        about = {"estimate_seconds": plan.estimate_seconds, "steps": plan.steps}
-        self.reporter.stage("training", {**about, "population": len(loop.members)})
-        with threads_of(plan.threads):
-            return loop.run(plan.course)
-
-    def _plan(self, loop: Loop, train: Encoded, validation: Encoded, budget: int) -> Plan:
-        """The plan of the run that goes on, or a new one, written down."""
-        setup, identity = self.setup, self.setup.backbone.identity
-        fingerprints = {"weights": identity.weights, "tokenizer": identity.tokenizer}
-        if self.earlier is not None:
-            check_same(self.earlier, setup.task.hashes, fingerprints)
-            return self.earlier
-        self._fit_memory(loop)
-        threads = choose_threads(loop, setup.training)
-        with threads_of(threads):
-            course, seconds = measure_step(loop, setup.training)
-        assert setup.layout.placement is not None
-        plan = Plan(
-            placement=setup.layout.placement,
-            candidates=[member.candidate.as_dict() for member in loop.members],
-            halvings=course.halvings,
-            part=course.part,
-            threads=threads,
-            objective=setup.objective,
-            metric=setup.metric,
-            chat=setup.chat,
-            dtype=setup.backbone.dtype,
-            cache_bytes=budget,
-            steps=course.steps,
-            steps_per_epoch=loop.per_epoch,
-            rows={
-                "train": len(train.rows),
-                "validation": len(validation.rows),
-                "test": len(setup.task.test),
-            },
-            dropped={"train": train.dropped, "validation": validation.dropped},
-            data=dict(setup.task.hashes),
-            backbone=fingerprints,
-            estimate_seconds=round(seconds, 1),
-        )
-        self.directory.write("plan.json", plan.as_dict())
-        return plan
-
-    def _fit_memory(self, loop: Loop) -> None:
-        """Shrinks population and passes to what memory holds."""
-        wanted = len(loop.members)
-        count, part = fit_loop(loop, free_memory_budget(PASS_SHARE, self.setup.backbone.device))
-        if count < wanted:
-            self.reporter.warning(
-                f"Memory holds {count} of the {wanted} prompts of the population; {count} train."
-            )
-        del loop.members[count:]
-        loop.course = Course(0, (), part)
-
-
-def _scores(
-    setup: Setup, validation: Encoded, contexts: Contexts, prompts: Sequence[Tensor]
-) -> list[tuple[float, dict[str, Any]]]:
-    """The validation score of each prompt, and the numbers behind it for the record."""
-    found = []
-    for answers in answers_of(setup, validation, prompts, contexts):
-        metric = measure(setup.task, validation, answers, slice_column=setup.slice_column)
-        record: dict[str, Any] = {
-            name: number for name, number in metric.items() if isinstance(number, float)
-        }
-        if "slices" in metric:
-            parts = metric["slices"].items()
-            record["slices"] = {name: value(part, setup.metric) for name, part in parts}
-        found.append((value(metric, setup.metric), record))
-    return found

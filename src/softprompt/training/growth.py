@@ -1,0 +1,151 @@
+"""A prompt that grows: few vectors at first, twice as many while validation rows say that it pays.
+
+    8 vectors -> train -> 16, begun from those -> train -> better beyond chance? -> 32 ...
+
+    lengths/N/      plan, metrics and checkpoints of a length, which goes on as a run does
+
+Each length is a run of its own, warm-started from the best prompt before it. All share contexts and
+validation rows; test rows are read once, when the length is settled. It does not know how a prompt
+is trained.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from softprompt.errors import DivergedError
+from softprompt.evaluation import paired
+from softprompt.inference import Contexts, Encoded, row_scores
+from softprompt.training.loop import Outcome
+from softprompt.training.reporters import Reporter, Reporters
+from softprompt.training.result import answers_of
+from softprompt.training.run_directory import MetricsFile, RunDirectory
+from softprompt.training.setup import Setup
+from softprompt.training.tuning import Tuning
+
+__all__ = ["Growth", "lengths_to"]
+
+FIRST = 8
+"""Vectors of the shortest prompt."""
+
+LEVEL = 0.05
+"""A longer prompt is kept where so large a gain has a smaller chance by luck alone."""
+
+
+def lengths_to(longest: int) -> tuple[int, ...]:
+    """8, 16, 32, ... up to the longest, which is among them; that alone where it is below 8."""
+    lengths = [min(FIRST, longest)]
+    while lengths[-1] < longest:
+        lengths.append(min(2 * lengths[-1], longest))
+    return tuple(lengths)
+
+
+class Growth(Tuning):
+    """A run that tries longer and longer prompts and keeps the longest that paid.
+
+    Args:
+        setup, directory, resolved, reporter: as for a `Tuning`.
+    """
+
+    def __init__(
+        self,
+        setup: Setup,
+        directory: RunDirectory,
+        resolved: dict[str, Any],
+        reporter: Reporter,
+    ) -> None:
+        super().__init__(setup, directory, resolved, reporter)
+        # Records of single lengths go to their own folders, not to the run's.
+        self._heard = reporter
+
+    def _train(
+        self,
+        train: Encoded,
+        validation: Encoded,
+        contexts: tuple[Contexts, Contexts],
+        budget: int,
+    ) -> Outcome:
+        grown: list[dict[str, Any]] = []
+        self.extra = {"growth": grown}
+        kept: Outcome | None = None
+        lengths = lengths_to(self.setup.training.grow_to or FIRST)
+        for length in lengths:
+            folder = self._folder(length)
+            reporter = _Length([MetricsFile(folder), self._heard], length, lengths[-1])
+            work = Tuning(self._of(length, len(lengths), kept), folder, self.resolved, reporter)
+            try:
+                outcome = work._train(train, validation, contexts, budget)
+            except DivergedError as error:
+                if kept is None:
+                    raise
+                reporter.warning(error.message)
+                break
+            about = {"length": length, "score": outcome.members[0].best_score}
+            paid = True
+            if kept is not None:
+                gain, chance = self._gain(kept, outcome, validation, contexts[1])
+                paid = gain > 0 and chance < LEVEL
+                about |= {"gain": gain, "p_value": chance}
+            grown.append({**about, "kept": paid})
+            if not paid and outcome.stopped == "interrupted":
+                # What was found stays; nothing is settled about the length.
+                return replace(kept or outcome, stopped="interrupted")
+            if not paid:
+                break
+            kept = outcome
+            self._settle(length)
+            if outcome.stopped == "interrupted":
+                break
+        assert kept is not None
+        return kept
+
+    def _folder(self, length: int) -> RunDirectory:
+        return RunDirectory(self.directory.path / "lengths" / str(length))
+
+    def _of(self, length: int, count: int, before: Outcome | None) -> Setup:
+        """The setup of one length, begun from the best prompt of the length before it."""
+        setup, training = self.setup, self.setup.training
+        seconds = training.time_budget
+        mine: dict[str, Any] = {
+            "lengths": (length,),
+            "grow_to": None,
+            "time_budget": seconds / count if seconds else None,
+        }
+        if before is None:
+            return replace(setup, training=training.model_copy(update=mine))
+        mine["initialisations"] = ("prompt",)
+        return replace(
+            setup,
+            training=training.model_copy(update=mine),
+            initialisation="prompt",
+            source=before.members[0].best_PD,
+        )
+
+    def _gain(
+        self, before: Outcome, after: Outcome, validation: Encoded, contexts: Contexts
+    ) -> tuple[float, float]:
+        """Mean gain of the longer prompt over rows, and the chance of it if there were none."""
+        best = [outcome.members[0].best_PD for outcome in (before, after)]
+        first, second = (
+            row_scores(self.setup.task, validation, answers, self.setup.metric)
+            for answers in answers_of(self.setup, validation, best, contexts)
+        )
+        return sum(second) / len(second) - sum(first) / len(first), paired(first, second)
+
+    def _settle(self, length: int) -> None:
+        """The metrics of the length that is kept are the run's."""
+        shutil.copyfile(self._folder(length).metrics, self.directory.metrics)
+
+
+class _Length(Reporters):
+    """Hears the training of a length and tells of it as one."""
+
+    def __init__(self, members: Sequence[Reporter], length: int, longest: int) -> None:
+        super().__init__(members)
+        self._about = {"length": length, "longest": longest}
+
+    def stage(self, name: str, about: Mapping[str, Any]) -> None:
+        super().stage("length", {**about, **self._about})
