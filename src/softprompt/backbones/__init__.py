@@ -5,6 +5,7 @@ from softprompt.backbones.catalog import CATALOG, CatalogEntry
 from softprompt.backbones.context import Context
 from softprompt.backbones.free_memory import free_memory_budget
 from softprompt.backbones.load import BackboneConfig, load_backbone
+from softprompt.backbones.packing import Precision, pack, unpack
 
 __all__ = [
     "CATALOG",
@@ -13,6 +14,9 @@ __all__ = [
     "CatalogEntry",
     "Context",
     "Identity",
+    "Precision",
     "free_memory_budget",
     "load_backbone",
+    "pack",
+    "unpack",
 ]

@@ -27,12 +27,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from softprompt.backbones import Backbone, Context
+from softprompt.backbones import Backbone, Context, Precision
 from softprompt.storage import canonical_json, disk_errors, sha256, write_bytes, write_json
 
 __all__ = ["ContextStore", "Entry", "cache_folder", "clear", "entries"]
 
-_FORMAT = 1
+_FORMAT = 2
 _SHARD = "shard-*.safetensors"
 _ABOUT = "backbone.json"
 
@@ -75,15 +75,17 @@ class ContextStore:
     Args:
         backbone: that computes them.
         root: folder of all stores; made when something is stored.
+        precision: that contexts are packed in.
     """
 
-    def __init__(self, backbone: Backbone, root: Path) -> None:
+    def __init__(self, backbone: Backbone, root: Path, precision: Precision = "full") -> None:
         identity = backbone.identity
         about = {
             "format": _FORMAT,
             "weights": identity.weights,
             "tokenizer": identity.tokenizer,
             "dtype": backbone.dtype,
+            "precision": precision,
             "settings": backbone.settings.get("quantization", "none"),
             "torch": version("torch"),
             "transformers": version("transformers"),
@@ -93,7 +95,7 @@ class ContextStore:
         self.folder = root / f"{Path(identity.name).name}-{digest[:16]}"
         self._about = {**about, "name": identity.name}
         self._places: dict[str, tuple[str, int, int]] = {}
-        self._open: dict[str, tuple[tuple[Tensor, ...], tuple[Tensor, ...]]] = {}
+        self._open: dict[str, dict[str, tuple[Tensor, ...]]] = {}
         self._refused: set[str] = set()
         for path in sorted(self.folder.glob(_SHARD)):
             self._index(path)
@@ -114,13 +116,9 @@ class ContextStore:
         lengths_B = torch.tensor([length for _, _, length in found], device=self._device)
         together = _shard_name(_described(rows))
         if (self.folder / together).is_file() and self._map(together):
-            keys, values = self._open[together]
-            return Context(
-                tuple(x.to(self._device) for x in keys),
-                tuple(x.to(self._device) for x in values),
-                lengths_B,
-                mapped=self._device.type == "cpu",
-            )
+            parts = self._open[together].items()
+            there = {name: tuple(x.to(self._device) for x in part) for name, part in parts}
+            return Context.of(there, lengths_B, mapped=self._device.type == "cpu")
         if not all(self._map(shard) for shard in dict.fromkeys(place[0] for place in found)):
             return None
         return self._gathered(found, lengths_B)
@@ -132,8 +130,11 @@ class ContextStore:
             UsageError: the disk is full or the folder cannot be written.
         """
         self._make()
-        tensors = {f"keys.{i}": x.cpu().contiguous() for i, x in enumerate(context.keys)}
-        tensors |= {f"values.{i}": x.cpu().contiguous() for i, x in enumerate(context.values)}
+        tensors = {
+            f"{name}.{layer}": x.cpu().contiguous()
+            for name, part in context.parts().items()
+            for layer, x in enumerate(part)
+        }
         header = {"rows": _described(rows), "sha256": _digest(tensors)}
         name = _shard_name(header["rows"])
         write_bytes(self.folder / name, save_tensors(tensors, metadata=header))
@@ -174,11 +175,11 @@ class ContextStore:
                 tensors = {name: file.get_tensor(name) for name in names}
                 whole = _digest(tensors) == file.metadata()["sha256"]
             if whole:
-                count = len(names) // 2
-                self._open[shard] = (
-                    tuple(tensors[f"keys.{i}"] for i in range(count)),
-                    tuple(tensors[f"values.{i}"] for i in range(count)),
-                )
+                parts = dict.fromkeys(name.partition(".")[0] for name in names)
+                layers = range(len(names) // len(parts))
+                self._open[shard] = {
+                    part: tuple(tensors[f"{part}.{layer}"] for layer in layers) for part in parts
+                }
                 os.utime(path)
                 return True
         except (SafetensorError, OSError, KeyError, TypeError):
@@ -192,19 +193,16 @@ class ContextStore:
         whole = self._open[places[0][0]]
         width = int(lengths_B.max())
 
-        def gather(which: int, layer: int) -> Tensor:
-            like = whole[which][layer]
+        def gather(part: str, layer: int) -> Tensor:
+            like = whole[part][layer]
             result = like.new_zeros(len(places), like.shape[1], width, like.shape[3])
             for b, (shard, place, length) in enumerate(places):
-                result[b, :, :length] = self._open[shard][which][layer][place, :, :length]
+                result[b, :, :length] = self._open[shard][part][layer][place, :, :length]
             return result.to(self._device)
 
-        layers = range(len(whole[0]))
-        return Context(
-            tuple(gather(0, layer) for layer in layers),
-            tuple(gather(1, layer) for layer in layers),
-            lengths_B,
-        )
+        layers = range(len(whole["keys"]))
+        gathered = {part: tuple(gather(part, layer) for layer in layers) for part in whole}
+        return Context.of(gathered, lengths_B)
 
 
 def entries(root: Path) -> list[Entry]:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from softprompt.backbones import Backbone, Context
+from softprompt.backbones import Backbone, Context, Precision, pack, unpack
 from softprompt.errors import UsageError
 from softprompt.inference.context_store import ContextStore
 from softprompt.prompts import Example
@@ -46,6 +46,8 @@ class Contexts:
         budget: bytes of keys and values to keep in memory; 0 keeps none.
         bucket_rows: rows of a bucket at most.
         store: contexts on disk, or None.
+        precision: that contexts are packed in, those that are not kept as well, so that what is
+            computed does not depend on the budget.
 
     Attributes:
         buckets: indices of the rows of each bucket, shortest contexts (then trunks) first.
@@ -59,8 +61,9 @@ class Contexts:
         budget: int = 0,
         bucket_rows: int = BUCKET_ROWS,
         store: ContextStore | None = None,
+        precision: Precision = "full",
     ) -> None:
-        self._backbone, self._store = backbone, store
+        self._backbone, self._store, self.precision = backbone, store, precision
         self._rows = [example.context for example in examples]
         self.budget = budget
         self._kept: dict[int, Context] = {}
@@ -137,7 +140,7 @@ class Contexts:
 
     def bucket(self, bucket: int) -> Context:
         """The contexts of a whole bucket."""
-        return self._kept.get(bucket) or self._encode(self.buckets[bucket])
+        return self._unpacked(self._kept.get(bucket) or self._encode(self.buckets[bucket]))
 
     def select(self, bucket: int, members: Sequence[int]) -> Context:
         """The contexts of some rows of a bucket.
@@ -147,8 +150,8 @@ class Contexts:
             members: places within the bucket, 0 to its size - 1.
         """
         if bucket in self._kept:
-            return self._kept[bucket].select(members)
-        return self._encode([self.buckets[bucket][member] for member in members])
+            return self._unpacked(self._kept[bucket].select(members))
+        return self._unpacked(self._encode([self.buckets[bucket][member] for member in members]))
 
     def _ids(self, bucket: int) -> list[tuple[int, ...]]:
         return [self._rows[row] for row in self.buckets[bucket]]
@@ -158,7 +161,13 @@ class Contexts:
         return len(rows) * max(len(self._rows[row]) for row in rows)
 
     def _encode(self, rows: Sequence[int]) -> Context:
-        return self._backbone.encode_context([self._rows[row] for row in rows])
+        context = self._backbone.encode_context([self._rows[row] for row in rows])
+        return pack(context, self.precision)
+
+    def _unpacked(self, context: Context) -> Context:
+        if self.precision == "full":
+            return context
+        return unpack(context, self._backbone.compute_dtype)
 
 
 def _buckets(sizes: Sequence[tuple[int, int]], rows: int) -> list[list[int]]:

@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from softprompt.backbones import BackboneConfig
+from softprompt.backbones import BackboneConfig, Precision
 from softprompt.errors import ConfigError, nearest
 from softprompt.prompts import PromptConfig
 from softprompt.tasks import TaskConfig
@@ -114,6 +114,11 @@ class TrainingConfig(BaseModel):
         "auto",
         description="Contexts on disk: what memory does not hold and what took long to compute "
         "(`auto`), all (`on`) or none (`off`).",
+    )
+    cache_precision: Precision = Field(
+        "full",
+        description="Precision of cached contexts: the model's own (`full`), bfloat16 (`half`) or "
+        "8-bit (`eight`); the result says by how much the last two change the loss.",
     )
     max_new_tokens: int = Field(64, ge=1, description="Longest free answer, in tokens.")
     drop_long: bool = Field(

@@ -36,6 +36,8 @@ class Plan:
         chat: whether the model's chat template is used.
         dtype: precision of the backbone.
         cache_bytes: budget for cached contexts.
+        cache_loss_change: by how much packed contexts change the loss, a fraction; None where they
+            are not packed.
         steps: of the whole run.
         steps_per_epoch: batches of an epoch.
         rows: number of rows by split.
@@ -62,6 +64,7 @@ class Plan:
     data: Mapping[str, str]
     backbone: Mapping[str, str | None]
     estimate_seconds: float
+    cache_loss_change: float | None = None
 
     @property
     def course(self) -> Course:

@@ -23,6 +23,7 @@ from softprompt.inference import Contexts, Encoded, measure
 from softprompt.inference.context_store import ContextStore, cache_folder
 from softprompt.inference.contexts import WORTH_SECONDS
 from softprompt.prompts.artifact import artifact_bytes
+from softprompt.training.cache_precision import loss_change
 from softprompt.training.candidates import Candidate
 from softprompt.training.checkpoint import Checkpoint
 from softprompt.training.curves import draw_curves
@@ -172,8 +173,9 @@ class Tuning:
         store = self._store()
         # A bucket of whole batches leaves few small ones at the end of an epoch.
         size = 8 * self.setup.training.batch_size
-        first = Contexts(backbone, train.examples, budget, size, store)
-        second = Contexts(backbone, validation.examples, budget, store=store)
+        precision = self.setup.training.cache_precision
+        first = Contexts(backbone, train.examples, budget, size, store, precision)
+        second = Contexts(backbone, validation.examples, budget, store=store, precision=precision)
         parts = [first.estimate(), second.estimate()]
         seconds = sum(part.seconds for part in parts)
         about = {"rows": total, "bytes": sum(part.bytes for part in parts)}
@@ -193,7 +195,7 @@ class Tuning:
         root = cache_folder()
         if self.setup.training.disk_cache == "off" or root is None:
             return None
-        return ContextStore(self.setup.backbone, root)
+        return ContextStore(self.setup.backbone, root, self.setup.training.cache_precision)
 
     def _train(
         self,
@@ -231,6 +233,8 @@ class Tuning:
             loop.restore(checkpoint)
         about = {"estimate_seconds": plan.estimate_seconds, "steps": plan.steps}
         self.reporter.stage("training", {**about, "population": len(loop.members)})
+        if setup.training.cache_precision != "full":
+            self.extra["cache_loss_change"] = plan.cache_loss_change
         with threads_of(plan.threads):
             return loop.run(plan.course)
 
@@ -257,6 +261,7 @@ class Tuning:
             chat=setup.chat,
             dtype=setup.backbone.dtype,
             cache_bytes=budget,
+            cache_loss_change=loss_change(loop),
             steps=course.steps,
             steps_per_epoch=loop.per_epoch,
             rows={
