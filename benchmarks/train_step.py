@@ -98,7 +98,8 @@ def training_loop(
         Member(
             Candidate(number, 0.3, "random", "direct", VECTORS, number),
             PARAMETRISATIONS.get(PromptConfig().parametrisation)(
-                torch.randn(VECTORS, backbone.hidden_size) * scale
+                torch.randn(VECTORS, backbone.hidden_size) * scale,
+                lambda count: torch.randn(count, backbone.hidden_size) * scale,
             ),
             config,
             scale,

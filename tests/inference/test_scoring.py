@@ -46,7 +46,7 @@ def oracle(backbone: Backbone, example: Example, vectors: torch.Tensor, answer: 
 
 def test_scores_equal_the_plain_forward_pass(any_backbone: Backbone) -> None:
     vectors = torch.randn(3, any_backbone.hidden_size, generator=torch.Generator().manual_seed(1))
-    for placement in ("suffix", "prefix", "front", "slots", None):
+    for placement in ("suffix", "prefix", "front", "both", "slots", None):
         rows = examples(any_backbone, placement)
         given = [] if placement is None else [vectors]
         scores = score_answers(any_backbone, rows, given)[0]
@@ -57,7 +57,7 @@ def test_scores_equal_the_plain_forward_pass(any_backbone: Backbone) -> None:
 
 
 def test_gradients_equal_the_uncached_ones_within_1e_4(any_backbone: Backbone) -> None:
-    for placement in ("suffix", "prefix", "front", "slots"):
+    for placement in ("suffix", "prefix", "front", "both", "slots"):
         rows = examples(any_backbone, placement)
         start = torch.randn(3, any_backbone.hidden_size, generator=torch.Generator().manual_seed(1))
         ours, theirs = start.clone().requires_grad_(), start.clone().requires_grad_()
@@ -99,7 +99,7 @@ def test_prompts_together_score_as_alone(any_backbone: Backbone) -> None:
 
 
 def test_gradients_of_prompts_together_are_those_of_each_alone(any_backbone: Backbone) -> None:
-    for placement in ("suffix", "prefix", "front", "slots"):
+    for placement in ("suffix", "prefix", "front", "both", "slots"):
         rows = examples(any_backbone, placement)
         generator = torch.Generator().manual_seed(5)
         start = torch.randn(4, 3, any_backbone.hidden_size, generator=generator)

@@ -81,11 +81,40 @@ def test_what_is_missing_is_said(name: str, settings: dict[str, object], message
         INITIALISERS.get(name)(request(**settings))
 
 
+def vocabulary(count: int) -> torch.Tensor:
+    return torch.arange(count * 32.0).sin().view(count, 32)
+
+
 @pytest.mark.parametrize("name", PARAMETRISATIONS.names())
-def test_parametrisations_start_at_the_initial_vectors(name: str) -> None:
+def test_parametrisations_start_at_the_initial_vectors_and_leave_them(name: str) -> None:
     initial = torch.randn(4, 32)
-    module = PARAMETRISATIONS.get(name)(initial)
+    module = PARAMETRISATIONS.get(name)(initial, vocabulary)
     assert torch.equal(module().detach(), initial)
-    module().square().sum().backward()
-    trained = [p for group in module.groups(0.1) for p in group["params"]]  # type: ignore[operator]
+    groups = module.groups(0.1)  # type: ignore[operator]
+    trained = [p for group in groups for p in group["params"]]
     assert sum(p.numel() for p in trained) == sum(p.numel() for p in module.parameters())
+    for _ in range(2):
+        (module() - 1.0).square().sum().backward()
+        torch.optim.SGD(trained, lr=1e-3).step()
+    moved = module().detach()
+    assert ((moved - 1.0).square().sum() < (initial - 1.0).square().sum()).item()
+    again = PARAMETRISATIONS.get(name)(torch.zeros(4, 32), lambda count: torch.zeros(count, 32))
+    again.load_state_dict(module.state_dict())
+    assert torch.equal(again().detach(), moved)
+
+
+def test_superposed_vectors_are_mixes_of_vocabulary() -> None:
+    module = PARAMETRISATIONS.get("superposition")(torch.zeros(4, 32), vocabulary)
+    with torch.no_grad():
+        module.weights_PM[:, 4:6] = 0.5
+    expected = (vocabulary(2).sum(0) * 0.5).expand(4, 32)
+    torch.testing.assert_close(module().detach(), expected)
+
+
+def test_low_rank_trains_few_numbers() -> None:
+    module = PARAMETRISATIONS.get("low_rank")(torch.randn(100, 32), vocabulary)
+    assert sum(p.numel() for p in module.parameters()) == 100 * 2 + 2 * 32
+    with torch.no_grad():
+        module.low_PR.normal_()
+    moved = module().detach() - module.get_buffer("initial_PD")
+    assert torch.linalg.matrix_rank(moved, atol=1e-4) == 2

@@ -22,6 +22,7 @@ def test_segments_are_tokenised_apart_and_alike_for_every_placement() -> None:
         "suffix": [backbone.bos, *body, *marks],
         "prefix": [backbone.bos, *marks, *body],
         "front": [*marks, backbone.bos, *body],
+        "both": [backbone.bos, -1, *body, -2],
     }
     for placement, ids in want.items():
         example = Layout(backbone, placement, 2).example(rendered, ["positive"])
@@ -31,7 +32,7 @@ def test_segments_are_tokenised_apart_and_alike_for_every_placement() -> None:
 
 
 def test_every_placement_is_registered_by_its_file() -> None:
-    assert PLACEMENTS.names() == ["front", "prefix", "slots", "suffix"]
+    assert PLACEMENTS.names() == ["both", "front", "prefix", "slots", "suffix"]
 
 
 def test_without_a_prompt_the_last_token_is_the_trunk() -> None:

@@ -136,3 +136,8 @@ def test_one_setting_says_how_long_a_prompt_is(tmp_path: Path) -> None:
     )
     with pytest.raises(UsageError, match=r"by the template's slots and by training.grow_to"):
         tune(task, tiny_backbone(), tmp_path / "slots", **FAST)
+
+
+def test_a_prompt_in_two_pieces_has_one_length(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"'both' stands in several pieces, and training.grow_to"):
+        run(tmp_path, placement="both")

@@ -78,8 +78,18 @@ def test_the_backbone_is_untouched(tmp_path: Path) -> None:
     assert all(p.grad is None for p in backbone.model.parameters())
 
 
-@pytest.mark.parametrize("parametrisation", ["direct", "residual"])
-@pytest.mark.parametrize("placement", ["suffix", "prefix", "front"])
+@pytest.mark.parametrize(
+    ("placement", "parametrisation"),
+    [
+        ("suffix", "direct"),
+        ("prefix", "residual"),
+        ("front", "direct"),
+        ("both", "encoder"),
+        ("suffix", "encoder_lstm"),
+        ("suffix", "superposition"),
+        ("prefix", "low_rank"),
+    ],
+)
 def test_the_saved_prompt_scores_what_the_run_measured(
     tmp_path: Path, placement: str, parametrisation: str
 ) -> None:

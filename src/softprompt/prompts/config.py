@@ -14,12 +14,16 @@ class PromptConfig(BaseModel):
 
     placement: str = Field(
         "suffix",
-        description="`suffix` (before the answer), `prefix` (after BOS), `front` (before BOS) or "
-        "`slots` (where the template says {prompt:N}; chosen by itself when it does).",
+        description="`suffix` (before the answer), `prefix` (after BOS), `front` (before BOS), "
+        "`both` (half after BOS, half before the answer) or `slots` (where the template says "
+        "{prompt:N}; chosen by itself when it does).",
     )
     depth: str = Field("input", description="Where vectors enter: `input` embeddings.")
     parametrisation: str = Field(
-        "direct", description="`direct` vectors or `residual` (vectors plus a small network)."
+        "direct",
+        description="`direct` vectors, `residual` (plus a small network of them), `encoder` or "
+        "`encoder_lstm` (a network emits them), `superposition` (mixes of vocabulary embeddings) "
+        "or `low_rank`.",
     )
     initialisation: str = Field(
         "auto",

@@ -22,7 +22,8 @@ from softprompt.prompts import Layout, PromptConfig, SoftPrompt
 from softprompt.prompts.depths import DEPTHS
 from softprompt.prompts.initialisers import INITIALISERS, Request
 from softprompt.prompts.parametrisations import PARAMETRISATIONS
-from softprompt.tasks import Row, Task
+from softprompt.prompts.placements import PLACEMENTS
+from softprompt.tasks import Row, Slot, Task
 from softprompt.training.candidates import Candidate, around, draw
 from softprompt.training.config import TrainingConfig
 from softprompt.training.member import Member
@@ -79,17 +80,7 @@ class Setup:
             SoftPromptError: a setting that cannot be, or a task that cannot be learned.
         """
         slots = task.template.slots if task.template else ()
-        said: dict[str, object] = {
-            "the template's slots": slots,
-            "training.lengths": training.lengths,
-            "training.grow_to": training.grow_to,
-        }
-        several = [name for name, value in said.items() if value]
-        if len(several) > 1:
-            raise UsageError(
-                f"The prompt's length is said more than once: by {' and by '.join(several)}.",
-                "Leave one of them out.",
-            )
+        _refuse_lengths(slots, prompt, training)
         lengths = tuple(slot.length for slot in slots)
         placement = "slots" if slots else prompt.placement
         longest = sum(lengths) or training.grow_to or max(prompt.length, *training.lengths, 1)
@@ -227,7 +218,7 @@ class Setup:
         initial_PD = INITIALISERS.get(candidate.initialisation)(request)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(candidate.seed)
-            return PARAMETRISATIONS.get(candidate.parametrisation)(initial_PD)
+            return PARAMETRISATIONS.get(candidate.parametrisation)(initial_PD, request.vocabulary)
 
     def baselines(self) -> dict[str, Any]:
         """From the name of each baseline asked for to a request-bound call."""
@@ -252,3 +243,30 @@ def _text(task: Task, row: Row) -> str:
     if row.messages:
         return " ".join(message["content"] for message in row.messages)
     return " ".join(row.columns.get(name, "") for name in task.inputs)
+
+
+def _refuse_lengths(slots: Sequence[Slot], prompt: PromptConfig, training: TrainingConfig) -> None:
+    """Refuses settings that disagree on the prompt's length, or that its placement cannot follow.
+
+    Raises:
+        UsageError: what disagrees, by name.
+    """
+    said: dict[str, object] = {
+        "the template's slots": slots,
+        "training.lengths": training.lengths,
+        "training.grow_to": training.grow_to,
+    }
+    names = [name for name, value in said.items() if value]
+    if len(names) > 1:
+        raise UsageError(
+            f"The prompt's length is said more than once: by {' and by '.join(names)}.",
+            "Leave one of them out.",
+        )
+    if names and not slots:
+        parts = PLACEMENTS.get(prompt.placement)(("text",), 2)
+        if sum(isinstance(part, Slot) for part in parts) > 1:
+            raise UsageError(
+                f"A prompt of placement {prompt.placement!r} stands in several pieces, and "
+                f"{names[0]} asks for prompts of several lengths.",
+                "Choose a placement in one piece, or leave the lengths out.",
+            )

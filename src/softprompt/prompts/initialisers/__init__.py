@@ -79,14 +79,17 @@ class Request:
             self._frequent.extend(ids)
         return self._frequent
 
+    def vocabulary(self, count: int) -> Tensor:
+        """[count, D] embeddings of frequent tokens, each drawn at most once."""
+        ids = self.frequent()
+        drawn = torch.randperm(len(ids), generator=self.generator())[:count].tolist()
+        return self.rows([ids[i] for i in drawn])
+
     def filled(self, start_ND: Tensor) -> Tensor:
         """[P, D] the given vectors, cut or filled up with frequent vocabulary."""
         if start_ND.shape[0] >= self.length:
             return start_ND[: self.length]
-        need = self.length - start_ND.shape[0]
-        ids = self.frequent()
-        drawn = torch.randperm(len(ids), generator=self.generator())[:need].tolist()
-        return torch.cat([self.rows([ids[i] for i in drawn]), start_ND])
+        return torch.cat([self.vocabulary(self.length - start_ND.shape[0]), start_ND])
 
 
 Initialiser = Callable[[Request], Tensor]

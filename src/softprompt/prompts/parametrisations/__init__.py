@@ -14,7 +14,10 @@ from torch import Tensor, nn
 
 from softprompt.registry import Registry, discover
 
-__all__ = ["PARAMETRISATIONS", "Parametrisation"]
+__all__ = ["PARAMETRISATIONS", "Parametrisation", "Vocabulary"]
+
+Vocabulary = Callable[[int], Tensor]
+"""From a number m to m embeddings [m, D] of words, m at most."""
 
 
 class Parametrisation(Protocol):
@@ -33,5 +36,5 @@ class Parametrisation(Protocol):
         ...
 
 
-PARAMETRISATIONS: Registry[Callable[[Tensor], nn.Module]] = Registry("parametrisation")
+PARAMETRISATIONS: Registry[Callable[[Tensor, Vocabulary], nn.Module]] = Registry("parametrisation")
 discover(__name__, list(__path__))

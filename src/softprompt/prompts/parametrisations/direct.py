@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from softprompt.prompts.parametrisations import PARAMETRISATIONS
+from softprompt.prompts.parametrisations import PARAMETRISATIONS, Vocabulary
 
 __all__ = ["Direct"]
 
@@ -20,9 +20,10 @@ class Direct(nn.Module):
 
     Args:
         initial_PD: [P, D] vectors to start from.
+        vocabulary: not used.
     """
 
-    def __init__(self, initial_PD: Tensor) -> None:
+    def __init__(self, initial_PD: Tensor, vocabulary: Vocabulary) -> None:
         super().__init__()
         self.vectors_PD = nn.Parameter(initial_PD.detach().float().clone())
 

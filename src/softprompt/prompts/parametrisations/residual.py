@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from softprompt.prompts.parametrisations import PARAMETRISATIONS
+from softprompt.prompts.parametrisations import PARAMETRISATIONS, Vocabulary
 
 __all__ = ["Residual"]
 
@@ -23,9 +23,10 @@ class Residual(nn.Module):
 
     Args:
         initial_PD: [P, D] vectors to start from.
+        vocabulary: not used.
     """
 
-    def __init__(self, initial_PD: Tensor) -> None:
+    def __init__(self, initial_PD: Tensor, vocabulary: Vocabulary) -> None:
         super().__init__()
         size = initial_PD.shape[1]
         self.vectors_PD = nn.Parameter(initial_PD.detach().float().clone())

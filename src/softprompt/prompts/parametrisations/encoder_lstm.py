@@ -1,0 +1,37 @@
+"""A network emits the vectors: P-tuning (Liu et al. 2021, arXiv 2103.10385), with an LSTM."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from softprompt.prompts.parametrisations import PARAMETRISATIONS
+from softprompt.prompts.parametrisations.encoder import Encoder
+
+__all__ = ["EncoderLstm"]
+
+
+@PARAMETRISATIONS.register("encoder_lstm")
+class EncoderLstm(Encoder):
+    """As `encoder`, with f = W2 relu(W1 LSTM(E)), a bidirectional LSTM of one layer over the
+    prompt's places, as P-tuning has it for language models.
+
+    Args:
+        initial_PD: [P, D] vectors to start from.
+        vocabulary: not used.
+    """
+
+    def _network(self, size: int) -> nn.Module:
+        return _LstmThenMlp(size)
+
+
+class _LstmThenMlp(nn.Module):
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(size, size // 2, bidirectional=True)
+        inner = 2 * (size // 2)
+        self.mlp = nn.Sequential(nn.Linear(inner, size), nn.ReLU(), nn.Linear(size, size))
+
+    def forward(self, inputs_PD: Tensor) -> Tensor:
+        read_PE: Tensor = self.lstm(inputs_PD)[0]
+        emitted_PD: Tensor = self.mlp(read_PE)
+        return emitted_PD

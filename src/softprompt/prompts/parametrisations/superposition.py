@@ -1,0 +1,42 @@
+"""Vectors as mixes of vocabulary embeddings (SadraeiJavaheri et al. 2024, arXiv 2406.05279)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from softprompt.prompts.parametrisations import PARAMETRISATIONS, Vocabulary
+
+__all__ = ["Superposition"]
+
+_BASIS = 128
+
+
+@PARAMETRISATIONS.register("superposition")
+class Superposition(nn.Module):
+    """P = W E: each vector a learned mix of the same m embeddings E, which are constants.
+
+    The paper draws E from the vocabulary. Here the initial vectors are its first P rows and W
+    starts at the identity, so that training starts exactly at them.
+
+    Args:
+        initial_PD: [P, D] vectors to start from.
+        vocabulary: gives the other embeddings, 128 - P of them (none where P is larger).
+    """
+
+    def __init__(self, initial_PD: Tensor, vocabulary: Vocabulary) -> None:
+        super().__init__()
+        initial_PD = initial_PD.detach().float()
+        others_ED = vocabulary(max(0, _BASIS - len(initial_PD)))
+        self.register_buffer("basis_MD", torch.cat([initial_PD, others_ED]).clone())
+        self.weights_PM = nn.Parameter(torch.eye(len(initial_PD), len(self.get_buffer("basis_MD"))))
+
+    def forward(self) -> Tensor:
+        """[P, D] the vectors."""
+        return self.weights_PM @ self.get_buffer("basis_MD")
+
+    def groups(self, scale: float) -> list[dict[str, Any]]:
+        """One group; m weights that each move by r / sqrt(m) move a vector by r embedding sizes."""
+        return [{"params": [self.weights_PM], "factor": self.weights_PM.shape[1] ** -0.5}]
