@@ -4,6 +4,7 @@ from softprompt.backbones.backbone import Backbone, Identity
 from softprompt.backbones.catalog import CATALOG, CatalogEntry
 from softprompt.backbones.context import Context
 from softprompt.backbones.free_memory import free_memory_budget
+from softprompt.backbones.inserted import Inserted
 from softprompt.backbones.load import BackboneConfig, load_backbone
 from softprompt.backbones.packing import Precision, pack, unpack
 
@@ -14,6 +15,7 @@ __all__ = [
     "CatalogEntry",
     "Context",
     "Identity",
+    "Inserted",
     "Precision",
     "free_memory_budget",
     "load_backbone",

@@ -11,7 +11,7 @@ V vocabulary.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,7 @@ from transformers import DynamicCache
 from softprompt.backbones.context import Context
 from softprompt.backbones.fingerprint import module_fingerprint, tokenizer_fingerprint
 from softprompt.backbones.fused import Stack
+from softprompt.backbones.inserted import Inserted, layers_of
 from softprompt.backbones.log_probabilities import picked_log_probabilities
 from softprompt.backbones.mask import attention_mask
 from softprompt.backbones.probe import probe
@@ -33,8 +34,9 @@ __all__ = ["Backbone", "Identity"]
 
 register()
 
-Run = Callable[[Context, Tensor, Tensor, Tensor, Tensor | None], Tensor]
-"""From a context, embeddings, positions, branches and wanted places to hidden states [U, D]."""
+Run = Callable[[Context, Tensor, Tensor, Tensor, Tensor | None, Inserted | None], Tensor]
+"""From a context, embeddings, positions, branches, wanted places and what is inserted into layers
+to hidden states [U, D]."""
 
 
 @dataclass(frozen=True)
@@ -219,6 +221,7 @@ class Backbone:
         position_RN: Tensor,
         branch_RN: Tensor,
         wanted_U: Tensor | None = None,
+        inserted: Inserted | None = None,
     ) -> Tensor:
         """Hidden states [U, D] of vectors that continue cached contexts.
 
@@ -232,8 +235,38 @@ class Backbone:
                 padding, whose hidden states mean nothing.
             branch_RN: [R, N] 0 for the trunk, 1, 2, ... for branches that do not see each other.
             wanted_U: [U] places r * N + n of the positions asked for, none twice; all where absent.
+            inserted: what comes into the layers after the first; gradients flow to it too.
+
+        Raises:
+            BackboneError: something is inserted and the model's layers are not found.
         """
-        return self._run(context, embeds_RND, position_RN, branch_RN, wanted_U)
+        return self._run(context, embeds_RND, position_RN, branch_RN, wanted_U, inserted)
+
+    def inserting(self, inserted: Inserted | None, new: int) -> AbstractContextManager[None]:
+        """Has the model's own layers get what is inserted, in passes of N new positions a row.
+
+        Raises:
+            BackboneError: the model's layers are not found.
+        """
+        if inserted is None:
+            return nullcontext()
+        layers = layers_of(self._body, self.layers)
+        if layers is None:
+            raise BackboneError(
+                f"The layers of {type(self.model).__name__} are not in one list.",
+                "Use a prompt of depth input.",
+            )
+        return inserted.at(layers, new)
+
+    @torch.no_grad()
+    def layer_inputs(self, embeds_PD: Tensor) -> Tensor:
+        """[L, P, D] what comes into each layer when vectors follow the opening token, in fp32."""
+        opening = [] if self.bos is None else [self.bos]
+        before_1D = self.embed(torch.tensor(opening, dtype=torch.long, device=self.device))
+        whole_1ND = torch.cat([before_1D, embeds_PD.to(before_1D)])[None]
+        output = self._body(inputs_embeds=whole_1ND, use_cache=False, output_hidden_states=True)
+        found = [hidden[0, len(opening) :].float().cpu() for hidden in output.hidden_states]
+        return torch.stack(found[: self.layers])
 
     def _through_stack(
         self,
@@ -242,11 +275,14 @@ class Backbone:
         position_RN: Tensor,
         branch_RN: Tensor,
         wanted_U: Tensor | None,
+        inserted: Inserted | None,
     ) -> Tensor:
         """By layers of our own, forward and backward, as long as the weights stay as they were."""
         assert self._stack is not None
         if not self._stack.intact or torch.is_autocast_enabled(self.device.type):
-            return self._over_shared_context(context, embeds_RND, position_RN, branch_RN, wanted_U)
+            return self._over_shared_context(
+                context, embeds_RND, position_RN, branch_RN, wanted_U, inserted
+            )
         times = len(position_RN) // context.rows
         lengths_R = context.lengths_B.repeat_interleave(times)
         masks = {
@@ -255,7 +291,7 @@ class Backbone:
             )
             for window in self._stack.windows
         }
-        return self._stack(context, embeds_RND, position_RN.clamp(min=0), masks, wanted_U)
+        return self._stack(context, embeds_RND, position_RN.clamp(min=0), masks, wanted_U, inserted)
 
     def _over_shared_context(
         self,
@@ -264,6 +300,7 @@ class Backbone:
         position_RN: Tensor,
         branch_RN: Tensor,
         wanted_U: Tensor | None,
+        inserted: Inserted | None,
     ) -> Tensor:
         """By an attention function that reads the contexts beside the new positions."""
         dtype = embeds_RND.dtype
@@ -274,13 +311,14 @@ class Backbone:
         usual = config._attn_implementation
         config._attn_implementation = SHARED_CONTEXT
         try:
-            output = self._body(
-                inputs_embeds=embeds_RND,
-                attention_mask=self._masks(nothing, position_RN, branch_RN, dtype),
-                position_ids=position_RN.clamp(min=0),
-                use_cache=False,
-                shared_context=shared,
-            )
+            with self.inserting(inserted, embeds_RND.shape[1]):
+                output = self._body(
+                    inputs_embeds=embeds_RND,
+                    attention_mask=self._masks(nothing, position_RN, branch_RN, dtype),
+                    position_ids=position_RN.clamp(min=0),
+                    use_cache=False,
+                    shared_context=shared,
+                )
         finally:
             config._attn_implementation = usual
         return _wanted(output.last_hidden_state, wanted_U)
@@ -292,19 +330,21 @@ class Backbone:
         position_RN: Tensor,
         branch_RN: Tensor,
         wanted_U: Tensor | None,
+        inserted: Inserted | None,
     ) -> Tensor:
         """By a cache of Transformers, for models that call no attention function by name."""
         cache = DynamicCache()
         context = context.repeated(len(embeds_RND) // context.rows)
         for index, (keys, values) in enumerate(zip(context.keys, context.values, strict=True)):
             cache.update(keys, values, index)
-        output = self._body(
-            inputs_embeds=embeds_RND,
-            attention_mask=self._masks(context, position_RN, branch_RN, embeds_RND.dtype),
-            position_ids=position_RN.clamp(min=0),
-            past_key_values=cache,
-            use_cache=True,
-        )
+        with self.inserting(inserted, embeds_RND.shape[1]):
+            output = self._body(
+                inputs_embeds=embeds_RND,
+                attention_mask=self._masks(context, position_RN, branch_RN, embeds_RND.dtype),
+                position_ids=position_RN.clamp(min=0),
+                past_key_values=cache,
+                use_cache=True,
+            )
         return _wanted(output.last_hidden_state, wanted_U)
 
     def _masks(

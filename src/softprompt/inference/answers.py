@@ -3,7 +3,7 @@
 Classification scores every choice; generation writes freely. The same path serves validation during
 training, the final test, `evaluate`, `predict` and the baselines.
 
-Shapes: n rows, C choices, K prompts, P vectors of one, D hidden size.
+Shapes: n rows, C choices, K prompts, P places of one, X numbers at each.
 """
 
 from __future__ import annotations
@@ -96,6 +96,7 @@ def answer(
     contexts: Contexts | None = None,
     max_new_tokens: int = 64,
     progress: Progress | None = None,
+    depth: str = "input",
 ) -> Answers:
     """Answers rows: the likeliest choice, or generated text.
 
@@ -103,16 +104,19 @@ def answer(
         backbone: the frozen model.
         task: whose choices count.
         encoded: rows, encoded with all choices (classification) or with none needed.
-        prompts: [P_k, D] each; none for no prompt. Free text is written by the first.
+        prompts: [P_k, X] each; none for no prompt. Free text is written by the first.
         temperature: divides log-scores before the softmax over the choices.
         contexts: of these examples, where they are kept.
         max_new_tokens: longest free answer, in tokens.
         progress: called with rows done and rows in all.
+        depth: where the prompts enter.
     """
     if not task.choices:
-        texts = generate(backbone, encoded.examples, prompts[:1], max_new_tokens, progress=progress)
+        texts = generate(
+            backbone, encoded.examples, prompts[:1], max_new_tokens, progress=progress, depth=depth
+        )
         return Answers(written=tuple(texts))
-    scores = score_answers(backbone, encoded.examples, prompts, contexts, progress)
+    scores = score_answers(backbone, encoded.examples, prompts, contexts, progress, depth)
     labels = tuple(choice.label for choice in task.choices)
     return Answers(labels=labels, log_scores=scores, temperature=temperature)
 

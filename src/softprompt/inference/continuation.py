@@ -9,7 +9,8 @@ scores those too. It does not know what the scores are for.
 
 Shapes: B examples, K prompts, R = B * K rows (row b * K + k has example b and prompt k),
 N positions, A answers over all rows, M predicted tokens, U positions that predict,
-D hidden size. The vectors of all prompts count through, one prompt after the other.
+D hidden size, X numbers that a prompt has at a place. The rows of all prompts count through, one
+prompt after the other.
 """
 
 from __future__ import annotations
@@ -21,10 +22,11 @@ from itertools import accumulate
 import torch
 from torch import Tensor
 
-from softprompt.backbones import Backbone, Context
+from softprompt.backbones import Backbone, Context, Inserted
 from softprompt.prompts import Example
+from softprompt.prompts.depths import DEPTHS, Depth
 
-__all__ = ["Continuation", "log_scores", "token_log_probabilities"]
+__all__ = ["Continuation", "entering", "log_scores", "token_log_probabilities"]
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class Continuation:
         target_M: the token predicted.
         answer_M: which of the A answers it belongs to; answers are counted row by row.
         answers: A.
+        depth: where the prompts enter.
     """
 
     ids_RN: Tensor
@@ -50,6 +53,7 @@ class Continuation:
     target_M: Tensor
     answer_M: Tensor
     answers: int
+    depth: Depth
 
     @classmethod
     def of(
@@ -57,6 +61,7 @@ class Continuation:
         examples: Sequence[Example],
         device: torch.device,
         lengths: Sequence[int] = (),
+        depth: str = "input",
     ) -> Continuation:
         """Lays out the trunks and answers of examples, padded on the right.
 
@@ -64,6 +69,7 @@ class Continuation:
             examples: laid out for the longest prompt.
             device: of the tensors.
             lengths: vectors of each prompt; none where there is no prompt.
+            depth: name of where the prompts enter.
         """
         prompts = list(zip(lengths, accumulate([0, *lengths]), strict=False))
         laid = [(e.with_vectors(n), start) for e in examples for n, start in prompts]
@@ -102,6 +108,7 @@ class Continuation:
             target_M=torch.tensor(target, dtype=torch.long, device=device),
             answer_M=torch.tensor(owner, dtype=torch.long, device=device),
             answers=answers,
+            depth=DEPTHS.get(depth),
         )
 
     def per_answer(self, tokens_M: Tensor) -> Tensor:
@@ -124,25 +131,39 @@ def _row(example: Example, offset: int) -> tuple[list[int], list[int], list[int]
     return ids, positions, branches
 
 
-def embedded(backbone: Backbone, ids_RN: Tensor, prompts: Sequence[Tensor]) -> Tensor:
-    """[R, N, D] embeddings of tokens, with prompt vectors where ids are negative."""
+def entering(
+    backbone: Backbone, ids_RN: Tensor, prompts: Sequence[Tensor], depth: Depth
+) -> tuple[Tensor, Inserted | None]:
+    """[R, N, D] embeddings of tokens, with prompts where ids are negative, and what goes deeper.
+
+    Args:
+        backbone: whose tokens these are.
+        ids_RN: token ids; -1 - p where row p of all prompts stands.
+        prompts: [P_k, X] each; differentiable.
+        depth: where they enter.
+    """
     embeds_RND = backbone.embed(ids_RN.clamp(min=0))
     if not prompts:
-        return embeds_RND
+        return embeds_RND, None
     flat = ids_RN.flatten()
-    (places,) = torch.nonzero(flat < 0, as_tuple=True)
-    vectors_PD = torch.cat([x.to(embeds_RND.device, embeds_RND.dtype) for x in prompts])
-    put = vectors_PD.index_select(0, -1 - flat[places])
-    return embeds_RND.flatten(0, 1).index_copy(0, places, put).view(embeds_RND.shape)
+    (places_W,) = torch.nonzero(flat < 0, as_tuple=True)
+    source_W = -1 - flat[places_W]
+    vectors_PX = torch.cat([x.to(embeds_RND.device, embeds_RND.dtype) for x in prompts])
+    what = depth.enter(vectors_PX, backbone)
+    put_WD = what.embeds_PD.index_select(0, source_W)
+    embeds_RND = embeds_RND.flatten(0, 1).index_copy(0, places_W, put_WD).view(embeds_RND.shape)
+    if what.layers_LPD is None:
+        return embeds_RND, None
+    return embeds_RND, Inserted(places_W, what.layers_LPD.index_select(1, source_W))
 
 
 def token_log_probabilities(
     backbone: Backbone, context: Context, what: Continuation, prompts: Sequence[Tensor]
 ) -> Tensor:
-    """[M] log-probability of every answer token, differentiable in the prompts' vectors."""
-    embeds_RND = embedded(backbone, what.ids_RN, prompts)
+    """[M] log-probability of every answer token, differentiable in the prompts."""
+    embeds_RND, inserted = entering(backbone, what.ids_RN, prompts, what.depth)
     hidden_UD = backbone.continue_from(
-        context, embeds_RND, what.position_RN, what.branch_RN, what.source_U
+        context, embeds_RND, what.position_RN, what.branch_RN, what.source_U, inserted
     )
     return backbone.log_probabilities(hidden_UD, what.pick_M, what.target_M)
 
@@ -156,7 +177,7 @@ def log_scores(
         backbone: the frozen model.
         context: of the examples that `what` was laid out for.
         what: with as many prompts.
-        prompts: [P_k, D] each.
+        prompts: [P_k, X] each.
     """
     tokens_M = token_log_probabilities(backbone, context, what, prompts)
     return what.per_answer(tokens_M)

@@ -131,6 +131,7 @@ class Predictor:
             temperature=task.temperature,
             max_new_tokens=task.max_new_tokens,
             progress=progress,
+            depth=self.prompt.depth,
         )
         return encoded, answers
 

@@ -1,6 +1,7 @@
 """Log-scores of answer choices for many rows: contexts once, prompts as rows, choices as branches.
 
-Shapes: n rows, K prompts, C answers to each row, P vectors, D hidden size.
+Shapes: n rows, K prompts, C answers to each row, P places of a prompt, X numbers
+at each.
 
 It does not know where the vectors come from (a training run, an artifact, nowhere).
 """
@@ -29,15 +30,17 @@ def score_answers(
     prompts: Sequence[Tensor],
     contexts: Contexts | None = None,
     progress: Callable[[int, int], None] | None = None,
+    depth: str = "input",
 ) -> NDArray[np.float64]:
     """Summed log-probabilities [K, n, C] of the answers to each row, by each prompt.
 
     Args:
         backbone: the frozen model.
         examples: n rows with C answers each, laid out for the longest prompt.
-        prompts: K times [P_k, D]; none scores the rows as they are, with K = 1.
+        prompts: K times [P_k, X]; none scores the rows as they are, with K = 1.
         contexts: of these examples, where they are kept; else they are encoded on the way.
         progress: called with rows done and rows in all.
+        depth: where the prompts enter.
     """
     contexts = contexts or Contexts(backbone, examples)
     width = len(examples[0].answers) if examples else 0
@@ -51,7 +54,9 @@ def score_answers(
         for start in range(0, len(rows), part):
             members = range(start, min(start + part, len(rows)))
             picked = [rows[member] for member in members]
-            what = Continuation.of([examples[row] for row in picked], backbone.device, lengths)
+            what = Continuation.of(
+                [examples[row] for row in picked], backbone.device, lengths, depth
+            )
             context = contexts.select(number, members)
             result_A = log_scores(backbone, context, what, prompts)
             result_BKC = result_A.double().cpu().numpy().reshape(len(picked), count, width)

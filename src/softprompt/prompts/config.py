@@ -18,7 +18,11 @@ class PromptConfig(BaseModel):
         "`both` (half after BOS, half before the answer) or `slots` (where the template says "
         "{prompt:N}; chosen by itself when it does).",
     )
-    depth: str = Field("input", description="Where vectors enter: `input` embeddings.")
+    depth: str = Field(
+        "input",
+        description="Where vectors enter: among the `input` embeddings, or `deep`: fresh ones at "
+        "every layer.",
+    )
     parametrisation: str = Field(
         "direct",
         description="`direct` vectors, `residual` (plus a small network of them), `encoder` or "

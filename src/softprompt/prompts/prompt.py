@@ -3,7 +3,7 @@
 It holds values and checks that they fit together. Files are the artifact's matter, and running it
 is the inference room's.
 
-Shapes: P vectors of a slot, D hidden size.
+Shapes: P places of a slot, X numbers of one, D hidden size, L layers.
 """
 
 from __future__ import annotations
@@ -64,8 +64,8 @@ class SoftPrompt:
     """Vectors that teach one frozen backbone one task.
 
     Args:
-        tensors: `vectors` [P, D], or `slot.0`, `slot.1`, ... [P_i, D]; an ensemble has the same
-            under `member.0.`, `member.1.`, ...; fp32.
+        tensors: as the depth names them: `vectors` [P, D], or `slot.0`, `slot.1`, ... [P_i, D], or
+            `deep` [L, P, D]; an ensemble has the same under `member.0.`, `member.1.`, ...; fp32.
         placement, depth, parametrisation, initialisation: the four choices.
         task: what it does.
         backbone: what it was trained over.
@@ -91,13 +91,13 @@ class SoftPrompt:
 
     @property
     def members(self) -> tuple[Tensor, ...]:
-        """[P_k, D] the vectors of each member of an ensemble, all slots in order; one otherwise."""
+        """[P_k, X] the rows of each member of an ensemble, all slots in order; one otherwise."""
         depth = DEPTHS.get(self.depth)
-        return tuple(depth.embeddings(tensors) for tensors in self._by_member())
+        return tuple(depth.vectors(tensors) for tensors in self._by_member())
 
     @property
     def vectors(self) -> Tensor:
-        """[P, D] the vectors of all slots, in order.
+        """[P, X] the rows of all slots, in order; for depth `input` the vectors [P, D].
 
         Raises:
             UsageError: the prompt is an ensemble.
@@ -113,7 +113,7 @@ class SoftPrompt:
     @property
     def length(self) -> int:
         """Number of vectors, all slots together; of the longest member of an ensemble."""
-        return max(len(vectors_PD) for vectors_PD in self.members)
+        return max(len(vectors_PX) for vectors_PX in self.members)
 
     def _by_member(self) -> list[Mapping[str, Tensor]]:
         """Tensors of each member without its prefix, in order."""
@@ -146,11 +146,11 @@ class SoftPrompt:
         Raises:
             ArtifactError: both sides named.
         """
-        size = int(self.members[0].shape[1])
-        if size != backbone.hidden_size:
+        size, wanted = int(self.members[0].shape[1]), DEPTHS.get(self.depth).width(backbone)
+        if size != wanted:
             raise ArtifactError(
                 f"The prompt's vectors have {size} numbers; {backbone.identity.name} takes "
-                f"{backbone.hidden_size}.",
+                f"{wanted}.",
                 f"Load it with --model {self.backbone.name}.",
             )
         theirs = backbone.identity
@@ -172,7 +172,7 @@ class SoftPrompt:
         """
         template = Template(text)
         lengths = tuple(slot.length for slot in template.slots)
-        mine = tuple(int(tensor.shape[0]) for tensor in self._by_member()[0].values())
+        mine = DEPTHS.get(self.depth).lengths(self._by_member()[0])
         if lengths and lengths != mine:
             raise UsageError(
                 f"The template has slots of {list(lengths)} vectors; the prompt has {list(mine)}.",

@@ -121,14 +121,14 @@ class Growth(Tuning):
             setup,
             training=training.model_copy(update=mine),
             initialisation="prompt",
-            source=before.members[0].best_PD,
+            source=before.members[0].best_PX,
         )
 
     def _gain(
         self, before: Outcome, after: Outcome, validation: Encoded, contexts: Contexts
     ) -> tuple[float, float]:
         """Mean gain of the longer prompt over rows, and the chance of it if there were none."""
-        best = [outcome.members[0].best_PD for outcome in (before, after)]
+        best = [outcome.members[0].best_PX for outcome in (before, after)]
         first, second = (
             row_scores(self.setup.task, validation, answers, self.setup.metric)
             for answers in answers_of(self.setup, validation, best, contexts)

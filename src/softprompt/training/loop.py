@@ -4,7 +4,7 @@ All prompts of a population see the same batches in the same passes; a single pr
 of one. It knows batches, a loss and validation scores. Files of data, metrics' meanings and what
 happens to the finished vectors are elsewhere.
 
-Shapes: B examples of a batch, K prompts in training, P vectors of one, D hidden size.
+Shapes: B examples of a batch, K prompts in training, P places of one, X numbers at each.
 """
 
 from __future__ import annotations
@@ -100,10 +100,11 @@ class Loop:
         backbone: frozen.
         members: the prompts, at least one.
         rows: to learn from.
-        validate: from vectors [P, D] of several prompts to a score of each (higher is better) and
+        validate: from vectors [P, X] of several prompts to a score of each (higher is better) and
             a record of it.
         config: of the optimisation.
         objective: its resolved name.
+        depth: where the prompts enter.
         folder: checkpoints go to `checkpoints/` below it.
         reporter: hears of it.
     """
@@ -117,13 +118,14 @@ class Loop:
         validate: Validate,
         config: TrainingConfig,
         objective: str,
+        depth: str = "input",
         folder: Path,
         reporter: Reporter,
     ) -> None:
         self.backbone, self.members, self.rows = backbone, list(members), rows
         self.validate, self.config = validate, config
         self.reporter, self.folder = reporter, folder / "checkpoints"
-        self.objective = OBJECTIVES.get(objective)
+        self.objective, self.depth = OBJECTIVES.get(objective), depth
         self.per_epoch = steps_per_epoch(rows.contexts.buckets, config.batch_size)
         self.course, self.patience = Course(0), 1
         self.step, self.seconds = 0, 0.0
@@ -140,7 +142,7 @@ class Loop:
 
         Args:
             batch: its rows.
-            prompts: [P_k, D] each.
+            prompts: [P_k, X] each.
         """
         bucket = self.rows.contexts.buckets[batch.bucket]
         examples = self.rows.encoded.examples
@@ -154,8 +156,10 @@ class Loop:
         bucket = self.rows.contexts.buckets[batch.bucket]
         picked = [bucket[member] for member in batch.members]
         device = self.backbone.device
-        lengths = [len(vectors_PD) for vectors_PD in prompts]
-        what = Continuation.of([self.rows.encoded.examples[row] for row in picked], device, lengths)
+        lengths = [len(vectors_PX) for vectors_PX in prompts]
+        what = Continuation.of(
+            [self.rows.encoded.examples[row] for row in picked], device, lengths, self.depth
+        )
         context = self.rows.contexts.select(batch.bucket, batch.members)
         tokens_M = token_log_probabilities(self.backbone, context, what, prompts)
         gold_B = torch.tensor([self.rows.gold[row] for row in picked], device=device)
@@ -246,20 +250,20 @@ class Loop:
     def train_step(self) -> None:
         batch, members = self._batch(), self.training
         prompts: list[Tensor] = [member.module() for member in members]
-        leaves = [vectors_PD.detach().requires_grad_() for vectors_PD in prompts]
+        leaves = [vectors_PX.detach().requires_grad_() for vectors_PX in prompts]
         total_K = torch.zeros(len(members), dtype=torch.float64)
         for losses_K in self.losses(batch, leaves):
             losses_K.sum().backward()  # type: ignore[no-untyped-call]
             total_K += losses_K.detach().double().cpu()
         factor = learning_rate_factor(self.step, self.course.steps, self.config.warmup)
-        for member, vectors_PD, leaf, loss in zip(
+        for member, vectors_PX, leaf, loss in zip(
             members, prompts, leaves, total_K.tolist(), strict=True
         ):
             assert leaf.grad is not None
             if not member.finite(loss, leaf.grad):
                 self._give_up(member, loss, batch)
                 continue
-            vectors_PD.backward(leaf.grad)  # type: ignore[no-untyped-call]
+            vectors_PX.backward(leaf.grad)  # type: ignore[no-untyped-call]
             member.monitor.step(loss, leaf.grad)
             member.update(factor)
         self.step += 1
@@ -298,10 +302,10 @@ class Loop:
         watched: dict[int, tuple[dict[str, Any], list[str]]] = {}
         measured: dict[int, dict[str, Any]] = {}
         found = self.validate(now)
-        for member, vectors_PD, (score, record) in zip(members, now, found, strict=True):
+        for member, vectors_PX, (score, record) in zip(members, now, found, strict=True):
             number = member.candidate.number
-            member.scored(vectors_PD, score, self.step)
-            watched[number] = member.monitor.report(vectors_PD)
+            member.scored(vectors_PX, score, self.step)
+            watched[number] = member.monitor.report(vectors_PX)
             measured[number] = record
             scores[str(number)] = score
         leader = max(members, key=lambda member: member.best_score)

@@ -3,7 +3,7 @@
 A population is several of these side by side. It takes gradients and scores; where they come from
 is the loop's matter.
 
-Shapes: P vectors, D hidden size.
+Shapes: P places of a prompt, X numbers at each.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Member:
 
     Args:
         candidate: how it was made.
-        module: its parametrisation; returns [P, D].
+        module: its parametrisation; returns [P, X].
         config: of the optimisation.
         scale: root mean square of the backbone's embedding entries.
     """
@@ -45,9 +45,9 @@ class Member:
         self.optimizer = OPTIMIZERS.get(config.optimizer)(groups, config.weight_decay)
         self._peaks = [group["lr"] for group in self.optimizer.param_groups]
         self._clip = config.clip
-        self.initial_PD: Tensor = module().detach().float().cpu().clone()
-        self.best_PD, self.best_score, self.best_step = self.initial_PD.clone(), -math.inf, 0
-        self.monitor = Monitor(self.initial_PD)
+        self.initial_PX: Tensor = module().detach().float().cpu().clone()
+        self.best_PX, self.best_score, self.best_step = self.initial_PX.clone(), -math.inf, 0
+        self.monitor = Monitor(self.initial_PX)
         self.waited = 0
         self.left: int | None = None
         """The step at which it was given up; None while it trains."""
@@ -63,9 +63,9 @@ class Member:
         return float(self.optimizer.param_groups[0]["lr"])
 
     def vectors(self) -> Tensor:
-        """[P, D] the vectors now, fp32 on the CPU, apart from training."""
-        vectors_PD: Tensor = self.module()
-        return vectors_PD.detach().float().cpu().clone()
+        """[P, X] the vectors now, fp32 on the CPU, apart from training."""
+        vectors_PX: Tensor = self.module()
+        return vectors_PX.detach().float().cpu().clone()
 
     def update(self, factor: float) -> None:
         """One step along the gradients, which are clipped and then cleared.
@@ -79,11 +79,11 @@ class Member:
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
 
-    def scored(self, vectors_PD: Tensor, score: float, step: int) -> bool:
+    def scored(self, vectors_PX: Tensor, score: float, step: int) -> bool:
         """Takes in a validation; returns whether it is this member's best so far."""
         better = score > self.best_score
         if better:
-            self.best_PD, self.best_score, self.best_step = vectors_PD, score, step
+            self.best_PX, self.best_score, self.best_step = vectors_PX, score, step
         self.waited = 0 if better else self.waited + 1
         return better
 
@@ -98,7 +98,7 @@ class Member:
 
     def tensors(self) -> dict[str, Tensor]:
         """Everything that a checkpoint keeps of it as tensors."""
-        kept = {"initial": self.initial_PD, "best": self.best_PD}
+        kept = {"initial": self.initial_PX, "best": self.best_PX}
         if self.left is None:
             kept |= {f"module.{k}": v for k, v in self.module.state_dict().items()}
             kept |= optimizer_state(self.optimizer)[0]
@@ -117,11 +117,11 @@ class Member:
 
     def restore(self, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
         """Goes on from what `tensors` and `state` gave."""
-        self.initial_PD, self.best_PD = tensors["initial"], tensors["best"]
+        self.initial_PX, self.best_PX = tensors["initial"], tensors["best"]
         self.best_score = -math.inf if state["best_score"] is None else state["best_score"]
         self.best_step, self.waited = state["best_step"], state["waited"]
         self.left = state["left"]
-        self.monitor = Monitor(self.initial_PD)
+        self.monitor = Monitor(self.initial_PX)
         self.monitor.restore(state["monitor"])
         if self.left is None:
             prefix = "module."
@@ -130,6 +130,6 @@ class Member:
             )
             restore_optimizer(self.optimizer, tensors, state["optimizer"])
 
-    def finite(self, loss: float, gradient_PD: Tensor) -> bool:
+    def finite(self, loss: float, gradient_PX: Tensor) -> bool:
         """Whether loss and gradient can be learned from."""
-        return math.isfinite(loss) and bool(torch.isfinite(gradient_PD).all())
+        return math.isfinite(loss) and bool(torch.isfinite(gradient_PX).all())

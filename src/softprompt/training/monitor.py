@@ -2,7 +2,7 @@
 
 It keeps numbers and says plain sentences; stopping is the loop's matter.
 
-Shapes: P vectors, D hidden size.
+Shapes: P places of a prompt, X numbers at each.
 """
 
 from __future__ import annotations
@@ -23,37 +23,37 @@ class Monitor:
     """Statistics of the vectors between two validations.
 
     Args:
-        initial_PD: [P, D] where they started.
+        initial_PX: [P, X] where they started.
     """
 
-    def __init__(self, initial_PD: Tensor) -> None:
-        self._initial_PD = initial_PD.detach().float().cpu().clone()
-        self._size_P = self._initial_PD.norm(dim=1).clamp(min=1e-12)
+    def __init__(self, initial_PX: Tensor) -> None:
+        self._initial_PX = initial_PX.detach().float().cpu().clone()
+        self._size_P = self._initial_PX.norm(dim=1).clamp(min=1e-12)
         self.first: float | None = None
         self._clear()
 
     def _clear(self) -> None:
-        self._sum_P = torch.zeros(len(self._initial_PD), dtype=torch.float64)
+        self._sum_P = torch.zeros(len(self._initial_PX), dtype=torch.float64)
         self._steps = 0
         self._largest = 0.0
         self._loss = 0.0
 
-    def step(self, loss: float, gradient_PD: Tensor) -> None:
+    def step(self, loss: float, gradient_PX: Tensor) -> None:
         """Takes in one step's loss and gradient of the vectors, before clipping."""
-        norms_P = gradient_PD.detach().float().norm(dim=1).cpu().double()
+        norms_P = gradient_PX.detach().float().norm(dim=1).cpu().double()
         self._sum_P += norms_P
         self._steps += 1
         self._largest = max(self._largest, float(norms_P.norm()))
         self._loss += loss
 
-    def report(self, vectors_PD: Tensor) -> tuple[dict[str, Any], list[str]]:
+    def report(self, vectors_PX: Tensor) -> tuple[dict[str, Any], list[str]]:
         """The record since the last one, and warnings in plain words.
 
         Args:
-            vectors_PD: [P, D] the vectors now.
+            vectors_PX: [P, X] the vectors now.
         """
         mean_P = self._sum_P / max(1, self._steps)
-        drift_P = (vectors_PD.detach().float().cpu() - self._initial_PD).norm(dim=1) / self._size_P
+        drift_P = (vectors_PX.detach().float().cpu() - self._initial_PX).norm(dim=1) / self._size_P
         total = float(mean_P.norm())
         if self.first is None:
             self.first = total

@@ -2,7 +2,7 @@
 
 The validation rows choose and calibrate; the test rows are read once, at the end.
 
-Shapes: P vectors, D hidden size.
+Shapes: P places of a prompt, X numbers at each.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def answers_of(
     contexts: Contexts | None = None,
     reporter: Reporter | None = None,
 ) -> list[Answers]:
-    """The answers of each prompt [P_k, D] to rows; choices are scored by all in one pass."""
+    """The answers of each prompt [P_k, X] to rows; choices are scored by all in one pass."""
 
     def run(prompts: Sequence[Tensor]) -> Answers:
         return answer(
@@ -46,10 +46,11 @@ def answers_of(
             contexts=contexts,
             max_new_tokens=setup.training.max_new_tokens,
             progress=reporter.progress if reporter else None,
+            depth=setup.prompt.depth,
         )
 
     if not setup.task.choices:
-        return [run([vectors_PD]) for vectors_PD in prompts]
+        return [run([vectors_PX]) for vectors_PX in prompts]
     together = run(prompts)
     return [together.by(place) for place in range(len(prompts))]
 
@@ -74,7 +75,7 @@ def finish(
         `trainable_parameters`.
     """
     reporter.stage("evaluation", {"rows": len(setup.task.test)})
-    vectors = [member.best_PD for member in outcome.members]
+    vectors = [member.best_PX for member in outcome.members]
     chosen = select(setup, validation, answers_of(setup, validation, vectors, contexts))
     metrics: dict[str, Any] = {"validation": chosen.validation}
     prompt = _prompt(setup, outcome, chosen, metrics, resolved)
@@ -163,10 +164,10 @@ def _prompt(
 def _tensors(setup: Setup, members: Sequence[Member]) -> dict[str, Tensor]:
     """The best vectors of the members under the names that the artifact gives them."""
     found: dict[str, Tensor] = {}
+    depth = DEPTHS.get(setup.prompt.depth)
     for number, member in enumerate(members):
-        lengths = list(setup.slots) or [len(member.best_PD)]
-        names = DEPTHS.get(setup.prompt.depth).names(len(lengths))
+        lengths = list(setup.slots) or [len(member.best_PX)]
         prefix = f"member.{number}." if len(members) > 1 else ""
-        parts = torch.split(member.best_PD, lengths)
-        found |= {f"{prefix}{name}": part for name, part in zip(names, parts, strict=True)}
+        tensors = depth.tensors(member.best_PX, lengths, setup.backbone)
+        found |= {f"{prefix}{name}": tensor for name, tensor in tensors.items()}
     return found

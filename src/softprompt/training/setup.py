@@ -21,7 +21,7 @@ from softprompt.inference.baselines import BASELINES, BaselineRequest
 from softprompt.prompts import Layout, PromptConfig, SoftPrompt
 from softprompt.prompts.depths import DEPTHS
 from softprompt.prompts.initialisers import INITIALISERS, Request
-from softprompt.prompts.parametrisations import PARAMETRISATIONS
+from softprompt.prompts.parametrisations import PARAMETRISATIONS, Scaled
 from softprompt.prompts.placements import PLACEMENTS
 from softprompt.tasks import Row, Slot, Task
 from softprompt.training.candidates import Candidate, around, draw
@@ -47,7 +47,7 @@ class Setup:
         chat: whether the model's chat template is used.
         initialisation, objective, metric: what `auto` came to.
         slice_column: a column whose values are scored apart, or None.
-        source: [P, D] vectors for the initialisation `prompt`; None where the configuration names
+        source: [P, X] rows for the initialisation `prompt`; None where the configuration names
             them, if at all.
     """
 
@@ -211,14 +211,27 @@ class Setup:
             wordings=[choice.wording for choice in self.task.choices],
             text=self.prompt.text,
             prompt=source,
+            deepened=partial(DEPTHS.get(self.prompt.depth).start, backbone=self.backbone),
         )
 
     def _module(self, candidate: Candidate, request: Request) -> nn.Module:
         request = replace(request, length=candidate.length, seed=candidate.seed)
-        initial_PD = INITIALISERS.get(candidate.initialisation)(request)
+        initial_PX = INITIALISERS.get(candidate.initialisation)(request)
+        depth, backbone = DEPTHS.get(self.prompt.depth), self.backbone
+        if initial_PX.shape[1] != depth.width(backbone):
+            initial_PX = request.deepened(initial_PX)
+        scale_X = depth.scale(initial_PX, backbone)
+        ones_X = torch.ones(initial_PX.shape[1]) if scale_X is None else scale_X
+
+        def vocabulary(count: int) -> Tensor:
+            return request.deepened(request.vocabulary(count)) / ones_X
+
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(candidate.seed)
-            return PARAMETRISATIONS.get(candidate.parametrisation)(initial_PD, request.vocabulary)
+            make = PARAMETRISATIONS.get(candidate.parametrisation)
+            if scale_X is None:
+                return make(initial_PX, vocabulary)
+            return Scaled(make(initial_PX / scale_X, vocabulary), scale_X)
 
     def baselines(self) -> dict[str, Any]:
         """From the name of each baseline asked for to a request-bound call."""

@@ -223,6 +223,7 @@ class Tuning:
             validate=validate,
             config=setup.training,
             objective=setup.objective,
+            depth=setup.prompt.depth,
             folder=self.directory.path,
             reporter=self.reporter,
         )

@@ -92,7 +92,7 @@ def test_an_adapter_put_in_later_counts() -> None:
     backbone.model.requires_grad_(False)
     after = backbone.continue_from(*arguments)
     assert not torch.allclose(after, before)
-    torch.testing.assert_close(after, backbone._over_shared_context(*arguments, None))
+    torch.testing.assert_close(after, backbone._over_shared_context(*arguments, None, None))
 
 
 def test_what_a_pass_keeps_is_counted_with_its_contexts() -> None:

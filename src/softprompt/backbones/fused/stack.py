@@ -17,6 +17,7 @@ from softprompt.backbones.free_memory import free_memory_budget
 from softprompt.backbones.fused.layer import Kept, Layer, Surroundings
 from softprompt.backbones.fused.norm import Norm
 from softprompt.backbones.fused.product import packing_helps
+from softprompt.backbones.inserted import Inserted
 
 __all__ = ["Stack"]
 
@@ -82,6 +83,7 @@ class Stack:
         position_RN: Tensor,
         mask_R1NS: dict[int | None, Tensor],
         wanted_U: Tensor | None,
+        inserted: Inserted | None = None,
     ) -> Tensor:
         """Hidden states after the last norm, [U, D] or [M, D], differentiable in the embeddings.
 
@@ -91,6 +93,7 @@ class Stack:
             position_RN: [R, N], none negative.
             mask_R1NS: by window, [R, 1, N, T + N] added to scores.
             wanted_U: which of the M positions are asked for, none twice; None for all.
+            inserted: what comes into the layers after the first.
         """
         rows, new, _ = embeds_RND.shape
         cos, sin = self._rotary(embeds_RND, position_RN)
@@ -109,23 +112,40 @@ class Stack:
             },
             wanted_U=wanted_U,
         )
-        return _Through.apply(embeds_RND.flatten(0, 1), self, around)  # type: ignore[no-any-return, no-untyped-call]
+        places_W, layers_LWD = (
+            (inserted.places_W, inserted.layers_LWD) if inserted else (None, None)
+        )
+        x = embeds_RND.flatten(0, 1)
+        return _Through.apply(x, layers_LWD, places_W, self, around)  # type: ignore[no-any-return, no-untyped-call]
 
 
 class _Through(torch.autograd.Function):
-    """The layers one after the other, and back."""
+    """The layers one after the other, and back.
+
+    What is inserted [L - 1, W, D] takes the places of hidden states, which so get no gradient.
+    """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, stack: Stack, around: Surroundings) -> Tensor:
-        wanted = ctx.needs_input_grad[0]
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        inserted: Tensor | None,
+        places: Tensor | None,
+        stack: Stack,
+        around: Surroundings,
+    ) -> Tensor:
+        wanted = any(ctx.needs_input_grad)
         kept: list[Tensor | None] = []
         for layer in stack.layers:
+            if inserted is not None and places is not None and layer.index:
+                x = x.index_copy(0, places, inserted[layer.index - 1].to(x.dtype))
             x, needed = layer.forward(x, around, layer is stack.layers[-1])
             if wanted:
                 kept += needed
         result, r = stack.norm.forward(x)
         if wanted:
-            ctx.stack, ctx.around = stack, around
+            ctx.stack, ctx.around, ctx.places = stack, around, places
+            ctx.inserted_as = None if inserted is None else (inserted.shape, inserted.dtype)
             # By autograd's own means, so that what a pass keeps can be counted, contexts included.
             constants = [tensor for context in around.contexts for tensor in context]
             ctx.save_for_backward(x, r, *kept, *constants)
@@ -133,15 +153,22 @@ class _Through(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         stack: Stack = ctx.stack
         x, r, *saved = ctx.saved_tensors
         by_x = stack.norm.backward(gradient, x, r)
+        by_inserted = None
+        if ctx.inserted_as is not None:
+            shape, dtype = ctx.inserted_as
+            by_inserted = by_x.new_empty(shape, dtype=dtype)
         width = len(Kept._fields)
         for layer in reversed(stack.layers):
             kept = Kept(*saved[layer.index * width : (layer.index + 1) * width])
             by_x = layer.backward(by_x, kept, ctx.around, layer is stack.layers[-1])
-        return by_x.to(x.dtype), None, None
+            if by_inserted is not None and layer.index:
+                by_inserted[layer.index - 1] = by_x[ctx.places]
+                by_x.index_fill_(0, ctx.places, 0.0)
+        return by_x.to(x.dtype), by_inserted, None, None, None
 
 
 def _fits_twice(parameters: Sequence[Tensor]) -> bool:

@@ -1,30 +1,73 @@
 """How deep the vectors enter: one file a depth.
 
 A depth says which tensors a prompt has and where they enter the backbone (input embeddings, layer
-inputs, keys and values). It knows nothing of placement, parametrisation or training.
+inputs). Everywhere between start and artifact a prompt is one matrix with a row for each of its
+places; what a row holds is the depth's matter. It knows nothing of placement, parametrisation or
+training.
+
+Shapes: P places of a prompt, X numbers of a row, L layers, D hidden size.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 from torch import Tensor
 
 from softprompt.registry import Registry, discover
 
-__all__ = ["DEPTHS", "Depth"]
+if TYPE_CHECKING:
+    from softprompt.backbones import Backbone
+
+__all__ = ["DEPTHS", "Depth", "Entering"]
+
+
+@dataclass(frozen=True)
+class Entering:
+    """What enters the backbone at the places of a prompt.
+
+    Args:
+        embeds_PD: among the input embeddings.
+        layers_LPD: [L - 1, P, D] into the layers after the first; None where nothing does.
+    """
+
+    embeds_PD: Tensor
+    layers_LPD: Tensor | None = None
 
 
 class Depth(Protocol):
     """What a depth has to say."""
 
-    def names(self, slots: int) -> list[str]:
-        """Names of the tensors in the artifact, one per slot."""
+    def width(self, backbone: Backbone) -> int:
+        """Numbers X of a row."""
         ...
 
-    def embeddings(self, tensors: Mapping[str, Tensor]) -> Tensor:
-        """[P, D] what stands at the prompt's places in the input, all slots in order."""
+    def start(self, embeds_PD: Tensor, backbone: Backbone) -> Tensor:
+        """[P, X] a prompt that acts as these input embeddings do."""
+        ...
+
+    def scale(self, start_PX: Tensor, backbone: Backbone) -> Tensor | None:
+        """[X] sizes of a row's numbers beside the embeddings', or None where they are all 1."""
+        ...
+
+    def enter(self, vectors_PX: Tensor, backbone: Backbone) -> Entering:
+        """What enters where, differentiable."""
+        ...
+
+    def tensors(
+        self, vectors_PX: Tensor, lengths: Sequence[int], backbone: Backbone
+    ) -> dict[str, Tensor]:
+        """The tensors of the artifact by name, for slots of so many places each."""
+        ...
+
+    def lengths(self, tensors: Mapping[str, Tensor]) -> tuple[int, ...]:
+        """Places of each slot."""
+        ...
+
+    def vectors(self, tensors: Mapping[str, Tensor]) -> Tensor:
+        """[P, X] what the artifact holds, all slots in order."""
         ...
 
 

@@ -34,7 +34,8 @@ class Request:
         labels: the label of each of `texts`, for classification; else empty.
         wordings: what the model reads for each label.
         text: the user's initial text, or None.
-        prompt: [P', D] vectors of another prompt, or None.
+        prompt: [P', X] rows of another prompt, or None.
+        deepened: from embeddings [n, D] to rows [n, X] of the prompt that is made.
     """
 
     backbone: Backbone
@@ -45,6 +46,7 @@ class Request:
     wordings: Sequence[str] = ()
     text: str | None = None
     prompt: Tensor | None = None
+    deepened: Callable[[Tensor], Tensor] = lambda embeds_ND: embeds_ND
     _frequent: list[int] = field(default_factory=list, repr=False)
 
     def generator(self) -> torch.Generator:
@@ -89,7 +91,10 @@ class Request:
         """[P, D] the given vectors, cut or filled up with frequent vocabulary."""
         if start_ND.shape[0] >= self.length:
             return start_ND[: self.length]
-        return torch.cat([self.vocabulary(self.length - start_ND.shape[0]), start_ND])
+        more_ND = self.vocabulary(self.length - start_ND.shape[0])
+        # Another prompt may hold more at each place than an embedding.
+        deeper = start_ND.shape[1] != more_ND.shape[1]
+        return torch.cat([self.deepened(more_ND) if deeper else more_ND, start_ND])
 
 
 Initialiser = Callable[[Request], Tensor]

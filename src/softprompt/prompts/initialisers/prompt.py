@@ -23,10 +23,11 @@ def prompt(request: Request) -> Tensor:
             "Add --set prompt.start=FOLDER.",
         )
     size = request.backbone.hidden_size
-    if request.prompt.shape[-1] != size:
+    sizes = {size, request.deepened(request.rows([0])).shape[1]}
+    if request.prompt.shape[-1] not in sizes:
         raise UsageError(
             f"The prompt to start from has vectors of {request.prompt.shape[-1]} numbers; "
-            f"the backbone takes {size}.",
-            "Start from a prompt of the same backbone.",
+            f"the backbone takes {' or '.join(map(str, sorted(sizes)))}.",
+            "Start from a prompt of the same backbone and depth, or of depth input.",
         )
     return request.filled(request.prompt.float())

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from softprompt.registry import Registry, discover
 
-__all__ = ["PARAMETRISATIONS", "Parametrisation", "Vocabulary"]
+__all__ = ["PARAMETRISATIONS", "Parametrisation", "Scaled", "Vocabulary"]
 
 Vocabulary = Callable[[int], Tensor]
 """From a number m to m embeddings [m, D] of words, m at most."""
@@ -34,6 +34,31 @@ class Parametrisation(Protocol):
             scale: root mean square of the backbone's embedding entries.
         """
         ...
+
+
+class Scaled(nn.Module):
+    """What a parametrisation makes, times a size for each number of a row.
+
+    So all numbers are trained in units of the embedding scale, whatever their own size is.
+
+    Args:
+        inner: a parametrisation.
+        scale_X: [X].
+    """
+
+    def __init__(self, inner: nn.Module, scale_X: Tensor) -> None:
+        super().__init__()
+        self.inner = inner
+        self.register_buffer("scale_X", scale_X.detach().float().clone())
+
+    def forward(self) -> Tensor:
+        """[P, X] the rows."""
+        rows_PX: Tensor = self.inner()
+        return rows_PX * self.get_buffer("scale_X")
+
+    def groups(self, scale: float) -> list[dict[str, Any]]:
+        """Those of the parametrisation."""
+        return self.inner.groups(scale)  # type: ignore[operator, no-any-return]
 
 
 PARAMETRISATIONS: Registry[Callable[[Tensor, Vocabulary], nn.Module]] = Registry("parametrisation")
