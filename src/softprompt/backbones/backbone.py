@@ -25,6 +25,7 @@ from softprompt.backbones.fused import Stack
 from softprompt.backbones.inserted import Inserted, layers_of
 from softprompt.backbones.log_probabilities import picked_log_probabilities
 from softprompt.backbones.mask import attention_mask
+from softprompt.backbones.model_config import layer_windows, logit_scale
 from softprompt.backbones.probe import probe
 from softprompt.backbones.shared_context import NAME as SHARED_CONTEXT
 from softprompt.backbones.shared_context import SharedContext, register
@@ -96,13 +97,13 @@ class Backbone:
         self._head = self.model.get_output_embeddings()
         self._embedding = self.model.get_input_embeddings()
         self._softcap: float | None = getattr(config, "final_logit_softcapping", None)
-        self._scale = _logit_scale(config)
+        self._scale = logit_scale(config)
         self._linear_head = (
             type(self._head) is torch.nn.Linear
             and getattr(self._head, "bias", None) is None
             and self._softcap is None
         )
-        self._layer_windows = _layer_windows(config)
+        self._layer_windows = layer_windows(config)
         self._run = self._exact_run()
 
     @property
@@ -389,19 +390,3 @@ class Backbone:
 def _wanted(hidden_RND: Tensor, wanted_U: Tensor | None) -> Tensor:
     flat = hidden_RND.flatten(0, 1)
     return flat if wanted_U is None else flat.index_select(0, wanted_U)
-
-
-def _layer_windows(config: Any) -> dict[str, int | None]:
-    """The attention kinds of a model's layers, each with its window in tokens (None: all)."""
-    window = getattr(config, "sliding_window", None)
-    kinds = getattr(config, "layer_types", None)
-    if kinds is None:
-        return {"sliding_attention": window} if window else {"full_attention": None}
-    return {kind: window if kind == "sliding_attention" else None for kind in dict.fromkeys(kinds)}
-
-
-def _logit_scale(config: Any) -> float:
-    """The factor some families put on logits (Cohere multiplies, Granite divides)."""
-    if getattr(config, "logits_scaling", None):
-        return 1.0 / float(config.logits_scaling)
-    return float(getattr(config, "logit_scale", None) or 1.0)
