@@ -70,9 +70,9 @@ def test_a_length_begins_at_the_best_of_the_one_before(
 
     def watched(self: Loop, course: Any) -> Any:
         member = self.members[0]
-        begun[member.candidate.length] = member.initial_PD
+        begun[member.candidate.length] = member.initial_PX
         outcome = right(self, course)
-        found[member.candidate.length] = outcome.members[0].best_PD
+        found[member.candidate.length] = outcome.members[0].best_PX
         return outcome
 
     monkeypatch.setattr(Loop, "run", watched)
