@@ -19,13 +19,14 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
+from softprompt.backbones.beside import Beside
 from softprompt.backbones.context import Context
 from softprompt.backbones.fingerprint import module_fingerprint, tokenizer_fingerprint
 from softprompt.backbones.fused import Stack
 from softprompt.backbones.inserted import Inserted, layers_of
 from softprompt.backbones.log_probabilities import picked_log_probabilities
-from softprompt.backbones.mask import attention_mask
 from softprompt.backbones.model_config import layer_windows, logit_scale
+from softprompt.backbones.passing import Pass
 from softprompt.backbones.probe import probe
 from softprompt.backbones.shared_context import NAME as SHARED_CONTEXT
 from softprompt.backbones.shared_context import SharedContext, register
@@ -35,9 +36,8 @@ __all__ = ["Backbone", "Identity"]
 
 register()
 
-Run = Callable[[Context, Tensor, Tensor, Tensor, Tensor | None, Inserted | None], Tensor]
-"""From a context, embeddings, positions, branches, wanted places and what is inserted into layers
-to hidden states [U, D]."""
+Run = Callable[[Context, Pass], Tensor]
+"""From a context and what continues it to hidden states [U, D]."""
 
 
 @dataclass(frozen=True)
@@ -223,6 +223,7 @@ class Backbone:
         branch_RN: Tensor,
         wanted_U: Tensor | None = None,
         inserted: Inserted | None = None,
+        beside: Beside | None = None,
     ) -> Tensor:
         """Hidden states [U, D] of vectors that continue cached contexts.
 
@@ -237,11 +238,13 @@ class Backbone:
             branch_RN: [R, N] 0 for the trunk, 1, 2, ... for branches that do not see each other.
             wanted_U: [U] places r * N + n of the positions asked for, none twice; all where absent.
             inserted: what comes into the layers after the first; gradients flow to it too.
+            beside: keys and values before the new positions; gradients flow to them too.
 
         Raises:
             BackboneError: something is inserted and the model's layers are not found.
         """
-        return self._run(context, embeds_RND, position_RN, branch_RN, wanted_U, inserted)
+        step = Pass(embeds_RND, position_RN, branch_RN, wanted_U, inserted, beside)
+        return self._run(context, step)
 
     def inserting(self, inserted: Inserted | None, new: int) -> AbstractContextManager[None]:
         """Has the model's own layers get what is inserted, in passes of N new positions a row.
@@ -269,95 +272,50 @@ class Backbone:
         found = [hidden[0, len(opening) :].float().cpu() for hidden in output.hidden_states]
         return torch.stack(found[: self.layers])
 
-    def _through_stack(
-        self,
-        context: Context,
-        embeds_RND: Tensor,
-        position_RN: Tensor,
-        branch_RN: Tensor,
-        wanted_U: Tensor | None,
-        inserted: Inserted | None,
-    ) -> Tensor:
+    def _through_stack(self, context: Context, step: Pass) -> Tensor:
         """By layers of our own, forward and backward, as long as the weights stay as they were."""
         assert self._stack is not None
         if not self._stack.intact or torch.is_autocast_enabled(self.device.type):
-            return self._over_shared_context(
-                context, embeds_RND, position_RN, branch_RN, wanted_U, inserted
-            )
-        times = len(position_RN) // context.rows
-        lengths_R = context.lengths_B.repeat_interleave(times)
-        masks = {
-            window: attention_mask(
-                lengths_R, context.width, position_RN, branch_RN, embeds_RND.dtype, window
-            )
-            for window in self._stack.windows
-        }
-        return self._stack(context, embeds_RND, position_RN.clamp(min=0), masks, wanted_U, inserted)
+            return self._over_shared_context(context, step)
+        masks = {window: step.mask(context, window) for window in self._stack.windows}
+        return self._stack(context, step, masks)
 
-    def _over_shared_context(
-        self,
-        context: Context,
-        embeds_RND: Tensor,
-        position_RN: Tensor,
-        branch_RN: Tensor,
-        wanted_U: Tensor | None,
-        inserted: Inserted | None,
-    ) -> Tensor:
+    def _over_shared_context(self, context: Context, step: Pass) -> Tensor:
         """By an attention function that reads the contexts beside the new positions."""
-        dtype = embeds_RND.dtype
+        dtype = step.embeds_RND.dtype
         windows = set(self._layer_windows.values())
-        nothing = Context.empty(len(position_RN), position_RN.device)
-        shared = SharedContext.of(context, position_RN, windows, dtype)
+        shared = SharedContext.of(context, step.position_RN, windows, dtype, step.beside)
         config = self.model.config.get_text_config()
         usual = config._attn_implementation
         config._attn_implementation = SHARED_CONTEXT
         try:
-            with self.inserting(inserted, embeds_RND.shape[1]):
+            with self.inserting(step.inserted, step.new):
                 output = self._body(
-                    inputs_embeds=embeds_RND,
-                    attention_mask=self._masks(nothing, position_RN, branch_RN, dtype),
-                    position_ids=position_RN.clamp(min=0),
+                    inputs_embeds=step.embeds_RND,
+                    attention_mask=self._masks(None, step),
+                    position_ids=step.position_RN.clamp(min=0),
                     use_cache=False,
                     shared_context=shared,
                 )
         finally:
             config._attn_implementation = usual
-        return _wanted(output.last_hidden_state, wanted_U)
+        return step.wanted(output.last_hidden_state)
 
-    def _over_copied_context(
-        self,
-        context: Context,
-        embeds_RND: Tensor,
-        position_RN: Tensor,
-        branch_RN: Tensor,
-        wanted_U: Tensor | None,
-        inserted: Inserted | None,
-    ) -> Tensor:
+    def _over_copied_context(self, context: Context, step: Pass) -> Tensor:
         """By a cache of Transformers, for models that call no attention function by name."""
-        cache = DynamicCache()
-        context = context.repeated(len(embeds_RND) // context.rows)
-        for index, (keys, values) in enumerate(zip(context.keys, context.values, strict=True)):
-            cache.update(keys, values, index)
-        with self.inserting(inserted, embeds_RND.shape[1]):
+        with self.inserting(step.inserted, step.new):
             output = self._body(
-                inputs_embeds=embeds_RND,
-                attention_mask=self._masks(context, position_RN, branch_RN, embeds_RND.dtype),
-                position_ids=position_RN.clamp(min=0),
-                past_key_values=cache,
+                inputs_embeds=step.embeds_RND,
+                attention_mask=self._masks(context, step),
+                position_ids=step.position_RN.clamp(min=0),
+                past_key_values=step.cache(context),
                 use_cache=True,
             )
-        return _wanted(output.last_hidden_state, wanted_U)
+        return step.wanted(output.last_hidden_state)
 
-    def _masks(
-        self, before: Context, position_RN: Tensor, branch_RN: Tensor, dtype: torch.dtype
-    ) -> Tensor | dict[str, Tensor]:
+    def _masks(self, context: Context | None, step: Pass) -> Tensor | dict[str, Tensor]:
         """What the model's layers add to scores: one mask, or one for each kind of layer."""
-        masks = {
-            kind: attention_mask(
-                before.lengths_B, before.width, position_RN, branch_RN, dtype, window
-            )
-            for kind, window in self._layer_windows.items()
-        }
+        masks = {kind: step.mask(context, window) for kind, window in self._layer_windows.items()}
         return masks if len(masks) > 1 else next(iter(masks.values()))
 
     def log_probabilities(self, hidden_UD: Tensor, pick_M: Tensor, target_M: Tensor) -> Tensor:
@@ -385,8 +343,3 @@ class Backbone:
         if self._softcap is not None:
             logits_MV = torch.tanh(logits_MV / self._softcap) * self._softcap
         return logits_MV
-
-
-def _wanted(hidden_RND: Tensor, wanted_U: Tensor | None) -> Tensor:
-    flat = hidden_RND.flatten(0, 1)
-    return flat if wanted_U is None else flat.index_select(0, wanted_U)

@@ -5,7 +5,7 @@ row's context, to the trunk before it and to its own branch before it; never to 
 each branch gets what it would get alone. The rule is stated in positions, so that padding may stand
 anywhere. It knows nothing of models.
 
-Shapes: B rows, T context tokens, N continued tokens, S = T + N.
+Shapes: B rows, T context tokens, Q keys between, N continued tokens, S = T + Q + N.
 """
 
 from __future__ import annotations
@@ -23,8 +23,11 @@ def attention_mask(
     branch_BN: Tensor,
     dtype: torch.dtype,
     window: int | None = None,
+    between_BQ: Tensor | None = None,
 ) -> Tensor:
     """Additive mask [B, 1, N, T + N]: 0 where attention is allowed, the lowest number elsewhere.
+
+    With keys between the context and the new positions it is [B, 1, N, T + Q + N].
 
     Args:
         lengths_B: [B] real tokens of each context.
@@ -34,12 +37,16 @@ def attention_mask(
         dtype: of the result.
         window: sliding window in tokens (a query sees the last `window` positions, itself
             included); None for full attention.
+        between_BQ: [B, Q] positions of keys of the trunk that no query stands at; -1 for padding.
     """
     device = position_BN.device
+    if between_BQ is None:
+        between_BQ = position_BN[:, :0]
     slots_T = torch.arange(width, device=device)
     context_BT = torch.where(slots_T < lengths_B[:, None], slots_T, -1)
-    key_position_BS = torch.cat([context_BT, position_BN], dim=1)
-    key_branch_BS = torch.cat([torch.zeros_like(context_BT), branch_BN], dim=1)
+    key_position_BS = torch.cat([context_BT, between_BQ, position_BN], dim=1)
+    trunk = torch.zeros_like(context_BT), torch.zeros_like(between_BQ)
+    key_branch_BS = torch.cat([*trunk, branch_BN], dim=1)
     query_BN1 = position_BN[:, :, None]
     key_B1S = key_position_BS[:, None, :]
     same_BNS = (key_branch_BS[:, None, :] == 0) | (

@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from softprompt.backbones.beside import Beside
 from softprompt.backbones.context import Context
 from softprompt.backbones.mask import context_mask
 
@@ -37,10 +38,12 @@ class SharedContext:
         context: keys and values of B rows; row r of the pass continues context r // K.
         hidden: by sliding window (None: full attention), what is added to scores of context
             tokens: [B, 1, 1, 1, T] or [B, K, 1, N, T]; None where every token is seen.
+        beside: keys and values before the new positions, or None.
     """
 
     context: Context
     hidden: dict[int | None, Tensor | None]
+    beside: Beside | None = None
 
     @classmethod
     def of(
@@ -49,6 +52,7 @@ class SharedContext:
         position_RN: Tensor,
         windows: Iterable[int | None],
         dtype: torch.dtype,
+        beside: Beside | None = None,
     ) -> SharedContext:
         """The contexts as layers of every kind see them.
 
@@ -57,6 +61,7 @@ class SharedContext:
             position_RN: [R, N] positions of what continues them.
             windows: sliding window of each kind of layer, None for full attention.
             dtype: of the scores.
+            beside: keys and values before the new positions.
         """
         position_BKN = position_RN.view(context.rows, -1, position_RN.shape[1])
         whole = bool((context.lengths_B == context.width).all())
@@ -68,6 +73,7 @@ class SharedContext:
                 else context_mask(context.lengths_B, context.width, position_BKN, dtype, window)
                 for window in windows
             },
+            beside,
         )
 
     def mask(self, window: int | None) -> Tensor | None:
@@ -101,7 +107,7 @@ def _attention(
     Args:
         module: the attention layer; its `layer_idx` says whose keys and values count.
         query_RHNd, key_RJNd, value_RJNd: of the new positions.
-        attention_mask: [R, 1, N, N] added to the scores among new positions.
+        attention_mask: [R, 1, N, Q + N] added to the scores of what is beside and of new positions.
         shared_context: of this forward pass.
         scaling: of the scores; 1 / sqrt(d) where absent.
         softcap: bound of the scores (Gemma 2), where the model has one.
@@ -110,10 +116,14 @@ def _attention(
     """
     rows, heads, new, size = query_RHNd.shape
     groups = key_RJNd.shape[1]
-    context = shared_context.context
+    context, beside = shared_context.context, shared_context.beside
+    if beside is not None:
+        key_RJNd = torch.cat([beside.keys[module.layer_idx], key_RJNd], 2)
+        value_RJNd = torch.cat([beside.values[module.layer_idx], value_RJNd], 2)
+    nearby = key_RJNd.shape[2]
     queries = query_RHNd * (size**-0.5 if scaling is None else scaling)
     queries = queries.reshape(rows, groups, heads // groups * new, size)
-    scores = (queries @ key_RJNd.transpose(-1, -2)).reshape(rows, heads, new, new)
+    scores = (queries @ key_RJNd.transpose(-1, -2)).reshape(rows, heads, new, nearby)
     scores = _capped(scores, softcap) + attention_mask
     if context.width:
         keys, values = context.keys[module.layer_idx], context.values[module.layer_idx]
@@ -130,12 +140,12 @@ def _attention(
         weights = torch.cat([scores, sink], -1).softmax(-1)[..., :-1]
     else:
         weights = scores.softmax(-1)
-    own = weights[..., -new:].reshape(rows, groups, -1, new)
+    own = weights[..., -nearby:].reshape(rows, groups, -1, nearby)
     output = (own @ value_RJNd).reshape(rows, heads, new, -1)
     if context.width:
         seen = weights[..., : context.width].reshape(rows, groups, -1, context.width)
-        beside = _over_contexts(seen, keys.shape[0]) @ values
-        output = output + _over_rows(beside, rows).reshape(output.shape)
+        read = _over_contexts(seen, keys.shape[0]) @ values
+        output = output + _over_rows(read, rows).reshape(output.shape)
     return output.transpose(1, 2), None
 
 

@@ -10,6 +10,7 @@ from softprompt import load_backbone
 from softprompt.backbones import Backbone
 from softprompt.backbones.fused import Layer, Stack
 from softprompt.backbones.fused.product import Product, packing_helps
+from softprompt.backbones.passing import Pass
 from softprompt.inference.continuation import Continuation, log_scores
 from softprompt.prompts import Example
 from softprompt.training.memory import kept_bytes
@@ -85,14 +86,16 @@ def test_an_adapter_put_in_later_counts() -> None:
     context = backbone.encode_context([[3, 4, 5]])
     position_RN = torch.arange(3, 7)[None]
     embeds = backbone.embed(torch.arange(10, 14)[None])
-    arguments = (context, embeds, position_RN, torch.zeros_like(position_RN))
+    zeros = torch.zeros_like(position_RN)
+    arguments = (context, embeds, position_RN, zeros)
     before = backbone.continue_from(*arguments)
     settings = peft.LoraConfig(target_modules=["up_proj"], init_lora_weights=False)
     peft.get_peft_model(backbone.model, settings)
     backbone.model.requires_grad_(False)
     after = backbone.continue_from(*arguments)
+    step = Pass(embeds, position_RN, zeros)
     assert not torch.allclose(after, before)
-    torch.testing.assert_close(after, backbone._over_shared_context(*arguments, None, None))
+    torch.testing.assert_close(after, backbone._over_shared_context(context, step))
 
 
 def test_what_a_pass_keeps_is_counted_with_its_contexts() -> None:

@@ -29,7 +29,8 @@ def attend(
     """[B, J, K, M, d] what the new positions read, and the weights [B, J, K, M, S].
 
     Args:
-        query_BJKMd, key_BJKNd, value_BJKNd: of the new positions.
+        query_BJKMd: of the new positions.
+        key_BJKNd, value_BJKNd: of the new positions; others may stand before them.
         context: keys and values [B, J, T, d] of the contexts; None where there are none.
         mask_B1K1NS: added to scores.
     """
@@ -37,12 +38,13 @@ def attend(
         query_BJKMd @ key_BJKNd.transpose(-1, -2),
         _over(query_BJKMd) @ context[0].transpose(-1, -2) if context else None,
     )
-    new, seen = key_BJKNd.shape[3], scores.shape[-1]
-    scores.view(*scores.shape[:3], -1, new, seen).add_(mask_B1K1NS)
+    seen = scores.shape[-1]
+    before = seen - key_BJKNd.shape[3]
+    scores.view(*scores.shape[:3], -1, mask_B1K1NS.shape[-2], seen).add_(mask_B1K1NS)
     weights = scores.softmax(-1)
-    output = weights[..., seen - new :] @ value_BJKNd
+    output = weights[..., before:] @ value_BJKNd
     if context:
-        output += (_over(weights[..., : seen - new]) @ context[1]).view(output.shape)
+        output += (_over(weights[..., :before]) @ context[1]).view(output.shape)
     return output, weights
 
 

@@ -47,6 +47,7 @@ class Surroundings:
         contexts: keys and values of each layer; empty where there are none.
         mask_B1K1NS: by sliding window, what is added to scores.
         wanted_U: which of the M positions are asked for after the last layer; None for all.
+        beside: keys and values [L, R, J, Q, d] before the new positions; None where there are none.
     """
 
     count: int
@@ -56,6 +57,7 @@ class Surroundings:
     contexts: tuple[tuple[Tensor, Tensor], ...]
     mask_B1K1NS: dict[int | None, Tensor]
     wanted_U: Tensor | None
+    beside: tuple[Tensor, Tensor] | None = None
 
 
 class Kept(NamedTuple):
@@ -160,6 +162,8 @@ class Layer:
         value = self._by_group(value, around).contiguous()
         context, mask = self._context(around), around.mask_B1K1NS[self.window]
         query, key, value = (x.flatten(3, 4) for x in (query, key, value))
+        if around.beside is not None:
+            key, value = self._after_beside(around.beside, key, value)
         read, weights = attend(query, key, value, context, mask)
         read_MD = self._by_position(read, around).reshape(len(x_MD), -1)
         kept_x = x_MD
@@ -174,8 +178,33 @@ class Layer:
         norms = (kept_x, r1, heads_before, r_query, r_key)
         return z, Kept(*norms, query, key, value, weights, y, r2, gate_up, active)
 
-    def backward(self, gradient: Tensor, kept: Kept, around: Surroundings, last: bool) -> Tensor:
-        """The gradient [M, D] of what came in, in fp32, like `gradient`."""
+    def _after_beside(
+        self, beside: tuple[Tensor, Tensor], key: Tensor, value: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Keys and values [B, J, K, Q + N, d] of what is beside and of the new positions."""
+        count, _, times = key.shape[:3]
+        found = []
+        for other_LRJQd, own in zip(beside, (key, value), strict=True):
+            other_RJQd = other_LRJQd[self.index]
+            other = other_RJQd.view(count, times, *other_RJQd.shape[1:]).transpose(1, 2)
+            found.append(torch.cat([other.to(own.dtype), own], 3))
+        return found[0], found[1]
+
+    def backward(
+        self,
+        gradient: Tensor,
+        kept: Kept,
+        around: Surroundings,
+        last: bool,
+        by_beside: tuple[Tensor, Tensor] | None = None,
+    ) -> Tensor:
+        """The gradient [M, D] of what came in, in fp32, like `gradient`.
+
+        Args:
+            gradient: of what came out.
+            kept, around, last: of the forward pass.
+            by_beside: where the gradients of what is beside are written, shaped like it.
+        """
         dtype = kept.x.dtype
         by_product = self.narrow.backward(gradient.to(dtype))
         gate, up = kept.gate_up.chunk(2, -1)
@@ -190,18 +219,20 @@ class Layer:
             by_read = _spread(by_read, around.wanted_U, len(kept.x))
             by_y = _spread(by_y, around.wanted_U, len(kept.x))
         by_read = self._by_group(by_read.view(len(by_read), -1, self.size), around)
-        by_projected = self._by_projected(
-            *attend_backward(
-                by_read.contiguous().flatten(3, 4),
-                kept.query,
-                kept.key,
-                kept.value,
-                kept.weights,
-                self._context(around),
-            ),
-            kept,
-            around,
+        by_query, by_key, by_value = attend_backward(
+            by_read.contiguous().flatten(3, 4),
+            kept.query,
+            kept.key,
+            kept.value,
+            kept.weights,
+            self._context(around),
         )
+        if by_beside is not None:
+            between = by_key.shape[3] - around.new
+            for by_other, by_own in zip(by_beside, (by_key, by_value), strict=True):
+                by_other[self.index] = by_own[:, :, :, :between].transpose(1, 2).flatten(0, 1)
+            by_key, by_value = (x[:, :, :, between:] for x in (by_key, by_value))
+        by_projected = self._by_projected(by_query, by_key, by_value, kept, around)
         by_normed = self.read.backward(by_projected)
         return by_y + self.before.backward(by_normed, kept.x, kept.r1)
 
@@ -258,7 +289,7 @@ class Layer:
 
     def _by_position(self, grouped_BJKMd: Tensor, around: Surroundings) -> Tensor:
         """A view [B, K, N, J, G, d] of what is given by group."""
-        heads = grouped_BJKMd.view(*grouped_BJKMd.shape[:3], -1, around.new, self.size)
+        heads = grouped_BJKMd.reshape(*grouped_BJKMd.shape[:3], -1, around.new, self.size)
         return heads.permute(0, 2, 4, 1, 3, 5)
 
 

@@ -6,6 +6,7 @@ Shapes: R rows of N new positions, M = R * N, U of them wanted, D hidden size.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from softprompt.backbones.free_memory import free_memory_budget
 from softprompt.backbones.fused.layer import Kept, Layer, Surroundings
 from softprompt.backbones.fused.norm import Norm
 from softprompt.backbones.fused.product import packing_helps
-from softprompt.backbones.inserted import Inserted
+from softprompt.backbones.passing import Pass
 
 __all__ = ["Stack"]
 
@@ -76,27 +77,17 @@ class Stack:
             for x, place, version in self._weights
         )
 
-    def __call__(
-        self,
-        context: Context,
-        embeds_RND: Tensor,
-        position_RN: Tensor,
-        mask_R1NS: dict[int | None, Tensor],
-        wanted_U: Tensor | None,
-        inserted: Inserted | None = None,
-    ) -> Tensor:
-        """Hidden states after the last norm, [U, D] or [M, D], differentiable in the embeddings.
+    def __call__(self, context: Context, step: Pass, mask_R1NS: dict[int | None, Tensor]) -> Tensor:
+        """Hidden states after the last norm, [U, D] or [M, D], differentiable in what enters.
 
         Args:
             context: of B rows, R = B * K.
-            embeds_RND: [R, N, D].
-            position_RN: [R, N], none negative.
-            mask_R1NS: by window, [R, 1, N, T + N] added to scores.
-            wanted_U: which of the M positions are asked for, none twice; None for all.
-            inserted: what comes into the layers after the first.
+            step: what continues it.
+            mask_R1NS: by window, [R, 1, N, T + Q + N] added to scores.
         """
+        embeds_RND, inserted, beside = step.embeds_RND, step.inserted, step.beside
         rows, new, _ = embeds_RND.shape
-        cos, sin = self._rotary(embeds_RND, position_RN)
+        cos, sin = self._rotary(embeds_RND, step.position_RN.clamp(min=0))
         half = cos.shape[-1] // 2
         # Some models give the angles of one row where all rows have the same positions.
         cos, sin = (x[..., :half].expand(rows, new, half).reshape(-1, 1, half) for x in (cos, sin))
@@ -110,19 +101,23 @@ class Stack:
                 window: mask.view(context.rows, 1, -1, 1, *mask.shape[2:])
                 for window, mask in mask_R1NS.items()
             },
-            wanted_U=wanted_U,
+            wanted_U=step.wanted_U,
         )
         places_W, layers_LWD = (
             (inserted.places_W, inserted.layers_LWD) if inserted else (None, None)
         )
+        keys, values = (
+            (torch.stack(beside.keys), torch.stack(beside.values)) if beside else (None, None)
+        )
         x = embeds_RND.flatten(0, 1)
-        return _Through.apply(x, layers_LWD, places_W, self, around)  # type: ignore[no-any-return, no-untyped-call]
+        return _Through.apply(x, layers_LWD, keys, values, places_W, self, around)  # type: ignore[no-any-return, no-untyped-call]
 
 
 class _Through(torch.autograd.Function):
     """The layers one after the other, and back.
 
-    What is inserted [L - 1, W, D] takes the places of hidden states, which so get no gradient.
+    What is inserted [L - 1, W, D] takes the places of hidden states, which so get no gradient; keys
+    and values [L, R, J, Q, d] stand beside the new positions.
     """
 
     @staticmethod
@@ -130,11 +125,15 @@ class _Through(torch.autograd.Function):
         ctx: Any,
         x: Tensor,
         inserted: Tensor | None,
+        keys: Tensor | None,
+        values: Tensor | None,
         places: Tensor | None,
         stack: Stack,
         around: Surroundings,
     ) -> Tensor:
         wanted = any(ctx.needs_input_grad)
+        if keys is not None and values is not None:
+            around = replace(around, beside=(keys, values))
         kept: list[Tensor | None] = []
         for layer in stack.layers:
             if inserted is not None and places is not None and layer.index:
@@ -144,8 +143,11 @@ class _Through(torch.autograd.Function):
                 kept += needed
         result, r = stack.norm.forward(x)
         if wanted:
-            ctx.stack, ctx.around, ctx.places = stack, around, places
-            ctx.inserted_as = None if inserted is None else (inserted.shape, inserted.dtype)
+            # Keys and values beside are in what the layers keep; only their form is wanted again.
+            ctx.stack, ctx.around, ctx.places = stack, replace(around, beside=None), places
+            ctx.forms = [
+                None if t is None else (t.shape, t.dtype) for t in (inserted, keys, values)
+            ]
             # By autograd's own means, so that what a pass keeps can be counted, contexts included.
             constants = [tensor for context in around.contexts for tensor in context]
             ctx.save_for_backward(x, r, *kept, *constants)
@@ -157,18 +159,19 @@ class _Through(torch.autograd.Function):
         stack: Stack = ctx.stack
         x, r, *saved = ctx.saved_tensors
         by_x = stack.norm.backward(gradient, x, r)
-        by_inserted = None
-        if ctx.inserted_as is not None:
-            shape, dtype = ctx.inserted_as
-            by_inserted = by_x.new_empty(shape, dtype=dtype)
+        by_inserted, by_keys, by_values = (
+            None if form is None else by_x.new_empty(form[0], dtype=form[1]) for form in ctx.forms
+        )
+        by_beside = None if by_keys is None or by_values is None else (by_keys, by_values)
         width = len(Kept._fields)
         for layer in reversed(stack.layers):
             kept = Kept(*saved[layer.index * width : (layer.index + 1) * width])
-            by_x = layer.backward(by_x, kept, ctx.around, layer is stack.layers[-1])
+            last = layer is stack.layers[-1]
+            by_x = layer.backward(by_x, kept, ctx.around, last, by_beside)
             if by_inserted is not None and layer.index:
                 by_inserted[layer.index - 1] = by_x[ctx.places]
                 by_x.index_fill_(0, ctx.places, 0.0)
-        return by_x.to(x.dtype), by_inserted, None, None, None
+        return by_x.to(x.dtype), by_inserted, by_keys, by_values, None, None, None
 
 
 def _fits_twice(parameters: Sequence[Tensor]) -> bool:
