@@ -1,22 +1,28 @@
 """Frozen pretrained models: load one, encode a context once, continue from it many times."""
 
 from softprompt.backbones.backbone import Backbone, Identity
+from softprompt.backbones.beside import Beside
 from softprompt.backbones.catalog import CATALOG, CatalogEntry
 from softprompt.backbones.context import Context
 from softprompt.backbones.free_memory import free_memory_budget
 from softprompt.backbones.inserted import Inserted
 from softprompt.backbones.load import BackboneConfig, load_backbone
 from softprompt.backbones.packing import Precision, pack, unpack
+from softprompt.backbones.passing import Pass
+from softprompt.backbones.writing import Writing
 
 __all__ = [
     "CATALOG",
     "Backbone",
     "BackboneConfig",
+    "Beside",
     "CatalogEntry",
     "Context",
     "Identity",
     "Inserted",
+    "Pass",
     "Precision",
+    "Writing",
     "free_memory_budget",
     "load_backbone",
     "pack",

@@ -104,6 +104,7 @@ class Backbone:
             and self._softcap is None
         )
         self._layer_windows = layer_windows(config)
+        self._key_shapes: tuple[tuple[int, int], ...] | None = None
         self._run = self._exact_run()
 
     @property
@@ -265,12 +266,36 @@ class Backbone:
     @torch.no_grad()
     def layer_inputs(self, embeds_PD: Tensor) -> Tensor:
         """[L, P, D] what comes into each layer when vectors follow the opening token, in fp32."""
+        whole_1ND, opening = self._opened(embeds_PD)
+        output = self._body(inputs_embeds=whole_1ND, use_cache=False, output_hidden_states=True)
+        found = [hidden[0, opening:].float().cpu() for hidden in output.hidden_states]
+        return torch.stack(found[: self.layers])
+
+    @property
+    def key_shapes(self) -> tuple[tuple[int, int], ...]:
+        """Key-value heads J and head size d of each layer."""
+        if self._key_shapes is None:
+            keys = self.encode_context([[0]]).keys
+            self._key_shapes = tuple((int(x.shape[1]), int(x.shape[3])) for x in keys)
+        return self._key_shapes
+
+    @torch.no_grad()
+    def key_values(self, embeds_PD: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Keys and values [J, P, d], fp32, of each layer when vectors follow the opening token."""
+        whole_1ND, opening = self._opened(embeds_PD)
+        cache = DynamicCache()
+        self._body(inputs_embeds=whole_1ND, past_key_values=cache, use_cache=True)
+        layers: list[Any] = cache.layers
+        return [
+            (layer.keys[0, :, opening:].float().cpu(), layer.values[0, :, opening:].float().cpu())
+            for layer in layers
+        ]
+
+    def _opened(self, embeds_PD: Tensor) -> tuple[Tensor, int]:
+        """[1, N, D] vectors after the opening token, and how many tokens that is."""
         opening = [] if self.bos is None else [self.bos]
         before_1D = self.embed(torch.tensor(opening, dtype=torch.long, device=self.device))
-        whole_1ND = torch.cat([before_1D, embeds_PD.to(before_1D)])[None]
-        output = self._body(inputs_embeds=whole_1ND, use_cache=False, output_hidden_states=True)
-        found = [hidden[0, len(opening) :].float().cpu() for hidden in output.hidden_states]
-        return torch.stack(found[: self.layers])
+        return torch.cat([before_1D, embeds_PD.to(before_1D)])[None], len(opening)
 
     def _through_stack(self, context: Context, step: Pass) -> Tensor:
         """By layers of our own, forward and backward, as long as the weights stay as they were."""
@@ -303,12 +328,23 @@ class Backbone:
 
     def _over_copied_context(self, context: Context, step: Pass) -> Tensor:
         """By a cache of Transformers, for models that call no attention function by name."""
+        return self.over_cache(step.cache(context), step, context)
+
+    def over_cache(self, cache: DynamicCache, step: Pass, context: Context | None) -> Tensor:
+        """Hidden states [U, D] by the model's own layers over a cache, which grows.
+
+        Args:
+            cache: keys and values of what stands before; not trimmed to a window.
+            step: what comes now; the positions beside it are those that the cache holds after the
+                context's.
+            context: whose tokens the cache begins with; None for none.
+        """
         with self.inserting(step.inserted, step.new):
             output = self._body(
                 inputs_embeds=step.embeds_RND,
                 attention_mask=self._masks(context, step),
                 position_ids=step.position_RN.clamp(min=0),
-                past_key_values=step.cache(context),
+                past_key_values=cache,
                 use_cache=True,
             )
         return step.wanted(output.last_hidden_state)

@@ -18,11 +18,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from softprompt.backbones import Backbone, Context, Inserted
+from softprompt.backbones import Backbone, Beside, Context, Inserted
 from softprompt.prompts import Example
 from softprompt.prompts.depths import DEPTHS, Depth
 
@@ -43,6 +44,9 @@ class Continuation:
         answer_M: which of the A answers it belongs to; answers are counted row by row.
         answers: A.
         depth: where the prompts enter.
+        row_RQ: which row of all prompts stands at the places where nothing is computed; 0 where
+            there is padding. None where all places are computed.
+        place_RQ: position of those in the row's sequence; -1 for padding.
     """
 
     ids_RN: Tensor
@@ -54,6 +58,8 @@ class Continuation:
     answer_M: Tensor
     answers: int
     depth: Depth
+    row_RQ: Tensor | None = None
+    place_RQ: Tensor | None = None
 
     @classmethod
     def of(
@@ -74,25 +80,18 @@ class Continuation:
         prompts = list(zip(lengths, accumulate([0, *lengths]), strict=False))
         laid = [(e.with_vectors(n), start) for e in examples for n, start in prompts]
         laid = laid or [(example, 0) for example in examples]
-        rows = [_row(example, start) for example, start in laid]
-        examples = [example for example, _ in laid]
-        width = max(len(ids) for ids, _, _ in rows)
-        ids_RN = torch.zeros(len(rows), width, dtype=torch.long)
-        position_RN = torch.full_like(ids_RN, -1)
-        branch_RN = torch.zeros_like(ids_RN)
+        where = DEPTHS.get(depth)
+        rows = [_row(example, start, computed=where.computed) for example, start in laid]
+        ids_RN = _padded([row.ids for row in rows], 0)
+        width = ids_RN.shape[1]
         source: list[int] = []
         target: list[int] = []
         owner: list[int] = []
         answers = 0
-        for r, ((example, _), (ids, positions, branches)) in enumerate(
-            zip(laid, rows, strict=True)
-        ):
-            ids_RN[r, : len(ids)] = torch.tensor(ids)
-            position_RN[r, : len(ids)] = torch.tensor(positions)
-            branch_RN[r, : len(ids)] = torch.tensor(branches)
-            place = len(example.trunk)
+        for r, ((example, _), row) in enumerate(zip(laid, rows, strict=True)):
+            place = row.trunk
             for answer in example.answers:
-                before = [len(example.trunk) - 1, *range(place, place + len(answer) - 1)]
+                before = [row.trunk - 1, *range(place, place + len(answer) - 1)]
                 source += [r * width + n for n in before]
                 target += answer
                 owner += [answers] * len(answer)
@@ -101,14 +100,18 @@ class Continuation:
         source_U, pick_M = torch.unique(torch.tensor(source, dtype=torch.long), return_inverse=True)
         return cls(
             ids_RN=ids_RN.to(device),
-            position_RN=position_RN.to(device),
-            branch_RN=branch_RN.to(device),
+            position_RN=_padded([row.positions for row in rows], -1).to(device),
+            branch_RN=_padded([row.branches for row in rows], 0).to(device),
             source_U=source_U.to(device),
             pick_M=pick_M.to(device),
             target_M=torch.tensor(target, dtype=torch.long, device=device),
             answer_M=torch.tensor(owner, dtype=torch.long, device=device),
             answers=answers,
-            depth=DEPTHS.get(depth),
+            depth=where,
+            row_RQ=None if where.computed else _padded([row.beside for row in rows], 0).to(device),
+            place_RQ=None
+            if where.computed
+            else _padded([row.places for row in rows], -1).to(device),
         )
 
     def per_answer(self, tokens_M: Tensor) -> Tensor:
@@ -116,54 +119,103 @@ class Continuation:
         return tokens_M.new_zeros(self.answers).index_add(0, self.answer_M, tokens_M)
 
 
-def _row(example: Example, offset: int) -> tuple[list[int], list[int], list[int]]:
-    """Ids, positions and branches of one row's trunk and answers; vectors count from `offset`."""
+class _Row(NamedTuple):
+    """A row's trunk and answers; `trunk` of the ids are the trunk's."""
+
+    ids: list[int]
+    positions: list[int]
+    branches: list[int]
+    trunk: int
+    beside: list[int]
+    places: list[int]
+
+
+def _row(example: Example, offset: int, *, computed: bool) -> _Row:
+    """The row with prompt rows counted from `offset`, computed or beside what is."""
     start = len(example.context)
-    ids = [token if token >= 0 else token - offset for token in example.trunk]
-    positions = list(range(start, start + len(ids)))
-    branches = [0] * len(ids)
-    after = start + len(ids)
+    ids, positions, beside, places = [], [], [], []
+    for position, token in enumerate(example.trunk, start):
+        if token >= 0 or computed:
+            ids.append(token if token >= 0 else token - offset)
+            positions.append(position)
+        else:
+            beside.append(-1 - token + offset)
+            places.append(position)
+    trunk, after = len(ids), start + len(example.trunk)
+    branches = [0] * trunk
     for number, answer in enumerate(example.answers, 1):
         fed = answer[:-1]
         ids += fed
         positions += range(after, after + len(fed))
         branches += [number] * len(fed)
-    return ids, positions, branches
+    return _Row(ids, positions, branches, trunk, beside, places)
+
+
+def _padded(rows: Sequence[Sequence[int]], filler: int) -> Tensor:
+    """[R, N] numbers, padded on the right."""
+    width = max(map(len, rows))
+    return torch.tensor([[*row, *[filler] * (width - len(row))] for row in rows], dtype=torch.long)
+
+
+class Entered(NamedTuple):
+    """What a pass gets: embeddings [R, N, D], and what goes deeper."""
+
+    embeds_RND: Tensor
+    inserted: Inserted | None = None
+    beside: Beside | None = None
 
 
 def entering(
-    backbone: Backbone, ids_RN: Tensor, prompts: Sequence[Tensor], depth: Depth
-) -> tuple[Tensor, Inserted | None]:
-    """[R, N, D] embeddings of tokens, with prompts where ids are negative, and what goes deeper.
+    backbone: Backbone,
+    ids_RN: Tensor,
+    prompts: Sequence[Tensor],
+    depth: Depth,
+    row_RQ: Tensor | None = None,
+    place_RQ: Tensor | None = None,
+) -> Entered:
+    """Tokens embedded, with prompts where ids are negative, and what goes deeper.
 
     Args:
         backbone: whose tokens these are.
         ids_RN: token ids; -1 - p where row p of all prompts stands.
         prompts: [P_k, X] each; differentiable.
         depth: where they enter.
+        row_RQ, place_RQ: of places where nothing is computed (see `Continuation`).
     """
     embeds_RND = backbone.embed(ids_RN.clamp(min=0))
     if not prompts:
-        return embeds_RND, None
+        return Entered(embeds_RND)
+    vectors_PX = torch.cat([x.to(embeds_RND.device, embeds_RND.dtype) for x in prompts])
+    what = depth.enter(vectors_PX, backbone)
+    if row_RQ is not None and place_RQ is not None:
+        keys, values = (
+            tuple(pair[part][row_RQ].transpose(1, 2) for pair in what.pairs) for part in (0, 1)
+        )
+        return Entered(embeds_RND, beside=Beside(keys, values, place_RQ))
+    assert what.embeds_PD is not None, "a depth that computes says what is embedded"
     flat = ids_RN.flatten()
     (places_W,) = torch.nonzero(flat < 0, as_tuple=True)
     source_W = -1 - flat[places_W]
-    vectors_PX = torch.cat([x.to(embeds_RND.device, embeds_RND.dtype) for x in prompts])
-    what = depth.enter(vectors_PX, backbone)
     put_WD = what.embeds_PD.index_select(0, source_W)
     embeds_RND = embeds_RND.flatten(0, 1).index_copy(0, places_W, put_WD).view(embeds_RND.shape)
     if what.layers_LPD is None:
-        return embeds_RND, None
-    return embeds_RND, Inserted(places_W, what.layers_LPD.index_select(1, source_W))
+        return Entered(embeds_RND)
+    return Entered(embeds_RND, Inserted(places_W, what.layers_LPD.index_select(1, source_W)))
 
 
 def token_log_probabilities(
     backbone: Backbone, context: Context, what: Continuation, prompts: Sequence[Tensor]
 ) -> Tensor:
     """[M] log-probability of every answer token, differentiable in the prompts."""
-    embeds_RND, inserted = entering(backbone, what.ids_RN, prompts, what.depth)
+    entered = entering(backbone, what.ids_RN, prompts, what.depth, what.row_RQ, what.place_RQ)
     hidden_UD = backbone.continue_from(
-        context, embeds_RND, what.position_RN, what.branch_RN, what.source_U, inserted
+        context,
+        entered.embeds_RND,
+        what.position_RN,
+        what.branch_RN,
+        what.source_U,
+        entered.inserted,
+        entered.beside,
     )
     return backbone.log_probabilities(hidden_UD, what.pick_M, what.target_M)
 

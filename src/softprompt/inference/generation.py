@@ -1,24 +1,24 @@
-"""Free answers for many rows, through Transformers' own `generate` on embedded sequences.
+"""Free answers for many rows, written token by token side by side.
 
-Rows are padded on the left, which is exact with the mask given. It does not know what the answers
-are for.
+Contexts are encoded once and continued; rows of any lengths and prompts of every depth share a
+batch, and none depends on its neighbours. It does not know what the answers are for.
+
+Shapes: R rows, N tokens written, V vocabulary, P places of a prompt, X numbers at each.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from softprompt.backbones import Backbone
-from softprompt.inference.continuation import entering
+from softprompt.backbones import Backbone, Pass, Writing
+from softprompt.inference.continuation import Continuation, entering
 from softprompt.prompts import Example
-from softprompt.prompts.depths import DEPTHS
 
 __all__ = ["generate"]
-
-_BATCH = 16
 
 
 @torch.no_grad()
@@ -47,35 +47,63 @@ def generate(
     lengths = [len(example.context) + len(example.trunk) for example in examples]
     order = sorted(range(len(examples)), key=lengths.__getitem__)
     answers = [""] * len(examples)
-    options = {"do_sample": True, "temperature": temperature} if temperature > 0 else {}
-    if temperature > 0:
-        torch.manual_seed(seed)
+    generator = torch.Generator(backbone.device).manual_seed(seed)
+
+    def choose(logits_RV: Tensor) -> Tensor:
+        if temperature <= 0:
+            return logits_RV.argmax(-1)
+        chances_RV = (logits_RV / temperature).softmax(-1)
+        return torch.multinomial(chances_RV, 1, generator=generator)[:, 0]
+
     for start in range(0, len(order), _BATCH):
         picked = order[start : start + _BATCH]
-        width = max(lengths[row] for row in picked)
-        ids_BT = torch.zeros(len(picked), width, dtype=torch.long)
-        mask_BT = torch.zeros_like(ids_BT)
-        for b, row in enumerate(picked):
-            ids = examples[row].context + examples[row].trunk
-            ids_BT[b, width - len(ids) :] = torch.tensor(ids)
-            mask_BT[b, width - len(ids) :] = 1
-        room = max(1, min(max_new_tokens, backbone.window - width))
-        embeds_BTD, inserted = entering(
-            backbone, ids_BT.to(backbone.device), prompts, DEPTHS.get(depth)
-        )
-        # The first pass reads the row, which is longer than the single token of every other pass.
-        with backbone.inserting(inserted, width):
-            output = backbone.model.generate(
-                inputs_embeds=embeds_BTD,
-                attention_mask=mask_BT.to(backbone.device),
-                max_new_tokens=room,
-                pad_token_id=backbone.eos,
-                eos_token_id=backbone.eos,
-                **({"do_sample": False} | options),
-            )
-        texts = backbone.tokenizer.batch_decode(output, skip_special_tokens=True)
+        room = min(max_new_tokens, backbone.window - max(lengths[row] for row in picked))
+        rows = [examples[row] for row in picked]
+        tokens_RN = _written(backbone, rows, prompts, depth, max(1, room), choose)
+        texts = backbone.tokenizer.batch_decode(tokens_RN, skip_special_tokens=True)
         for row, text in zip(picked, texts, strict=True):
             answers[row] = text.strip()
         if progress:
             progress(start + len(picked), len(examples))
     return answers
+
+
+def _written(
+    backbone: Backbone,
+    examples: Sequence[Example],
+    prompts: Sequence[Tensor],
+    depth: str,
+    room: int,
+    choose: Callable[[Tensor], Tensor],
+) -> list[list[int]]:
+    """The tokens of each row up to its end token, `room` at most."""
+    begun = [replace(example, answers=()) for example in examples]
+    what = Continuation.of(begun, backbone.device, [len(x) for x in prompts], depth)
+    entered = entering(backbone, what.ids_RN, prompts, what.depth, what.row_RQ, what.place_RQ)
+    last_R = (what.position_RN >= 0).sum(1) - 1
+    step = Pass(
+        entered.embeds_RND,
+        what.position_RN,
+        what.branch_RN,
+        last_R + torch.arange(len(last_R), device=last_R.device) * what.ids_RN.shape[1],
+        entered.inserted,
+        entered.beside,
+    )
+    context = backbone.encode_context([example.context for example in examples])
+    writing = Writing(backbone, context, step)
+    found: list[list[int]] = [[] for _ in examples]
+    open_rows = set(range(len(examples)))
+    for number in range(room):
+        ids_R = choose(backbone.logits(writing.hidden_RD))
+        for row, token in enumerate(ids_R.tolist()):
+            if row in open_rows and token != backbone.eos:
+                found[row].append(token)
+            else:
+                open_rows.discard(row)
+        if not open_rows or number == room - 1:
+            break
+        writing.add(ids_R)
+    return found
+
+
+_BATCH = 16

@@ -21,7 +21,7 @@ class PromptConfig(BaseModel):
     depth: str = Field(
         "input",
         description="Where vectors enter: among the `input` embeddings, or `deep`: fresh ones at "
-        "every layer.",
+        "every layer, or `kv`: keys and values at every layer.",
     )
     parametrisation: str = Field(
         "direct",

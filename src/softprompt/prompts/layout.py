@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from softprompt.errors import DataError, UsageError
+from softprompt.prompts.depths import DEPTHS
 from softprompt.prompts.placements import BOS, PLACEMENTS, Arranged
 from softprompt.tasks import Rendered, Slot
 
@@ -63,11 +64,13 @@ class Layout:
         backbone: whose tokenizer and window count.
         placement: name of a placement; None where there is no soft prompt.
         length: vectors of the prompt (for `slots` the template decides).
+        depth: where they enter.
     """
 
     backbone: Backbone
     placement: str | None
     length: int = 0
+    depth: str = "input"
 
     def arrange(self, rendered: Rendered) -> list[Arranged]:
         """The row's parts in order, with the prompt in its place.
@@ -108,6 +111,8 @@ class Layout:
                 text_begun = True
             elif self.backbone.bos is not None:
                 ids.append(self.backbone.bos)
+        if ids and ids[-1] < 0 and not DEPTHS.get(self.depth).computed:
+            ids = _ending_in_a_token(ids)
         first = next((i for i, token in enumerate(ids) if token < 0), max(len(ids) - 1, 0))
         example = Example(
             tuple(ids[:first]),
@@ -132,3 +137,18 @@ class Layout:
         if first and self.backbone.bos is not None and opening:
             text = text.removeprefix(opening)
         return self.backbone.encode(text)
+
+
+def _ending_in_a_token(ids: Sequence[int]) -> list[int]:
+    """The same with the last real token at the end, so that something predicts what follows.
+
+    Raises:
+        UsageError: there is none.
+    """
+    real = [place for place, token in enumerate(ids) if token >= 0]
+    if not real:
+        raise UsageError(
+            "A prompt of keys and values needs a token after it, and the row has none.",
+            "Put text into the template, or choose depth input.",
+        )
+    return [*ids[: real[-1]], *ids[real[-1] + 1 :], ids[real[-1]]]

@@ -136,7 +136,7 @@ class SoftPrompt:
             ArtifactError: the backbone or tokenizer is not the prompt's own.
         """
         self.check_backbone(backbone)
-        return Layout(backbone, self.placement, self.length)
+        return Layout(backbone, self.placement, self.length, self.depth)
 
     def check_backbone(self, backbone: Backbone) -> None:
         """Refuses a backbone or tokenizer with other content.

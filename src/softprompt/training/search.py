@@ -23,7 +23,6 @@ from typing import Any
 from softprompt.backbones import Backbone
 from softprompt.errors import DivergedError, UsageError
 from softprompt.inference import Contexts, Encoded
-from softprompt.prompts import Layout
 from softprompt.prompts.parametrisations import PARAMETRISATIONS
 from softprompt.storage import write_bytes
 from softprompt.tasks import Task
@@ -232,7 +231,7 @@ def _opened(setup: Setup) -> Setup:
 
     Half of a time budget is the rounds', half the run's.
     """
-    training, length, placement = setup.training, setup.layout.length, setup.layout.placement
+    training, length = setup.training, setup.layout.length
     if training.grow_to is not None:
         raise UsageError(
             "A search tries lengths at once; training.grow_to tries them one after another.",
@@ -252,7 +251,7 @@ def _opened(setup: Setup) -> Setup:
     return replace(
         setup,
         training=training.model_copy(update=wide),
-        layout=Layout(setup.backbone, placement, longest),
+        layout=replace(setup.layout, length=longest),
     )
 
 

@@ -84,7 +84,7 @@ class Setup:
         lengths = tuple(slot.length for slot in slots)
         placement = "slots" if slots else prompt.placement
         longest = sum(lengths) or training.grow_to or max(prompt.length, *training.lengths, 1)
-        layout = Layout(backbone, placement, longest)
+        layout = Layout(backbone, placement, longest, prompt.depth)
         closed = bool(task.choices)
         resolved = {
             "initialisation": prompt.initialisation,

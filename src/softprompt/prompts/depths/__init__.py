@@ -1,11 +1,12 @@
 """How deep the vectors enter: one file a depth.
 
-A depth says which tensors a prompt has and where they enter the backbone (input embeddings, layer
-inputs). Everywhere between start and artifact a prompt is one matrix with a row for each of its
-places; what a row holds is the depth's matter. It knows nothing of placement, parametrisation or
-training.
+A depth says which tensors a prompt has and where they enter the backbone: input embeddings, layer
+inputs, keys and values. Everywhere between start and artifact a prompt is one matrix with a row for
+each of its places; what a row holds is the depth's matter. It knows nothing of placement,
+parametrisation or training.
 
-Shapes: P places of a prompt, X numbers of a row, L layers, D hidden size.
+Shapes: P places of a prompt, X numbers of a row, L layers, J key-value
+heads, d head size, D hidden size.
 """
 
 from __future__ import annotations
@@ -29,16 +30,23 @@ class Entering:
     """What enters the backbone at the places of a prompt.
 
     Args:
-        embeds_PD: among the input embeddings.
+        embeds_PD: among the input embeddings; None where nothing is computed there.
         layers_LPD: [L - 1, P, D] into the layers after the first; None where nothing does.
+        pairs: keys and values [P, J, d] beside each layer; empty where there are none.
     """
 
-    embeds_PD: Tensor
+    embeds_PD: Tensor | None
     layers_LPD: Tensor | None = None
+    pairs: tuple[tuple[Tensor, Tensor], ...] = ()
 
 
 class Depth(Protocol):
     """What a depth has to say."""
+
+    @property
+    def computed(self) -> bool:
+        """Whether the prompt's places go through the layers, so that the last can predict."""
+        ...
 
     def width(self, backbone: Backbone) -> int:
         """Numbers X of a row."""

@@ -26,6 +26,8 @@ class Deep:
     In the artifact: `deep` [L, P, D], or `deep.0`, `deep.1`, ... of several slots.
     """
 
+    computed = True
+
     def width(self, backbone: Backbone) -> int:
         """L * D: a row holds the vectors of a place, the first layer's first."""
         return backbone.layers * backbone.hidden_size

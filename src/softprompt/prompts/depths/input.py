@@ -22,6 +22,8 @@ class Input:
     In the artifact: `vectors` [P, D], or `slot.0`, `slot.1`, ... of several slots.
     """
 
+    computed = True
+
     def width(self, backbone: Backbone) -> int:
         """The hidden size D."""
         return backbone.hidden_size
