@@ -5,17 +5,21 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from tiny import save_tiny
+from tiny import feedback_task, save_tiny, tiny_backbone
 
 from prompts.test_artifact import make
+from softprompt import tune
 from softprompt.backbones import Backbone, load_backbone
-from softprompt.errors import ArtifactError, UsageError
+from softprompt.errors import ArtifactError, ConfigError, UsageError
 from softprompt.inference.scoring import score_answers
 from softprompt.prompts import SoftPrompt
+from softprompt.prompts.depths import DEPTHS
 from softprompt.prompts.peft import export_peft
+from softprompt.prompts.peft_config import described
 from softprompt.tasks import Rendered
 
 peft = pytest.importorskip("peft")
@@ -30,7 +34,14 @@ def our_scores(prompt: SoftPrompt, backbone: Backbone, text: str) -> list[float]
     layout = prompt.layout(backbone)
     rendered = Rendered((f"{text}\nĐánh giá:",), " ")
     example = layout.example(rendered, list(prompt.task.wordings))
-    return score_answers(backbone, [example], prompt.members)[0, 0].tolist()
+    return score_answers(backbone, [example], prompt.members, depth=prompt.depth)[0, 0].tolist()
+
+
+def prompt_of(placement: str, depth: str, backbone: Backbone) -> SoftPrompt:
+    generator = torch.Generator().manual_seed(4)
+    rows = torch.randn(4, DEPTHS.get(depth).width(backbone), generator=generator)
+    tensors = DEPTHS.get(depth).tensors(rows, [4], backbone)
+    return replace(make(placement, backbone), tensors=tensors, depth=depth)
 
 
 def peft_scores(folder: Path, backbone: Backbone, text: str, *, bos: bool) -> list[float]:
@@ -50,11 +61,12 @@ def peft_scores(folder: Path, backbone: Backbone, text: str, *, bos: bool) -> li
     return scores
 
 
+@pytest.mark.parametrize("depth", ["input", "kv"])
 @pytest.mark.parametrize(("placement", "bos"), [("front", True), ("prefix", False)])
 def test_exported_prompts_give_equal_logits_in_peft(
-    tmp_path: Path, saved: Backbone, placement: str, bos: bool
+    tmp_path: Path, saved: Backbone, placement: str, bos: bool, depth: str
 ) -> None:
-    prompt = make(placement, saved)
+    prompt = prompt_of(placement, depth, saved)
     folder = export_peft(prompt, tmp_path / "peft", saved)
     ours = our_scores(prompt, saved, "giao hàng nhanh")
     theirs = peft_scores(folder, saved, "giao hàng nhanh", bos=bos)
@@ -62,14 +74,15 @@ def test_exported_prompts_give_equal_logits_in_peft(
     assert ours != pytest.approx(our_scores(make("suffix", saved), saved, "giao hàng nhanh"))
 
 
+@pytest.mark.parametrize("depth", ["input", "kv"])
 @pytest.mark.parametrize("placement", ["front", "prefix"])
 def test_an_exported_folder_comes_back_the_same(
-    tmp_path: Path, saved: Backbone, placement: str
+    tmp_path: Path, saved: Backbone, placement: str, depth: str
 ) -> None:
-    prompt = make(placement, saved)
+    prompt = prompt_of(placement, depth, saved)
     loaded = SoftPrompt.load(export_peft(prompt, tmp_path / "peft", saved))
     assert torch.equal(loaded.vectors, prompt.vectors)
-    assert (loaded.placement, loaded.task) == (placement, prompt.task)
+    assert (loaded.placement, loaded.depth, loaded.task) == (placement, depth, prompt.task)
 
 
 @pytest.mark.parametrize(("placement", "bos"), [("front", True), ("prefix", False)])
@@ -88,18 +101,86 @@ def test_the_members_of_an_ensemble_go_into_folders_of_their_own(
         assert ours == pytest.approx(theirs, abs=1e-3)
 
 
-def test_a_folder_that_peft_wrote_loads_as_front(tmp_path: Path, saved: Backbone) -> None:
+def theirs_saved(config: Any, backbone: Backbone, folder: Path) -> torch.Tensor:
+    """Has PEFT write a folder; the numbers of its virtual tokens."""
     from transformers import AutoModelForCausalLM
 
-    base = AutoModelForCausalLM.from_pretrained(saved.identity.name)
-    config = peft.PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=4)
+    base = AutoModelForCausalLM.from_pretrained(backbone.identity.name)
+    torch.manual_seed(6)
     model = peft.get_peft_model(base.float(), config)
-    model.save_pretrained(tmp_path / "theirs")
+    model.save_pretrained(folder)
+    found: torch.Tensor = model.get_prompt_embedding_to_save(adapter_name="default").detach()
+    return found.cpu()
+
+
+CONFIGS = {
+    "prompt tuning": lambda: peft.PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=4),
+    "p-tuning": lambda: peft.PromptEncoderConfig(
+        task_type="CAUSAL_LM", num_virtual_tokens=4, encoder_hidden_size=16
+    ),
+    "prefix tuning": lambda: peft.PrefixTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=4),
+}
+
+
+@pytest.mark.parametrize("kind", list(CONFIGS))
+def test_a_folder_that_peft_wrote_scores_as_in_peft(
+    tmp_path: Path, saved: Backbone, kind: str
+) -> None:
+    theirs = theirs_saved(CONFIGS[kind](), saved, tmp_path / "theirs")
     loaded = SoftPrompt.load(tmp_path / "theirs")
     assert loaded.placement == "front"
-    theirs = model.get_prompt_embedding_to_save(adapter_name="default")
-    assert torch.equal(loaded.vectors, theirs.detach().cpu())
+    assert torch.equal(loaded.vectors, theirs)
     loaded.check_backbone(saved)
+    prompt = replace(make("front", saved), tensors=loaded.tensors, depth=loaded.depth)
+    ours = our_scores(prompt, saved, "giao hàng nhanh")
+    if kind == "p-tuning":
+        # PEFT reads such a folder back with an untrained network; its numbers are what counts.
+        theirs_folder = export_peft(prompt, tmp_path / "plain", saved)
+    else:
+        theirs_folder = tmp_path / "theirs"
+    assert ours == pytest.approx(
+        peft_scores(theirs_folder, saved, "giao hàng nhanh", bos=True), abs=1e-3
+    )
+
+
+def test_a_configuration_of_peft_describes_the_axes() -> None:
+    texts = peft.PromptTuningConfig(
+        task_type="CAUSAL_LM",
+        num_virtual_tokens=5,
+        prompt_tuning_init="TEXT",
+        prompt_tuning_init_text="good or bad",
+        tokenizer_name_or_path="x",
+    )
+    found = described(texts)
+    assert (found.placement, found.length, found.depth) == ("front", 5, "input")
+    assert (found.initialisation, found.text) == ("text", "good or bad")
+    axes = {kind: described(make_config()) for kind, make_config in CONFIGS.items()}
+    assert axes["prompt tuning"].initialisation == "random"
+    assert axes["p-tuning"].parametrisation == "encoder"
+    assert (axes["prefix tuning"].depth, axes["prefix tuning"].parametrisation) == ("kv", "direct")
+    with pytest.raises(ConfigError, match="of type 'LORA' describes no soft prompt"):
+        described(peft.LoraConfig())
+    with pytest.raises(ConfigError, match="does not say num_virtual_tokens"):
+        described(peft.PromptTuningConfig())
+
+
+def test_a_configuration_of_peft_trains(tmp_path: Path) -> None:
+    config = CONFIGS["prefix tuning"]()
+    settings: dict[str, Any] = {"epochs": 1, "population": 1, "baselines": ()}
+    result = tune(
+        feedback_task(tmp_path), tiny_backbone(), tmp_path / "run", prompt=config, **settings
+    )
+    prompt = SoftPrompt.load(result["prompt"])
+    assert (prompt.placement, prompt.depth, prompt.length) == ("front", "kv", 4)
+
+
+def test_a_prefix_of_other_sizes_is_refused(tmp_path: Path, saved: Backbone) -> None:
+    theirs_saved(CONFIGS["prefix tuning"](), saved, tmp_path / "theirs")
+    file = tmp_path / "theirs" / "adapter_config.json"
+    config = json.loads(file.read_text())
+    file.write_text(json.dumps({**config, "num_layers": 3}))
+    with pytest.raises(ArtifactError, match="3 layers of keys and values"):
+        SoftPrompt.load(tmp_path / "theirs")
 
 
 @pytest.mark.parametrize("placement", ["suffix", "slots"])

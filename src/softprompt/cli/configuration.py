@@ -20,7 +20,7 @@ _SECTIONS: Mapping[str, tuple[str, ...]] = {
         "delimiter", "encoding", "split", "drop_empty", "seed",
     ),
     "backbone": ("model", "dtype", "device"),
-    "prompt": ("placement", "length", "initialisation"),
+    "prompt": ("method", "placement", "depth", "length", "initialisation"),
     "training": (
         "population", "ensemble", "epochs", "time_budget", "drop_long", "baselines", "seed",
     ),

@@ -18,6 +18,7 @@ __all__ = [
     "Config",
     "Data",
     "Delimiter",
+    "Depth",
     "Device",
     "DropEmpty",
     "DropLong",
@@ -30,6 +31,7 @@ __all__ = [
     "Json",
     "Length",
     "Limit",
+    "Method",
     "Model",
     "NewData",
     "Output",
@@ -133,7 +135,23 @@ Placement = Annotated[
     typer.Option(
         "--placement",
         metavar="P",
-        help=mark("`suffix` (before the answer), `prefix`, `front` or `slots`."),
+        help=mark("`suffix` (before the answer), `prefix`, `front`, `both` or `slots`."),
+    ),
+]
+Method = Annotated[
+    str | None,
+    typer.Option(
+        "--method",
+        metavar="NAME",
+        help=mark("A method by its name: prompt-tuning, p-tuning, prefix-tuning, ..."),
+    ),
+]
+Depth = Annotated[
+    str | None,
+    typer.Option(
+        "--depth",
+        metavar="D",
+        help=mark("Where vectors enter: `input`, `deep` (every layer) or `kv`."),
     ),
 ]
 Length = Annotated[

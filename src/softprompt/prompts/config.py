@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from softprompt.errors import ConfigError, nearest
+from softprompt.prompts.presets import PRESETS
 
 __all__ = ["PromptConfig"]
 
@@ -12,6 +17,11 @@ class PromptConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    method: str | None = Field(
+        None,
+        description="A method by its name, such as `prompt-tuning` or `prefix-tuning`: sets "
+        "placement, depth and parametrisation where they are not given.",
+    )
     placement: str = Field(
         "suffix",
         description="`suffix` (before the answer), `prefix` (after BOS), `front` (before BOS), "
@@ -39,3 +49,18 @@ class PromptConfig(BaseModel):
     start: str | None = Field(
         None, description="Folder of the prompt that the initialisation `prompt` starts from."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, values: Any) -> Any:
+        """Puts in what a method's name stands for.
+
+        Raises:
+            ConfigError: no method has that name.
+        """
+        name = values.get("method") if isinstance(values, dict) else None
+        if name is None:
+            return values
+        if name not in PRESETS:
+            raise ConfigError(f"Unknown method {name!r}.", nearest(str(name), PRESETS))
+        return {**PRESETS[name], **values}

@@ -1,9 +1,12 @@
-"""To and from PEFT's prompt-tuning folders (`adapter_config.json`, `adapter_model.safetensors`).
+"""To and from PEFT's folders of prompts (`adapter_config.json`, `adapter_model.safetensors`).
 
-PEFT puts virtual tokens before everything, the opening token included. So a `front` prompt goes
-over as it is; a `prefix` prompt takes the opening token's embedding along as its first virtual
-token, and then no BOS may be added; `suffix` and `slots` have no counterpart. What PEFT's format
-does not hold (template, answers, fingerprints) goes into a file of our own beside PEFT's two.
+Depth `input` is PEFT's prompt tuning, depth `kv` its prefix tuning, and a folder of P-tuning holds
+plain vectors. PEFT puts virtual tokens before everything, the opening token included. So a `front`
+prompt goes over as it is; a `prefix` prompt takes the opening token along as its first virtual
+token, and then no BOS may be added; other placements have no counterpart. What PEFT's format does
+not hold (template, answers, fingerprints) goes into a file of our own beside PEFT's two.
+
+Shapes: P virtual tokens, X numbers of one, L layers, J key-value heads, d head size.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError
@@ -30,6 +33,8 @@ __all__ = ["export_peft", "load_peft"]
 
 _TENSOR = "prompt_embeddings"
 _NOTE = "softprompt.json"
+_READ = {"PROMPT_TUNING": "input", "P_TUNING": "input", "PREFIX_TUNING": "kv"}
+"""Depth by PEFT's types."""
 
 
 def export_peft(prompt: SoftPrompt, path: Path, backbone: Backbone) -> Path:
@@ -39,57 +44,112 @@ def export_peft(prompt: SoftPrompt, path: Path, backbone: Backbone) -> Path:
     PEFT knows no ensembles, and the mean of their probabilities is the caller's to take.
 
     Args:
-        prompt: of placement `front` or `prefix` and depth `input`.
+        prompt: of placement `front` or `prefix` and depth `input` or `kv`.
         path: the folder to write.
-        backbone: the prompt's own; a `prefix` prompt needs its BOS embedding.
+        backbone: the prompt's own; a `prefix` prompt needs what it makes of BOS.
 
     Raises:
         UsageError: PEFT's format cannot hold the prompt; the message says why.
     """
     prompt.check_backbone(backbone)
     refuse_foreign(path, "adapter_config.json")
-    if prompt.depth != "input" or prompt.placement not in {"front", "prefix"}:
+    if prompt.depth not in _WRITTEN or prompt.placement not in {"front", "prefix"}:
         raise UsageError(
             f"PEFT cannot hold a prompt of placement {prompt.placement!r} and depth "
-            f"{prompt.depth!r}: its virtual tokens always stand before the whole input.",
+            f"{prompt.depth!r}: its virtual tokens always stand before the whole input, as "
+            "embeddings or as keys and values.",
             "Train with --placement front or prefix to export, or use the artifact as it is.",
         )
-    bos_1D = None
-    if prompt.placement == "prefix" and backbone.bos is not None:
-        ids_1 = torch.tensor([backbone.bos], device=backbone.device)
-        bos_1D = backbone.embed(ids_1).detach().float().cpu()
+    form = _WRITTEN[prompt.depth](backbone)
+    opening_1X = form.opening_1X if prompt.placement == "prefix" else None
     members = prompt.members
     with atomic_folder(path) as folder:
-        for number, vectors_PD in enumerate(members):
+        for number, vectors_PX in enumerate(members):
             inside = folder / f"member-{number}" if len(members) > 1 else folder
             inside.mkdir(exist_ok=True)
-            _write_member(prompt, vectors_PD, bos_1D, inside, backbone)
+            _write_member(prompt, vectors_PX, opening_1X, form.config, inside)
     return path
 
 
+class _Form(NamedTuple):
+    """What a depth is in PEFT: entries of its configuration, and BOS as a virtual token [1, X]."""
+
+    config: dict[str, Any]
+    opening_1X: Tensor | None
+
+
+def _embeddings(backbone: Backbone) -> _Form:
+    """Prompt tuning."""
+    opening_1D = None
+    if backbone.bos is not None:
+        ids_1 = torch.tensor([backbone.bos], device=backbone.device)
+        opening_1D = backbone.embed(ids_1).detach().float().cpu()
+    text = backbone.model.config.get_text_config()
+    config = {
+        "peft_type": "PROMPT_TUNING",
+        "token_dim": backbone.hidden_size,
+        "num_layers": backbone.layers,
+        "num_attention_heads": text.num_attention_heads,
+        "prompt_tuning_init": "RANDOM",
+    }
+    return _Form(config, opening_1D)
+
+
+def _keys_values(backbone: Backbone) -> _Form:
+    """Prefix tuning.
+
+    Raises:
+        UsageError: layers differ in their heads.
+    """
+    if len(set(backbone.key_shapes)) > 1:
+        raise UsageError(
+            f"PEFT holds keys and values of one shape; the layers of {backbone.identity.name} have "
+            f"{sorted(set(backbone.key_shapes))}.",
+            "Use the artifact as it is.",
+        )
+    opening_1X = None
+    if backbone.bos is not None:
+        context = backbone.encode_context([[backbone.bos]])
+        pairs = zip(context.keys, context.values, strict=True)
+        opening_1X = torch.cat([x[0].float().cpu().flatten()[None] for p in pairs for x in p], 1)
+    heads, size = backbone.key_shapes[0]
+    config = {
+        "peft_type": "PREFIX_TUNING",
+        "token_dim": heads * size,
+        "num_layers": backbone.layers,
+        "num_attention_heads": heads,
+        "encoder_hidden_size": heads * size,
+        "prefix_projection": False,
+    }
+    return _Form(config, opening_1X)
+
+
+_WRITTEN = {"input": _embeddings, "kv": _keys_values}
+
+
 def _write_member(
-    prompt: SoftPrompt, vectors_PD: Tensor, bos_1D: Tensor | None, folder: Path, backbone: Backbone
+    prompt: SoftPrompt,
+    vectors_PX: Tensor,
+    opening_1X: Tensor | None,
+    form: dict[str, Any],
+    folder: Path,
 ) -> None:
     """One prompt in PEFT's own files, and ours beside them."""
     note = ""
-    if bos_1D is not None:
-        vectors_PD = torch.cat([bos_1D, vectors_PD])
+    if opening_1X is not None:
+        vectors_PX = torch.cat([opening_1X, vectors_PX])
         note = (
-            "The first virtual token is the embedding of BOS: tokenise with "
-            "add_special_tokens=False, so that BOS is not added once more."
+            "The first virtual token is BOS: tokenise with add_special_tokens=False, so that BOS "
+            "is not added once more."
         )
     config = {
-        "peft_type": "PROMPT_TUNING",
         "task_type": "CAUSAL_LM",
         "base_model_name_or_path": _model_path(prompt.backbone.name),
         "revision": None,
         "inference_mode": True,
-        "num_virtual_tokens": int(vectors_PD.shape[0]),
-        "token_dim": backbone.hidden_size,
+        "num_virtual_tokens": int(vectors_PX.shape[0]),
         "num_transformer_submodules": 1,
-        "num_layers": backbone.layers,
-        "num_attention_heads": backbone.model.config.get_text_config().num_attention_heads,
-        "prompt_tuning_init": "RANDOM",
+        **form,
     }
     ours = {
         "note": note,
@@ -98,7 +158,7 @@ def _write_member(
         "backbone": asdict(prompt.backbone),
         "dtype": prompt.dtype,
     }
-    content = save_tensors({_TENSOR: vectors_PD.contiguous()}, metadata={"format": "pt"})
+    content = save_tensors({_TENSOR: vectors_PX.contiguous()}, metadata={"format": "pt"})
     (folder / "adapter_model.safetensors").write_bytes(content)
     _write(folder / "adapter_config.json", config)
     _write(folder / _NOTE, ours)
@@ -111,12 +171,13 @@ def load_peft(path: Path) -> SoftPrompt:
     and only the size of the vectors can be checked against a backbone.
 
     Raises:
-        ArtifactError: it is no prompt-tuning folder, or it is damaged.
+        ArtifactError: it is no folder of such a prompt, or it is damaged.
     """
     config = _read(path / "adapter_config.json")
-    if config.get("peft_type") != "PROMPT_TUNING":
+    if config.get("peft_type") not in _READ:
         raise ArtifactError(
-            f"{path} is a PEFT folder of type {config.get('peft_type')!r}; prompt tuning is read.",
+            f"{path} is a PEFT folder of type {config.get('peft_type')!r}; read are "
+            f"{', '.join(_READ)}.",
             "Use PEFT for it.",
         )
     file = path / "adapter_model.safetensors"
@@ -132,21 +193,44 @@ def load_peft(path: Path) -> SoftPrompt:
     named = [name for name in tensors if name.endswith(_TENSOR) or "prompt_embeddings" in name]
     if len(named) != 1:
         raise ArtifactError(f"{file} holds {sorted(tensors)}; {_TENSOR!r} is wanted.")
-    vectors_PD = tensors[named[0]].float()
+    vectors_PX = tensors[named[0]].float()
     ours = _read(path / _NOTE) if (path / _NOTE).is_file() else {}
     placement = "front"
     if ours.get("bos_included"):
-        placement, vectors_PD = "prefix", vectors_PD[1:]
+        placement, vectors_PX = "prefix", vectors_PX[1:]
     name = str(config.get("base_model_name_or_path") or "")
     identity = Identity(**ours["backbone"]) if ours else Identity(name, None, "", "")
     return SoftPrompt(
-        tensors={"vectors": vectors_PD.contiguous()},
+        tensors=_tensors(vectors_PX, config),
         placement=placement,
+        depth=_READ[config["peft_type"]],
         task=_task(ours),
         backbone=identity,
         initialisation="peft",
         dtype=ours.get("dtype", "fp32"),
     )
+
+
+def _tensors(vectors_PX: Tensor, config: dict[str, Any]) -> dict[str, Tensor]:
+    """The artifact's tensors.
+
+    Raises:
+        ArtifactError: numbers and sizes do not fit together.
+    """
+    if _READ[config["peft_type"]] == "input":
+        return {"vectors": vectors_PX.contiguous()}
+    layers, heads, size = (
+        int(config.get(name) or 0) for name in ("num_layers", "num_attention_heads", "token_dim")
+    )
+    if not heads or vectors_PX.shape[1] != 2 * layers * size:
+        raise ArtifactError(
+            f"The prefix has {vectors_PX.shape[1]} numbers a virtual token; {layers} layers of "
+            f"keys and values of {size} make {2 * layers * size}.",
+            "Copy the folder again.",
+        )
+    by_part = vectors_PX.view(len(vectors_PX), layers, 2, heads, size // heads)
+    keys_values = by_part.permute(2, 1, 3, 0, 4).contiguous()
+    return {"keys": keys_values[0].contiguous(), "values": keys_values[1].contiguous()}
 
 
 def _task(ours: dict[str, Any]) -> PromptTask:

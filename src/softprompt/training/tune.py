@@ -9,6 +9,7 @@ from typing import Any
 from softprompt.backbones import Backbone
 from softprompt.errors import UsageError, nearest
 from softprompt.prompts import PromptConfig
+from softprompt.prompts.peft_config import described
 from softprompt.tasks import Task
 from softprompt.training.config import TrainingConfig, validated
 from softprompt.training.growth import Growth
@@ -25,7 +26,7 @@ def tune(
     backbone: Backbone,
     output: str | Path,
     *,
-    prompt: PromptConfig | None = None,
+    prompt: PromptConfig | Any = None,
     training: TrainingConfig | None = None,
     slice_column: str | None = None,
     chat: str = "auto",
@@ -40,7 +41,8 @@ def tune(
         task: what to learn, with rows of all splits.
         backbone: the frozen model.
         output: the run's folder; a run that was begun there goes on.
-        prompt: placement, depth, parametrisation, initialisation, length.
+        prompt: placement, depth, parametrisation, initialisation, length; a PEFT configuration of
+            prompt tuning, P-tuning or prefix tuning describes them too.
         training: the optimisation.
         slice_column: a column whose values are scored apart.
         chat: use of the model's chat template: `auto`, `on`, `off`.
@@ -57,6 +59,8 @@ def tune(
     Raises:
         SoftPromptError: what is wrong with data, settings or folder.
     """
+    if prompt is not None and not isinstance(prompt, PromptConfig):
+        prompt = described(prompt)
     prompt, training = _with(settings, prompt or PromptConfig(), training or TrainingConfig())
     setup = Setup.of(task, backbone, prompt, training, slice_column, chat)
     resolved = config or {
@@ -80,6 +84,6 @@ def _with(
     mine = {k: v for k, v in settings.items() if k in PromptConfig.model_fields}
     other = {k: v for k, v in settings.items() if k in TrainingConfig.model_fields}
     return (
-        validated("prompt", PromptConfig, {**prompt.model_dump(), **mine}),
-        validated("training", TrainingConfig, {**training.model_dump(), **other}),
+        validated("prompt", PromptConfig, {**prompt.model_dump(exclude_unset=True), **mine}),
+        validated("training", TrainingConfig, {**training.model_dump(exclude_unset=True), **other}),
     )

@@ -8,7 +8,10 @@ from torch import Tensor, nn
 
 from softprompt.prompts.parametrisations import PARAMETRISATIONS, Vocabulary
 
-__all__ = ["Encoder"]
+__all__ = ["INNER", "Encoder"]
+
+INNER = 512
+"""Size of the network's inner layers at most: rows of keys and values are thousands wide."""
 
 
 @PARAMETRISATIONS.register("encoder")
@@ -39,8 +42,9 @@ class Encoder(nn.Module):
         return self.get_buffer("initial_PD")
 
     def _network(self, size: int) -> nn.Module:
-        layers = [nn.Linear(size, size), nn.ReLU(), nn.Linear(size, size), nn.ReLU()]
-        return nn.Sequential(*layers, nn.Linear(size, size))
+        inner = min(size, INNER)
+        layers = [nn.Linear(size, inner), nn.ReLU(), nn.Linear(inner, inner), nn.ReLU()]
+        return nn.Sequential(*layers, nn.Linear(inner, size))
 
     def _emitted(self) -> Tensor:
         emitted_PD: Tensor = self.network(self.inputs_PD)

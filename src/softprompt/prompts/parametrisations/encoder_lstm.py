@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from softprompt.prompts.parametrisations import PARAMETRISATIONS
-from softprompt.prompts.parametrisations.encoder import Encoder
+from softprompt.prompts.parametrisations.encoder import INNER, Encoder
 
 __all__ = ["EncoderLstm"]
 
@@ -27,9 +27,11 @@ class EncoderLstm(Encoder):
 class _LstmThenMlp(nn.Module):
     def __init__(self, size: int) -> None:
         super().__init__()
-        self.lstm = nn.LSTM(size, size // 2, bidirectional=True)
-        inner = 2 * (size // 2)
-        self.mlp = nn.Sequential(nn.Linear(inner, size), nn.ReLU(), nn.Linear(size, size))
+        half = min(size, INNER) // 2
+        self.lstm = nn.LSTM(size, half, bidirectional=True)
+        self.mlp = nn.Sequential(
+            nn.Linear(2 * half, 2 * half), nn.ReLU(), nn.Linear(2 * half, size)
+        )
 
     def forward(self, inputs_PD: Tensor) -> Tensor:
         read_PE: Tensor = self.lstm(inputs_PD)[0]

@@ -1,0 +1,59 @@
+"""A configuration of PEFT as a description of the four axes.
+
+It reads the attributes that PEFT documents and needs no PEFT itself.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from softprompt.errors import ConfigError
+from softprompt.prompts.config import PromptConfig
+
+__all__ = ["described"]
+
+
+def described(config: Any) -> PromptConfig:
+    """The prompt that a `PromptTuningConfig`, `PromptEncoderConfig` or `PrefixTuningConfig` means.
+
+    Args:
+        config: of PEFT; its number of virtual tokens must be set.
+
+    Raises:
+        ConfigError: another configuration, or one without a length.
+    """
+    kind = str(getattr(getattr(config, "peft_type", ""), "value", getattr(config, "peft_type", "")))
+    if kind not in _AXES:
+        raise ConfigError(
+            f"{type(config).__name__} of type {kind or 'none'!r} describes no soft prompt.",
+            f"Give one of {', '.join(sorted(_AXES))}, or a PromptConfig.",
+        )
+    if not config.num_virtual_tokens:
+        raise ConfigError("The PEFT configuration does not say num_virtual_tokens.")
+    axes: dict[str, Any] = {"placement": "front", "length": config.num_virtual_tokens}
+    return PromptConfig(**axes, **_AXES[kind](config))
+
+
+def _prompt_tuning(config: Any) -> dict[str, Any]:
+    start = str(getattr(config.prompt_tuning_init, "value", config.prompt_tuning_init)).upper()
+    if start == "TEXT":
+        return {"initialisation": "text", "text": config.prompt_tuning_init_text}
+    return {"initialisation": "vocabulary" if start == "SAMPLE_VOCAB" else "random"}
+
+
+def _p_tuning(config: Any) -> dict[str, Any]:
+    kind = config.encoder_reparameterization_type
+    lstm = str(getattr(kind, "value", kind)).upper() == "LSTM"
+    return {"parametrisation": "encoder_lstm" if lstm else "encoder", "initialisation": "random"}
+
+
+def _prefix_tuning(config: Any) -> dict[str, Any]:
+    emitted = "encoder" if config.prefix_projection else "direct"
+    return {"depth": "kv", "parametrisation": emitted, "initialisation": "random"}
+
+
+_AXES = {
+    "PROMPT_TUNING": _prompt_tuning,
+    "P_TUNING": _p_tuning,
+    "PREFIX_TUNING": _prefix_tuning,
+}
