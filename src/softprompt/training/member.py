@@ -32,14 +32,20 @@ class Member:
         module: its parametrisation; returns [P, X].
         config: of the optimisation.
         scale: root mean square of the backbone's embedding entries.
+        rate: what multiplies the candidate's learning rate.
     """
 
     def __init__(
-        self, candidate: Candidate, module: nn.Module, config: TrainingConfig, scale: float
+        self,
+        candidate: Candidate,
+        module: nn.Module,
+        config: TrainingConfig,
+        scale: float,
+        rate: float = 1.0,
     ) -> None:
         self.candidate, self.module = candidate, module
         groups = [
-            {**group, "lr": candidate.learning_rate * group["factor"]}
+            {**group, "lr": candidate.learning_rate * rate * group["factor"]}
             for group in module.groups(scale)  # type: ignore[operator]
         ]
         self.optimizer = OPTIMIZERS.get(config.optimizer)(groups, config.weight_decay)

@@ -191,9 +191,9 @@ class Setup:
             rows: training rows, whose words some initialisers use.
         """
         scale = float(self.backbone.embedding_table.float().square().mean().sqrt())
-        request = self._request(rows)
+        request, rate = self._request(rows), DEPTHS.get(self.prompt.depth).rate
         return [
-            Member(candidate, self._module(candidate, request), self.training, scale)
+            Member(candidate, self._module(candidate, request), self.training, scale, rate)
             for candidate in candidates
         ]
 

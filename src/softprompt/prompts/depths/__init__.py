@@ -48,6 +48,11 @@ class Depth(Protocol):
         """Whether the prompt's places go through the layers, so that the last can predict."""
         ...
 
+    @property
+    def rate(self) -> float:
+        """What multiplies learning rates, so that one configured rate suits every depth."""
+        ...
+
     def width(self, backbone: Backbone) -> int:
         """Numbers X of a row."""
         ...

@@ -27,6 +27,7 @@ class Deep:
     """
 
     computed = True
+    rate = 1.0
 
     def width(self, backbone: Backbone) -> int:
         """L * D: a row holds the vectors of a place, the first layer's first."""

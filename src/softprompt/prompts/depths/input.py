@@ -23,6 +23,7 @@ class Input:
     """
 
     computed = True
+    rate = 1.0
 
     def width(self, backbone: Backbone) -> int:
         """The hidden size D."""

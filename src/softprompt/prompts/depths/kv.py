@@ -28,6 +28,7 @@ class KeysValues:
     """
 
     computed = False
+    rate = 1 / 30
 
     def width(self, backbone: Backbone) -> int:
         """The keys and values of a place, layer after layer."""
