@@ -21,6 +21,8 @@ def request(**settings: object) -> Request:
         "wordings": ["positive", "negative"],
         "text": "great coffee",
         "prompt": torch.ones(3, 32),
+        "demonstrations": SENTENCES.__getitem__,
+        "order": lambda seed: range(len(SENTENCES)),
     }
     return Request(**{**values, **settings})  # type: ignore[arg-type]
 

@@ -68,6 +68,7 @@ class Continuation:
         device: torch.device,
         lengths: Sequence[int] = (),
         depth: str = "input",
+        hidden: Sequence[frozenset[int]] = (),
     ) -> Continuation:
         """Lays out the trunks and answers of examples, padded on the right.
 
@@ -76,12 +77,17 @@ class Continuation:
             device: of the tensors.
             lengths: vectors of each prompt; none where there is no prompt.
             depth: name of where the prompts enter.
+            hidden: by row r, places of its prompt that it does not see, where nothing is computed
+                at a prompt's places; none where absent.
         """
         prompts = list(zip(lengths, accumulate([0, *lengths]), strict=False))
         laid = [(e.with_vectors(n), start) for e in examples for n, start in prompts]
         laid = laid or [(example, 0) for example in examples]
         where = DEPTHS.get(depth)
-        rows = [_row(example, start, computed=where.computed) for example, start in laid]
+        rows = [
+            _row(example, start, where.computed, hidden[r] if hidden else frozenset())
+            for r, (example, start) in enumerate(laid)
+        ]
         ids_RN = _padded([row.ids for row in rows], 0)
         width = ids_RN.shape[1]
         source: list[int] = []
@@ -130,7 +136,7 @@ class _Row(NamedTuple):
     places: list[int]
 
 
-def _row(example: Example, offset: int, *, computed: bool) -> _Row:
+def _row(example: Example, offset: int, computed: bool, hidden: frozenset[int]) -> _Row:
     """The row with prompt rows counted from `offset`, computed or beside what is."""
     start = len(example.context)
     ids, positions, beside, places = [], [], [], []
@@ -138,7 +144,7 @@ def _row(example: Example, offset: int, *, computed: bool) -> _Row:
         if token >= 0 or computed:
             ids.append(token if token >= 0 else token - offset)
             positions.append(position)
-        else:
+        elif -1 - token not in hidden:
             beside.append(-1 - token + offset)
             places.append(position)
     trunk, after = len(ids), start + len(example.trunk)

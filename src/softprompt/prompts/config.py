@@ -41,7 +41,8 @@ class PromptConfig(BaseModel):
     )
     initialisation: str = Field(
         "auto",
-        description="`labels`, `keywords`, `vocabulary`, `random`, `text` or `prompt`; `auto` is "
+        description="`labels`, `keywords`, `vocabulary`, `random`, `text`, `context` "
+        "(demonstrations from the training rows) or `prompt`; `auto` is "
         "`labels` for answer choices and `vocabulary` for free text.",
     )
     length: int = Field(16, ge=1, le=512, description="Vectors of the prompt; 8 to 32 suit most.")

@@ -24,4 +24,11 @@ PRESETS: Mapping[str, Mapping[str, str]] = {
     "superposition": {"placement": "front", "depth": "input", "parametrisation": "superposition"},
     # Wu et al. 2025, arXiv 2502.04501: Z R with shift and scale.
     "ulpt": {"placement": "front", "depth": "input", "parametrisation": "low_rank"},
+    # Lu et al. 2025, arXiv 2507.04221: keys and values of demonstrations, trained.
+    "ct-kv": {
+        "placement": "prefix",
+        "depth": "kv",
+        "parametrisation": "direct",
+        "initialisation": "context",
+    },
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from softprompt.tasks.config import TaskConfig
+from softprompt.tasks.demonstrations import demonstration, in_turn
 from softprompt.tasks.labels import Choice
 from softprompt.tasks.parts import RowFile, read_rows
 from softprompt.tasks.rows import Row
@@ -21,6 +22,8 @@ __all__ = [
     "Task",
     "TaskConfig",
     "Template",
+    "demonstration",
+    "in_turn",
     "normalise",
     "read_rows",
 ]

@@ -81,6 +81,13 @@ class TrainingConfig(BaseModel):
         description="Keep the mean of the survivors where it is better on validation rows "
         "(`auto`), the best prompt alone (`off`), or that many survivors.",
     )
+    token_dropout: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Chance of each place of a `kv` prompt to be hidden from a row in a step; 0.05 "
+        "suits prompts made of demonstrations.",
+    )
     weight_decay: float = Field(0.0, ge=0, description="Decoupled weight decay, per step and rate.")
     warmup: float = Field(0.06, ge=0, le=1, description="Share of the steps that warm up.")
     clip: float = Field(1.0, gt=0, description="Largest gradient norm; larger ones are scaled.")

@@ -25,6 +25,7 @@ from softprompt.inference import Contexts, Encoded
 from softprompt.inference.continuation import Continuation, token_log_probabilities
 from softprompt.training.checkpoint import Checkpoint
 from softprompt.training.config import TrainingConfig
+from softprompt.training.hiding import Hiding
 from softprompt.training.interrupt import Interrupt
 from softprompt.training.member import Member
 from softprompt.training.objectives import OBJECTIVES
@@ -129,13 +130,16 @@ class Loop:
         self.per_epoch = steps_per_epoch(rows.contexts.buckets, config.batch_size)
         self.course, self.patience = Course(0), 1
         self.step, self.seconds = 0, 0.0
+        self._hiding = Hiding(config.seed, config.token_dropout)
 
     @property
     def training(self) -> list[Member]:
         """The members that have not been given up."""
         return [member for member in self.members if member.left is None]
 
-    def losses(self, batch: Batch, prompts: Sequence[Tensor]) -> Iterator[Tensor]:
+    def losses(
+        self, batch: Batch, prompts: Sequence[Tensor], members: Sequence[Member] = ()
+    ) -> Iterator[Tensor]:
         """The objective [K] of each prompt on one batch, in parts that add up to it.
 
         Sending each part's gradient back before the next is asked for keeps memory to one part's.
@@ -143,22 +147,32 @@ class Loop:
         Args:
             batch: its rows.
             prompts: [P_k, X] each.
+            members: whose prompts they are, where some places are hidden from some rows.
         """
         bucket = self.rows.contexts.buckets[batch.bucket]
         examples = self.rows.encoded.examples
         weight = sum(self.objective.weight(examples[bucket[m]]) for m in batch.members)
         for start in range(0, len(batch.members), self.course.part):
-            members = batch.members[start : start + self.course.part]
-            yield self._part(Batch(batch.bucket, members), prompts) / weight
+            part = Batch(batch.bucket, batch.members[start : start + self.course.part])
+            yield self._part(part, prompts, members) / weight
 
-    def _part(self, batch: Batch, prompts: Sequence[Tensor]) -> Tensor:
+    def _part(self, batch: Batch, prompts: Sequence[Tensor], members: Sequence[Member]) -> Tensor:
         """[K] sums of the rows' losses."""
         bucket = self.rows.contexts.buckets[batch.bucket]
         picked = [bucket[member] for member in batch.members]
         device = self.backbone.device
         lengths = [len(vectors_PX) for vectors_PX in prompts]
+        hidden = (
+            [
+                self._hiding.places(member.made_of, length, row, self.step)
+                for row in picked
+                for member, length in zip(members, lengths, strict=True)
+            ]
+            if members
+            else ()
+        )
         what = Continuation.of(
-            [self.rows.encoded.examples[row] for row in picked], device, lengths, self.depth
+            [self.rows.encoded.examples[row] for row in picked], device, lengths, self.depth, hidden
         )
         context = self.rows.contexts.select(batch.bucket, batch.members)
         tokens_M = token_log_probabilities(self.backbone, context, what, prompts)
@@ -252,7 +266,7 @@ class Loop:
         prompts: list[Tensor] = [member.module() for member in members]
         leaves = [vectors_PX.detach().requires_grad_() for vectors_PX in prompts]
         total_K = torch.zeros(len(members), dtype=torch.float64)
-        for losses_K in self.losses(batch, leaves):
+        for losses_K in self.losses(batch, leaves, members):
             losses_K.sum().backward()  # type: ignore[no-untyped-call]
             total_K += losses_K.detach().double().cpu()
         factor = learning_rate_factor(self.step, self.course.steps, self.config.warmup)

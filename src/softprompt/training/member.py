@@ -33,6 +33,7 @@ class Member:
         config: of the optimisation.
         scale: root mean square of the backbone's embedding entries.
         rate: what multiplies the candidate's learning rate.
+        made_of: places of the prompt by the training row that they were made of.
     """
 
     def __init__(
@@ -42,8 +43,10 @@ class Member:
         config: TrainingConfig,
         scale: float,
         rate: float = 1.0,
+        made_of: Mapping[int, range] | None = None,
     ) -> None:
         self.candidate, self.module = candidate, module
+        self.made_of = made_of or {}
         groups = [
             {**group, "lr": candidate.learning_rate * rate * group["factor"]}
             for group in module.groups(scale)  # type: ignore[operator]

@@ -23,7 +23,7 @@ from softprompt.prompts.depths import DEPTHS
 from softprompt.prompts.initialisers import INITIALISERS, Request
 from softprompt.prompts.parametrisations import PARAMETRISATIONS, Scaled
 from softprompt.prompts.placements import PLACEMENTS
-from softprompt.tasks import Row, Slot, Task
+from softprompt.tasks import Row, Slot, Task, demonstration, in_turn
 from softprompt.training.candidates import Candidate, around, draw
 from softprompt.training.config import TrainingConfig
 from softprompt.training.member import Member
@@ -192,10 +192,12 @@ class Setup:
         """
         scale = float(self.backbone.embedding_table.float().square().mean().sqrt())
         request, rate = self._request(rows), DEPTHS.get(self.prompt.depth).rate
-        return [
-            Member(candidate, self._module(candidate, request), self.training, scale, rate)
-            for candidate in candidates
-        ]
+        found = []
+        for candidate in candidates:
+            own = replace(request, length=candidate.length, seed=candidate.seed, made_of={})
+            module = self._module(candidate, own)
+            found.append(Member(candidate, module, self.training, scale, rate, own.made_of))
+        return found
 
     def _request(self, rows: Sequence[Row]) -> Request:
         source = self.source
@@ -205,6 +207,8 @@ class Setup:
             source = start.members[0]
         return Request(
             backbone=self.backbone,
+            demonstrations=lambda place: demonstration(self.task, rows[place]),
+            order=partial(in_turn, self.task, rows),
             length=self.layout.length,
             texts=[_text(self.task, row) for row in rows],
             labels=[str(row.answer) for row in rows] if self.task.choices else (),
@@ -215,7 +219,6 @@ class Setup:
         )
 
     def _module(self, candidate: Candidate, request: Request) -> nn.Module:
-        request = replace(request, length=candidate.length, seed=candidate.seed)
         initial_PX = INITIALISERS.get(candidate.initialisation)(request)
         depth, backbone = DEPTHS.get(self.prompt.depth), self.backbone
         if initial_PX.shape[1] != depth.width(backbone):

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import random
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +10,7 @@ from softprompt.inference.answers import answer, measure
 from softprompt.inference.baselines import BASELINES, BaselineRequest
 from softprompt.inference.rows import Encoded
 from softprompt.prompts import Example, Layout, TooLongError
-from softprompt.tasks import Rendered, Row, Slot, Task
+from softprompt.tasks import Rendered, Row, Slot, Task, demonstration, in_turn
 
 __all__ = ["few_shot"]
 
@@ -26,7 +25,8 @@ def few_shot(request: BaselineRequest) -> dict[str, Any]:
     task = request.task
     layout = Layout(request.backbone, None)
     template = request.backbone.chat if request.chat else None
-    demonstrations = [_demonstration(task, row) for row in _draw(request)]
+    shown = in_turn(task, task.train, request.seed)[: request.shots]
+    demonstrations = [demonstration(task, task.train[place]) for place in reversed(shown)]
     examples: list[Example] = []
     kept: list[Row] = []
     shortened = dropped = 0
@@ -46,29 +46,6 @@ def few_shot(request: BaselineRequest) -> dict[str, Any]:
         "shots": len(demonstrations),
         "shortened": int(shortened),
     }
-
-
-def _draw(request: BaselineRequest) -> list[Row]:
-    """Training rows, the classes in turn, in an order decided by the seed."""
-    rng = random.Random(request.seed)
-    rows = list(request.task.train)
-    rng.shuffle(rows)
-    if not request.task.choices:
-        return rows[: request.shots]
-    by_label = {label: [r for r in rows if r.answer == label] for label in request.task.labels}
-    picked: list[Row] = []
-    while len(picked) < min(request.shots, len(rows)):
-        for group in by_label.values():
-            if group and len(picked) < request.shots:
-                picked.append(group.pop())
-    rng.shuffle(picked)
-    return picked
-
-
-def _demonstration(task: Task, row: Row) -> str:
-    rendered = task.render(row)
-    text = "".join(part for part in rendered.parts if isinstance(part, str))
-    return f"{text}{rendered.answer_prefix}{task.wording(str(row.answer))}\n\n"
 
 
 def _fitting(

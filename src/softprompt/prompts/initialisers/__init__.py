@@ -35,6 +35,10 @@ class Request:
         wordings: what the model reads for each label.
         text: the user's initial text, or None.
         prompt: [P', X] rows of another prompt, or None.
+        demonstrations: from a row's place to the row as a demonstration.
+        order: places of the training rows, the first to be shown first, from a seed.
+        made_of: places of the prompt by the training row that they were made of, where the
+            initialiser notes it.
         deepened: from embeddings [n, D] to rows [n, X] of the prompt that is made.
     """
 
@@ -46,8 +50,15 @@ class Request:
     wordings: Sequence[str] = ()
     text: str | None = None
     prompt: Tensor | None = None
+    demonstrations: Callable[[int], str] = str
+    order: Callable[[int], Sequence[int]] = lambda seed: ()
+    made_of: dict[int, range] = field(default_factory=dict)
     deepened: Callable[[Tensor], Tensor] = lambda embeds_ND: embeds_ND
     _frequent: list[int] = field(default_factory=list, repr=False)
+
+    def demonstrated(self) -> Sequence[int]:
+        """Places of the training rows, in the order in which they are shown."""
+        return self.order(self.seed)
 
     def generator(self) -> torch.Generator:
         """A fresh generator, so that each use draws the same."""
