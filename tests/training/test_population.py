@@ -226,8 +226,8 @@ def test_a_diverged_candidate_leaves_and_the_others_go_on(
 
     right = Loop.losses
 
-    def broken(self: Loop, batch: Any, prompts: Any) -> Iterator[torch.Tensor]:
-        for losses in right(self, batch, prompts):
+    def broken(self: Loop, batch: Any, prompts: Any, members: Any = ()) -> Iterator[torch.Tensor]:
+        for losses in right(self, batch, prompts, members):
             factor = torch.ones(len(prompts))
             if self.step == 4 and len(prompts) == 3:
                 factor[1] = float("inf")

@@ -235,10 +235,12 @@ def test_a_round_without_scores_does_not_end_the_search(
 ) -> None:
     right, begun = Loop.losses, []
 
-    def broken(self: Loop, batch: Any, prompts: Sequence[Any]) -> Iterator[torch.Tensor]:
+    def broken(
+        self: Loop, batch: Any, prompts: Sequence[Any], members: Any = ()
+    ) -> Iterator[torch.Tensor]:
         second = self.members[0].candidate.number == 3
         begun.append(second)
-        for losses in right(self, batch, prompts):
+        for losses in right(self, batch, prompts, members):
             yield losses * float("inf") if second else losses
 
     monkeypatch.setattr(Loop, "losses", broken)

@@ -190,8 +190,8 @@ def test_a_loss_that_is_not_finite_stops_with_step_and_rows(
 
     right = Loop.losses
 
-    def broken(self: Loop, batch: Any, prompts: Any) -> Iterator[torch.Tensor]:
-        for losses in right(self, batch, prompts):
+    def broken(self: Loop, batch: Any, prompts: Any, members: Any = ()) -> Iterator[torch.Tensor]:
+        for losses in right(self, batch, prompts, members):
             yield losses * float("nan") if self.step == 8 else losses
 
     monkeypatch.setattr(Loop, "losses", broken)
@@ -211,11 +211,11 @@ def test_the_faster_number_of_threads_trains_and_the_callers_comes_back(
 
     right, seen = Loop.losses, []
 
-    def slow(self: Loop, batch: Any, prompts: Any) -> Iterator[torch.Tensor]:
+    def slow(self: Loop, batch: Any, prompts: Any, members: Any = ()) -> Iterator[torch.Tensor]:
         threads = torch.get_num_threads()
         seen.append(threads)
         time.sleep(0.0 if threads == faster else 0.05)
-        yield from right(self, batch, prompts)
+        yield from right(self, batch, prompts, members)
 
     monkeypatch.setattr(Loop, "losses", slow)
     torch.set_num_threads(2)
