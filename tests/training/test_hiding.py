@@ -130,3 +130,8 @@ def test_too_few_words_are_refused() -> None:
     )
     with pytest.raises(UsageError, match="tokens, and the prompt has 24 places"):
         INITIALISERS.get("context")(request)
+
+
+def test_places_that_are_computed_cannot_be_hidden(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="hides places of kv prompts"):
+        tune(feedback_task(tmp_path), tiny_backbone(), tmp_path / "run", token_dropout=0.1)

@@ -143,6 +143,12 @@ class Setup:
                 f"There is no column {self.slice_column!r} to slice by.",
                 nearest(self.slice_column, task.train[0].columns),
             )
+        if training.token_dropout and DEPTHS.get(self.prompt.depth).computed:
+            raise UsageError(
+                f"training.token_dropout hides places of kv prompts; this one is of depth "
+                f"{self.prompt.depth!r}.",
+                "Leave it out, or choose --depth kv.",
+            )
         self.layout.arrange(task.render(task.train[0]))
 
     def encode(self, rows: Sequence[Row], answers: str) -> Encoded:
