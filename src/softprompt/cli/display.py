@@ -29,6 +29,8 @@ _STAGES = {
     "round": mark("Searching, round {round} of {rounds}"),
     "length": mark("Training {length} vectors, {longest} at most"),
     "training": mark("Training"),
+    "rate": mark("Trying rate {rate}, {n} of {of}"),
+    "weights": mark("Training weights at rate {rate}"),
     "evaluation": mark("Measuring on test rows"),
     "baselines": mark("Measuring baselines"),
 }

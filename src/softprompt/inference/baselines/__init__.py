@@ -5,7 +5,7 @@ A baseline chooses what it needs on training and validation rows and answers the
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +30,7 @@ class BaselineRequest:
         seed: of everything drawn at random.
         drop_long: leave out rows that do not fit into the window.
         max_new_tokens: longest free answer, in tokens.
+        heard: gets the answers to the test rows.
     """
 
     backbone: Backbone
@@ -41,6 +42,7 @@ class BaselineRequest:
     seed: int = 0
     drop_long: bool = False
     max_new_tokens: int = 64
+    heard: Callable[[Sequence[str]], None] = lambda answers: None
 
 
 Baseline = Callable[[BaselineRequest], dict[str, Any]]

@@ -41,6 +41,7 @@ def few_shot(request: BaselineRequest) -> dict[str, Any]:
         kept.append(row)
     encoded = Encoded(tuple(examples), tuple(kept), dropped)
     answers = answer(request.backbone, task, encoded, (), max_new_tokens=request.max_new_tokens)
+    request.heard(answers.texts)
     return {
         **measure(task, encoded, answers),
         "shots": len(demonstrations),

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from softprompt.evaluation import value
-from softprompt.inference.answers import answer, measure
+from softprompt.inference.answers import Answers, answer, measure
 from softprompt.inference.baselines import BASELINES, BaselineRequest
 from softprompt.inference.rows import encode_rows
 from softprompt.prompts import Layout
@@ -29,11 +29,12 @@ def zero_shot(request: BaselineRequest) -> dict[str, Any]:
         rows = task.validation[:CHOOSING_ROWS]
         best = max(
             templates,
-            key=lambda template: value(_metric(request, template, rows), request.metric),
+            key=lambda template: value(_metric(request, template, rows)[0], request.metric),
         )
     else:
         best = templates[0]
-    metric = _metric(request, best, task.test)
+    metric, answers = _metric(request, best, task.test)
+    request.heard(answers.texts)
     return {**metric, "template": best.text if best else None, "templates_tried": len(templates)}
 
 
@@ -68,7 +69,7 @@ def hand_written(task: Task, own: tuple[str, ...] = ()) -> list[Template | None]
 
 def _metric(
     request: BaselineRequest, template: Template | None, rows: tuple[Row, ...]
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], Answers]:
     task = replace(request.task, template=template)
     encoded = encode_rows(
         task,
@@ -79,7 +80,7 @@ def _metric(
         drop_long=True,
     )
     answers = answer(request.backbone, task, encoded, (), max_new_tokens=request.max_new_tokens)
-    return measure(task, encoded, answers)
+    return measure(task, encoded, answers), answers
 
 
 def _without_slots(template: Template) -> str:
