@@ -28,8 +28,8 @@ def process(*words: str, **options: object) -> subprocess.CompletedProcess[str]:
 
 def test_the_commands_are_those_of_the_guide() -> None:
     assert COMMANDS.names() == [
-        "cache", "check", "demo", "evaluate", "export", "models", "predict", "search", "show",
-        "tune",
+        "cache", "check", "compare", "demo", "evaluate", "export", "models", "predict",
+        "search", "show", "tune",
     ]  # fmt: skip
 
 

@@ -220,3 +220,32 @@ def test_slots_and_free_text(tmp_path: Path) -> None:
     prompt = SoftPrompt.load(result["prompt"])
     assert KV.lengths(prompt.tensors) == (2, 3)
     assert isinstance(predict(prompt, ["the late parcel"], tiny_backbone())[0].answer, str)
+
+
+def test_a_killed_run_of_two_threads_goes_on_bit_for_bit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from softprompt.training.loop import Loop
+
+    task = feedback_task(tmp_path)
+    settings = {**FAST, "length": 32, "population": 8, "survivors": 8, "checkpoint_seconds": 0}
+    settings |= {"ensemble": "off"}
+    torch.set_num_threads(2)
+    try:
+        whole = tune(task, tiny_backbone(), tmp_path / "whole", **settings)
+        right = Loop.train_step
+
+        def stopping(self: Loop) -> None:
+            if self.step == 5:
+                raise KeyError("stopped")
+            right(self)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Loop, "train_step", stopping)
+            with pytest.raises(KeyError):
+                tune(task, tiny_backbone(), tmp_path / "again", **settings)
+        again = tune(task, tiny_backbone(), tmp_path / "again", **settings)
+    finally:
+        torch.set_num_threads(1)
+    first, second = (SoftPrompt.load(result["prompt"]).vectors for result in (whole, again))
+    assert torch.equal(first, second)

@@ -135,3 +135,18 @@ def test_too_few_words_are_refused() -> None:
 def test_places_that_are_computed_cannot_be_hidden(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="hides places of kv prompts"):
         tune(feedback_task(tmp_path), tiny_backbone(), tmp_path / "run", token_dropout=0.1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"initialisation": "context"}, "only depth kv can hide it"),
+        ({"method": "ct-kv", "grow_to": 16}, "does not grow"),
+    ],
+)
+def test_demonstrations_that_cannot_be_hidden_are_refused(
+    tmp_path: Path, settings: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        tune(feedback_task(tmp_path), tiny_backbone(), tmp_path / "run", **settings)
+    assert not (tmp_path / "run").exists()

@@ -13,9 +13,11 @@ from tiny import feedback_task, tiny_backbone
 from softprompt import SoftPrompt, tune
 from softprompt.errors import DivergedError, UsageError
 from softprompt.tasks import Task
+from softprompt.training import Reporter
 from softprompt.training.checkpoint import Checkpoint
-from softprompt.training.growth import Growth, lengths_to
+from softprompt.training.growth import Growth, first_length, lengths_to
 from softprompt.training.loop import Loop
+from softprompt.training.reporters import REPORTERS
 from softprompt.training.run_directory import RunDirectory
 
 FAST: dict[str, Any] = {
@@ -141,3 +143,23 @@ def test_one_setting_says_how_long_a_prompt_is(tmp_path: Path) -> None:
 def test_a_prompt_in_two_pieces_has_one_length(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"'both' stands in several pieces, and training.grow_to"):
         run(tmp_path, placement="both")
+
+
+def test_packed_contexts_and_reporters_are_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[int] = []
+
+    class Heard(Reporter):
+        def record(self, record: Any) -> None:
+            heard.append(record["step"])
+
+    monkeypatch.setitem(REPORTERS._choices, "trackio", lambda *_: Heard())
+    monkeypatch.setattr(Growth, "_gain", lambda *_: (0.1, 0.5))
+    result = run(tmp_path, cache_precision="half", reporters=("trackio",))
+    assert result["cache_loss_change"] > 0
+    records = RunDirectory(tmp_path / "run").records()
+    assert heard == [record["step"] for record in records] != []
+    parts = [tmp_path / "run" / "lengths" / name / "metrics.jsonl" for name in ("8", "16")]
+    assert all(part.is_file() for part in parts)
+    assert first_length(tmp_path / "run").path.name == "8"

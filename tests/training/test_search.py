@@ -264,6 +264,11 @@ def test_the_time_budget_is_for_everything(tmp_path: Path) -> None:
     assert plans[1]["estimate_seconds"] <= 0.55
 
 
+def test_a_prompt_in_two_pieces_keeps_its_length(tmp_path: Path) -> None:
+    trials = run(tmp_path, placement="both", rounds=1)["search"]
+    assert {trial["length"] for trial in trials} == {4}
+
+
 def test_what_is_fixed_is_not_searched(tmp_path: Path) -> None:
     fixed = {"lengths": (3,), "parametrisations": ("direct",), "learning_rates": (0.2, 0.4)}
     trials = run(tmp_path, initialisation="vocabulary", **fixed)["search"]

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -121,6 +122,12 @@ class Backbone:
     def embedding_table(self) -> Tensor:
         """[V, D] input embeddings as they are stored (constants)."""
         return self._embedding.weight.detach()  # type: ignore[no-any-return]
+
+    @cached_property
+    def embedding_scale(self) -> float:
+        """Root mean square of the input embeddings as they are stored."""
+        squares = [float(part.float().square().mean(1).sum()) for part in _blocks(self)]
+        return float((sum(squares) / len(self.embedding_table)) ** 0.5)
 
     @property
     def weight_bytes(self) -> int:
@@ -253,15 +260,21 @@ class Backbone:
         Raises:
             BackboneError: the model's layers are not found.
         """
-        if inserted is None:
-            return nullcontext()
+        return nullcontext() if inserted is None else inserted.at(self.decoder_layers(), new)
+
+    def decoder_layers(self) -> list[torch.nn.Module]:
+        """The model's layers, in order.
+
+        Raises:
+            BackboneError: they are not found.
+        """
         layers = layers_of(self._body, self.layers)
         if layers is None:
             raise BackboneError(
                 f"The layers of {type(self.model).__name__} are not in one list.",
-                "Use a prompt of depth input.",
+                "Use a prompt of depth input or kv.",
             )
-        return inserted.at(layers, new)
+        return layers
 
     @torch.no_grad()
     def layer_inputs(self, embeds_PD: Tensor) -> Tensor:
@@ -379,3 +392,8 @@ class Backbone:
         if self._softcap is not None:
             logits_MV = torch.tanh(logits_MV / self._softcap) * self._softcap
         return logits_MV
+
+
+def _blocks(backbone: Backbone, rows: int = 8192) -> Sequence[Tensor]:
+    """The embedding table in blocks, so that no whole copy in fp32 is made."""
+    return torch.split(backbone.embedding_table, rows)

@@ -206,7 +206,7 @@ Initialisation = Annotated[
     typer.Option(
         "--initialisation",
         metavar="NAME",
-        help=mark("`labels`, `keywords`, `vocabulary`, `random`, `text` or `prompt`."),
+        help=mark("`labels`, `keywords`, `vocabulary`, `random`, `text`, `context` or `prompt`."),
     ),
 ]
 TimeBudget = Annotated[

@@ -113,7 +113,13 @@ def answer(
     """
     if not task.choices:
         texts = generate(
-            backbone, encoded.examples, prompts[:1], max_new_tokens, progress=progress, depth=depth
+            backbone,
+            encoded.examples,
+            prompts[:1],
+            max_new_tokens,
+            contexts=contexts,
+            progress=progress,
+            depth=depth,
         )
         return Answers(written=tuple(texts))
     scores = score_answers(backbone, encoded.examples, prompts, contexts, progress, depth)

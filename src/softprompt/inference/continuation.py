@@ -192,12 +192,16 @@ def entering(
     if not prompts:
         return Entered(embeds_RND)
     vectors_PX = torch.cat([x.to(embeds_RND.device, embeds_RND.dtype) for x in prompts])
-    what = depth.enter(vectors_PX, backbone)
     if row_RQ is not None and place_RQ is not None:
+        # `index_select` adds gradients in one order; indexing adds them as threads come.
+        rows_WX = vectors_PX.index_select(0, row_RQ.flatten())
+        pairs = depth.enter(rows_WX, backbone).pairs
         keys, values = (
-            tuple(pair[part][row_RQ].transpose(1, 2) for pair in what.pairs) for part in (0, 1)
+            tuple(p[part].unflatten(0, row_RQ.shape).transpose(1, 2) for p in pairs)  # type: ignore[no-untyped-call]
+            for part in (0, 1)
         )
         return Entered(embeds_RND, beside=Beside(keys, values, place_RQ))
+    what = depth.enter(vectors_PX, backbone)
     assert what.embeds_PD is not None, "a depth that computes says what is embedded"
     flat = ids_RN.flatten()
     (places_W,) = torch.nonzero(flat < 0, as_tuple=True)

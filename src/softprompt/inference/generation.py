@@ -14,7 +14,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from softprompt.backbones import Backbone, Pass, Writing
+from softprompt.backbones import Backbone, Context, Pass, Writing
+from softprompt.inference.contexts import Contexts
 from softprompt.inference.continuation import Continuation, entering
 from softprompt.prompts import Example
 
@@ -29,6 +30,7 @@ def generate(
     max_new_tokens: int,
     temperature: float = 0.0,
     seed: int = 0,
+    contexts: Contexts | None = None,
     progress: Callable[[int, int], None] | None = None,
     depth: str = "input",
 ) -> list[str]:
@@ -41,11 +43,12 @@ def generate(
         max_new_tokens: longest answer, in tokens.
         temperature: 0 takes the likeliest token; above it samples.
         seed: of the sampling.
+        contexts: of these examples, where they are kept; else they are encoded on the way.
         progress: called with rows done and rows in all.
         depth: where the prompt enters.
     """
     lengths = [len(example.context) + len(example.trunk) for example in examples]
-    order = sorted(range(len(examples)), key=lengths.__getitem__)
+    contexts = contexts or Contexts(backbone, examples)
     answers = [""] * len(examples)
     generator = torch.Generator(backbone.device).manual_seed(seed)
 
@@ -55,21 +58,30 @@ def generate(
         chances_RV = (logits_RV / temperature).softmax(-1)
         return torch.multinomial(chances_RV, 1, generator=generator)[:, 0]
 
-    for start in range(0, len(order), _BATCH):
-        picked = order[start : start + _BATCH]
+    batches = [
+        (bucket, range(start, min(start + _BATCH, len(rows))))
+        for bucket, rows in enumerate(contexts.buckets)
+        for start in range(0, len(rows), _BATCH)
+    ]
+    done = 0
+    for bucket, members in batches:
+        picked = [contexts.buckets[bucket][member] for member in members]
         room = min(max_new_tokens, backbone.window - max(lengths[row] for row in picked))
+        context = contexts.select(bucket, members)
         rows = [examples[row] for row in picked]
-        tokens_RN = _written(backbone, rows, prompts, depth, max(1, room), choose)
+        tokens_RN = _written(backbone, context, rows, prompts, depth, max(1, room), choose)
         texts = backbone.tokenizer.batch_decode(tokens_RN, skip_special_tokens=True)
         for row, text in zip(picked, texts, strict=True):
             answers[row] = text.strip()
+        done += len(picked)
         if progress:
-            progress(start + len(picked), len(examples))
+            progress(done, len(examples))
     return answers
 
 
 def _written(
     backbone: Backbone,
+    context: Context,
     examples: Sequence[Example],
     prompts: Sequence[Tensor],
     depth: str,
@@ -89,7 +101,6 @@ def _written(
         entered.inserted,
         entered.beside,
     )
-    context = backbone.encode_context([example.context for example in examples])
     writing = Writing(backbone, context, step)
     found: list[list[int]] = [[] for _ in examples]
     open_rows = set(range(len(examples)))

@@ -62,6 +62,6 @@ class PromptConfig(BaseModel):
         name = values.get("method") if isinstance(values, dict) else None
         if name is None:
             return values
-        if name not in PRESETS:
+        if not isinstance(name, str) or name not in PRESETS:
             raise ConfigError(f"Unknown method {name!r}.", nearest(str(name), PRESETS))
         return {**PRESETS[name], **values}

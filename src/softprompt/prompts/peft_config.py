@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import ValidationError
+
 from softprompt.errors import ConfigError
 from softprompt.prompts.config import PromptConfig
 
@@ -31,7 +33,14 @@ def described(config: Any) -> PromptConfig:
     if not config.num_virtual_tokens:
         raise ConfigError("The PEFT configuration does not say num_virtual_tokens.")
     axes: dict[str, Any] = {"placement": "front", "length": config.num_virtual_tokens}
-    return PromptConfig(**axes, **_AXES[kind](config))
+    try:
+        return PromptConfig(**axes, **_AXES[kind](config))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ConfigError(
+            f"{type(config).__name__}: {first['loc'][0]} cannot be {first['input']!r}: "
+            f"{first['msg'].lower()}."
+        ) from error
 
 
 def _prompt_tuning(config: Any) -> dict[str, Any]:

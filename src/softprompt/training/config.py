@@ -73,6 +73,7 @@ class TrainingConfig(BaseModel):
     grow_to: int | None = Field(
         None,
         ge=1,
+        le=512,
         description="Longest prompt, in vectors: training begins with 8 and doubles them while "
         "validation rows say that it pays; not given: the length stays as it is.",
     )

@@ -14,19 +14,21 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from softprompt.errors import DivergedError
 from softprompt.evaluation import paired
 from softprompt.inference import Contexts, Encoded, row_scores
 from softprompt.training.loop import Outcome
+from softprompt.training.plan import Plan
 from softprompt.training.reporters import Reporter, Reporters
 from softprompt.training.result import answers_of
 from softprompt.training.run_directory import MetricsFile, RunDirectory
 from softprompt.training.setup import Setup
 from softprompt.training.tuning import Tuning
 
-__all__ = ["Growth", "lengths_to"]
+__all__ = ["Growth", "first_length", "lengths_to"]
 
 FIRST = 8
 """Vectors of the shortest prompt."""
@@ -41,6 +43,12 @@ def lengths_to(longest: int) -> tuple[int, ...]:
     while lengths[-1] < longest:
         lengths.append(min(2 * lengths[-1], longest))
     return tuple(lengths)
+
+
+def first_length(run: Path) -> RunDirectory:
+    """The folder of the length that a run began with; one without a plan where it does not grow."""
+    found = sorted((run / "lengths").glob("*/plan.json"), key=lambda file: int(file.parent.name))
+    return RunDirectory(found[0].parent if found else run / "lengths")
 
 
 class Growth(Tuning):
@@ -71,6 +79,7 @@ class Growth(Tuning):
         grown: list[dict[str, Any]] = []
         self.extra = {"growth": grown}
         kept: Outcome | None = None
+        seconds = 0.0
         lengths = lengths_to(self.setup.training.grow_to or FIRST)
         for length in lengths:
             folder = self._folder(length)
@@ -83,6 +92,8 @@ class Growth(Tuning):
                     raise
                 reporter.warning(error.message)
                 break
+            seconds += outcome.seconds
+            self.extra |= work.extra
             about = {"length": length, "score": outcome.members[0].best_score}
             paid = True
             if kept is not None:
@@ -92,7 +103,7 @@ class Growth(Tuning):
             grown.append({**about, "kept": paid})
             if not paid and outcome.stopped == "interrupted":
                 # What was found stays; nothing is settled about the length.
-                return replace(kept or outcome, stopped="interrupted")
+                return replace(kept or outcome, stopped="interrupted", seconds=seconds)
             if not paid:
                 break
             kept = outcome
@@ -100,7 +111,14 @@ class Growth(Tuning):
             if outcome.stopped == "interrupted":
                 break
         assert kept is not None
-        return kept
+        for record in self.directory.records():
+            for extra in self.extras:
+                extra.record(record)
+        return replace(kept, seconds=seconds)
+
+    def _first_plan(self) -> Plan | None:
+        stored = first_length(self.directory.path).read("plan.json")
+        return Plan.of(stored) if stored is not None else None
 
     def _folder(self, length: int) -> RunDirectory:
         return RunDirectory(self.directory.path / "lengths" / str(length))

@@ -13,6 +13,7 @@ from softprompt.backbones import load_backbone
 from softprompt.errors import UsageError
 from softprompt.tasks import Task
 from softprompt.training.config import RunConfig
+from softprompt.training.growth import first_length
 from softprompt.training.proposals import optuna_module
 from softprompt.training.reporters import Reporter
 from softprompt.training.run_directory import RunDirectory
@@ -49,7 +50,8 @@ def resume(folder: Path, reporter: Reporter | None = None) -> dict[str, Any]:
             "Name the folder that `softprompt tune` was given with --output.",
         )
     config = RunConfig.from_json(stored)
-    plan = directory.read("plan.json") or round_directory(folder, 1).read("plan.json")
+    parts = (directory, round_directory(folder, 1), first_length(folder))
+    plan = next((plan for part in parts if (plan := part.read("plan.json")) is not None), None)
     if plan is not None:
         backbone = config.backbone.model_copy(update={"dtype": plan["dtype"]})
         config = config.model_copy(update={"backbone": backbone})

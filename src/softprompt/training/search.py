@@ -24,6 +24,7 @@ from softprompt.backbones import Backbone
 from softprompt.errors import DivergedError, UsageError
 from softprompt.inference import Contexts, Encoded
 from softprompt.prompts.parametrisations import PARAMETRISATIONS
+from softprompt.prompts.placements import pieces
 from softprompt.storage import write_bytes
 from softprompt.tasks import Task
 from softprompt.training.candidates import Candidate, widely_around
@@ -129,6 +130,9 @@ class Search(Tuning):
             best = self._ranked()[: self.setup.training.survivors]
             self.candidates = [_candidate(trial) for trial in best]
         return super()._train(train, validation, contexts, budget)
+
+    def _first_plan(self) -> Plan | None:
+        return self.earlier or self._plan_of(1)
 
     def _plan_of(self, number: int) -> Plan | None:
         """What a round decided; None where it has not begun."""
@@ -238,7 +242,11 @@ def _opened(setup: Setup) -> Setup:
             "Leave it out, or give the search training.lengths.",
         )
     names = dict.fromkeys((setup.prompt.parametrisation, *PARAMETRISATIONS.names()))
-    lengths = training.lengths or (length, max(1, length // 2), 2 * length)
+    # A prompt in several pieces has one length: shorter ones stand in other places.
+    around = (length, max(1, length // 2), 2 * length)
+    lengths = training.lengths or (
+        around if pieces(setup.layout.placement or "") < 2 else around[:1]
+    )
     wide = {
         "population": training.population or POPULATION,
         "learning_rates": training.learning_rates or widely_around(training.learning_rate),

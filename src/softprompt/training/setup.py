@@ -20,9 +20,9 @@ from softprompt.inference import Encoded, chat_used, encode_rows
 from softprompt.inference.baselines import BASELINES, BaselineRequest
 from softprompt.prompts import Layout, PromptConfig, SoftPrompt
 from softprompt.prompts.depths import DEPTHS
-from softprompt.prompts.initialisers import INITIALISERS, Request
+from softprompt.prompts.initialisers import INITIALISERS, SHOWING_ROWS, Request
 from softprompt.prompts.parametrisations import PARAMETRISATIONS, Scaled
-from softprompt.prompts.placements import PLACEMENTS
+from softprompt.prompts.placements import pieces
 from softprompt.tasks import Row, Slot, Task, demonstration, in_turn
 from softprompt.training.candidates import Candidate, around, draw
 from softprompt.training.config import TrainingConfig
@@ -143,13 +143,32 @@ class Setup:
                 f"There is no column {self.slice_column!r} to slice by.",
                 nearest(self.slice_column, task.train[0].columns),
             )
+        self._refuse_depth()
+        self.layout.arrange(task.render(task.train[0]))
+
+    def _refuse_depth(self) -> None:
+        """Refuses what the depth cannot do, before anything is written."""
+        training, depth = self.training, DEPTHS.get(self.prompt.depth)
+        depth.check(self.backbone)
+        shown = {self.initialisation, *training.initialisations} & SHOWING_ROWS
+        if shown and depth.computed:
+            raise UsageError(
+                f"A prompt that starts as {', '.join(sorted(shown))} is made of training rows, and "
+                f"only depth kv can hide it from them; this one is of depth "
+                f"{self.prompt.depth!r}.",
+                "Choose --depth kv, or another initialisation.",
+            )
+        if shown and training.grow_to is not None:
+            raise UsageError(
+                f"A prompt that starts as {', '.join(sorted(shown))} does not grow.",
+                "Leave training.grow_to out, or choose another initialisation.",
+            )
         if training.token_dropout and DEPTHS.get(self.prompt.depth).computed:
             raise UsageError(
                 f"training.token_dropout hides places of kv prompts; this one is of depth "
                 f"{self.prompt.depth!r}.",
                 "Leave it out, or choose --depth kv.",
             )
-        self.layout.arrange(task.render(task.train[0]))
 
     def encode(self, rows: Sequence[Row], answers: str) -> Encoded:
         """Token ids of rows (see `encode_rows`)."""
@@ -196,7 +215,7 @@ class Setup:
             candidates: to make.
             rows: training rows, whose words some initialisers use.
         """
-        scale = float(self.backbone.embedding_table.float().square().mean().sqrt())
+        scale = self.backbone.embedding_scale
         request, rate = self._request(rows), DEPTHS.get(self.prompt.depth).rate
         found = []
         for candidate in candidates:
@@ -210,6 +229,12 @@ class Setup:
         if source is None and self.prompt.start is not None:
             start = SoftPrompt.load(self.prompt.start)
             start.check_backbone(self.backbone)
+            if start.depth not in {"input", self.prompt.depth}:
+                raise UsageError(
+                    f"The prompt to start from is of depth {start.depth!r}, the new one of depth "
+                    f"{self.prompt.depth!r}.",
+                    "Start from a prompt of the same depth, or of depth input.",
+                )
             source = start.members[0]
         return Request(
             backbone=self.backbone,
@@ -284,11 +309,9 @@ def _refuse_lengths(slots: Sequence[Slot], prompt: PromptConfig, training: Train
             f"The prompt's length is said more than once: by {' and by '.join(names)}.",
             "Leave one of them out.",
         )
-    if names and not slots:
-        parts = PLACEMENTS.get(prompt.placement)(("text",), 2)
-        if sum(isinstance(part, Slot) for part in parts) > 1:
-            raise UsageError(
-                f"A prompt of placement {prompt.placement!r} stands in several pieces, and "
-                f"{names[0]} asks for prompts of several lengths.",
-                "Choose a placement in one piece, or leave the lengths out.",
-            )
+    if names and not slots and pieces(prompt.placement) > 1:
+        raise UsageError(
+            f"A prompt of placement {prompt.placement!r} stands in several pieces, and "
+            f"{names[0]} asks for prompts of several lengths.",
+            "Choose a placement in one piece, or leave the lengths out.",
+        )

@@ -63,6 +63,7 @@ class Tuning:
     ) -> None:
         self.setup, self.directory, self.resolved = setup, directory, resolved
         self.candidates = candidates
+        self.extras: list[Reporter] = []
         self.extra: dict[str, Any] = {}
         """What the result tells beside the rest."""
         stored = directory.read("plan.json")
@@ -81,8 +82,8 @@ class Tuning:
         # Rows that do not fit are refused before anything is written, the test rows' included.
         rows = self._encode()
         names = self.setup.training.reporters
-        extra = [REPORTERS.get(name)(self.directory.path, self.resolved) for name in names]
-        self.reporter = Reporters([MetricsFile(self.directory), self.reporter, *extra])
+        self.extras = [REPORTERS.get(name)(self.directory.path, self.resolved) for name in names]
+        self.reporter = Reporters([MetricsFile(self.directory), self.reporter, *self.extras])
         if new:
             self.directory.create(self.resolved)
         result: dict[str, Any] | None = None
@@ -136,9 +137,14 @@ class Tuning:
         self.directory.write("result.json", result)
         return result
 
+    def _first_plan(self) -> Plan | None:
+        """The plan that was made first in this folder, by a part of the run where it has parts."""
+        return self.earlier
+
     def _budget(self) -> int:
-        if self.earlier is not None:
-            return self.earlier.cache_bytes
+        first = self._first_plan()
+        if first is not None:
+            return first.cache_bytes
         return free_memory_budget(self.setup.training.cache_share, self.setup.backbone.device)
 
     def _encode(self) -> tuple[Encoded, Encoded, Encoded]:

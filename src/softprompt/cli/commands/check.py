@@ -86,8 +86,9 @@ def _report(settings: RunConfig, backbone: Backbone) -> tuple[CheckReport, Examp
     template = settings.task.template
     slots = template is not None and bool(Template(template).slots)
     placement = "slots" if slots else settings.prompt.placement
-    length = 0 if slots else settings.prompt.length
-    layout = Layout(backbone, placement, length)
+    longest = (settings.prompt.length, *settings.training.lengths, settings.training.grow_to or 0)
+    length = 0 if slots else max(longest)
+    layout = Layout(backbone, placement, length, settings.prompt.depth)
     report = check_data(
         settings.task,
         settings.data,

@@ -53,6 +53,14 @@ class Depth(Protocol):
         """What multiplies learning rates, so that one configured rate suits every depth."""
         ...
 
+    def check(self, backbone: Backbone) -> None:
+        """Refuses a backbone that it cannot enter.
+
+        Raises:
+            BackboneError: with the reason.
+        """
+        ...
+
     def width(self, backbone: Backbone) -> int:
         """Numbers X of a row."""
         ...

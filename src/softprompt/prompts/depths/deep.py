@@ -29,6 +29,10 @@ class Deep:
     computed = True
     rate = 1.0
 
+    def check(self, backbone: Backbone) -> None:
+        """Refuses a backbone whose layers are not found (BackboneError)."""
+        backbone.decoder_layers()
+
     def width(self, backbone: Backbone) -> int:
         """L * D: a row holds the vectors of a place, the first layer's first."""
         return backbone.layers * backbone.hidden_size

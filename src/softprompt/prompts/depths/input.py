@@ -25,6 +25,9 @@ class Input:
     computed = True
     rate = 1.0
 
+    def check(self, backbone: Backbone) -> None:
+        """Every backbone takes embeddings."""
+
     def width(self, backbone: Backbone) -> int:
         """The hidden size D."""
         return backbone.hidden_size

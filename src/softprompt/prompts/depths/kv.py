@@ -30,6 +30,9 @@ class KeysValues:
     computed = False
     rate = 1 / 30
 
+    def check(self, backbone: Backbone) -> None:
+        """Every backbone that continues a context has keys and values."""
+
     def width(self, backbone: Backbone) -> int:
         """The keys and values of a place, layer after layer."""
         return sum(2 * heads * size for heads, size in backbone.key_shapes)
@@ -41,7 +44,7 @@ class KeysValues:
 
     def scale(self, start_PX: Tensor, backbone: Backbone) -> Tensor | None:
         """[X] the size of keys and of values at each layer beside the embeddings'."""
-        embedding = backbone.embedding_table.float().square().mean().sqrt().cpu().clamp(min=1e-8)
+        embedding = max(backbone.embedding_scale, 1e-8)
         sizes = [
             (part.square().mean().sqrt().clamp(min=1e-8) / embedding).expand(part.shape[1])
             for part in torch.split(start_PX, self._widths(backbone), 1)

@@ -19,7 +19,7 @@ from softprompt.registry import Registry, discover
 if TYPE_CHECKING:
     from softprompt.backbones import Backbone
 
-__all__ = ["INITIALISERS", "Initialiser", "Request"]
+__all__ = ["INITIALISERS", "SHOWING_ROWS", "Initialiser", "Request"]
 
 
 @dataclass(frozen=True)
@@ -109,5 +109,8 @@ class Request:
 
 
 Initialiser = Callable[[Request], Tensor]
+SHOWING_ROWS: set[str] = set()
+"""Initialisers that put training rows into the prompt."""
+
 INITIALISERS: Registry[Initialiser] = Registry("initialisation")
 discover(__name__, list(__path__))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from softprompt.errors import UsageError
-from softprompt.prompts.initialisers import INITIALISERS, Request
+from softprompt.prompts.initialisers import INITIALISERS, SHOWING_ROWS, Request
 
 __all__ = ["context"]
 
@@ -40,3 +40,6 @@ def context(request: Request) -> Tensor:
         request.made_of[row] = range(place, place + len(ids))
         place += len(ids)
     return request.rows([token for _, ids in taken for token in ids])
+
+
+SHOWING_ROWS.add("context")

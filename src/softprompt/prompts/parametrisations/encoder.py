@@ -56,8 +56,8 @@ class Encoder(nn.Module):
         return self._initial + self.get_buffer("scale") * moved_PD
 
     def groups(self, scale: float) -> list[dict[str, Any]]:
-        """The inputs, of order one, at the rate itself, the network's weights at a tenth."""
+        """The inputs, of order one, at the rate itself, the network's weights at a hundredth."""
         return [
             {"params": [self.inputs_PD], "factor": 1.0},
-            {"params": list(self.network.parameters()), "factor": 0.1},
+            {"params": list(self.network.parameters()), "factor": 0.01, "network": True},
         ]

@@ -12,7 +12,7 @@ from typing import Final
 from softprompt.registry import Registry, discover
 from softprompt.tasks import Slot
 
-__all__ = ["BOS", "PLACEMENTS", "Arranged", "Bos", "Placement"]
+__all__ = ["BOS", "PLACEMENTS", "Arranged", "Bos", "Placement", "pieces"]
 
 
 class Bos:
@@ -26,3 +26,11 @@ Placement = Callable[[Sequence[str | Slot], int], list[Arranged]]
 
 PLACEMENTS: Registry[Placement] = Registry("placement")
 discover(__name__, list(__path__))
+
+
+def pieces(name: str) -> int:
+    """In how many pieces a prompt of several vectors stands; 0 for `slots`, where templates say."""
+    if name == "slots":
+        return 0
+    parts = PLACEMENTS.get(name)(("text",), 2)
+    return sum(isinstance(part, Slot) for part in parts)

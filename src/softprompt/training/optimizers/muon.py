@@ -33,7 +33,7 @@ class MuonAndAdamW(torch.optim.Optimizer):
         others: list[dict[str, Any]] = []
         for group in groups:
             for chosen, wanted in ((matrices, True), (others, False)):
-                some = [p for p in group["params"] if (p.ndim == 2) == wanted]
+                some = [p for p in group["params"] if _is_matrix(p, group) == wanted]
                 factor = _SIZE if wanted else 1.0
                 if some:
                     chosen.append({**group, "params": some, "lr": group["lr"] * factor})
@@ -70,6 +70,11 @@ class MuonAndAdamW(torch.optim.Optimizer):
         """Goes on from a saved state."""
         super().load_state_dict(state_dict)
         self._link()
+
+
+def _is_matrix(parameter: torch.Tensor, group: dict[str, Any]) -> bool:
+    """Whether Muon takes it; the weights of a network are too large to be made orthogonal."""
+    return parameter.ndim == 2 and not group.get("network", False)
 
 
 OPTIMIZERS.register("muon")(MuonAndAdamW)
