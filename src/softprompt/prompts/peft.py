@@ -201,7 +201,7 @@ def load_peft(path: Path) -> SoftPrompt:
     name = str(config.get("base_model_name_or_path") or "")
     identity = Identity(**ours["backbone"]) if ours else Identity(name, None, "", "")
     return SoftPrompt(
-        tensors=_tensors(vectors_PX, config),
+        tensors=_TENSORS[_READ[config["peft_type"]]](vectors_PX, config),
         placement=placement,
         depth=_READ[config["peft_type"]],
         task=_task(ours),
@@ -211,14 +211,17 @@ def load_peft(path: Path) -> SoftPrompt:
     )
 
 
-def _tensors(vectors_PX: Tensor, config: dict[str, Any]) -> dict[str, Tensor]:
-    """The artifact's tensors.
+def _plain(vectors_PX: Tensor, config: dict[str, Any]) -> dict[str, Tensor]:
+    """The artifact's tensors of depth `input`."""
+    return {"vectors": vectors_PX.contiguous()}
+
+
+def _by_layer(vectors_PX: Tensor, config: dict[str, Any]) -> dict[str, Tensor]:
+    """The artifact's tensors of depth `kv`.
 
     Raises:
         ArtifactError: numbers and sizes do not fit together.
     """
-    if _READ[config["peft_type"]] == "input":
-        return {"vectors": vectors_PX.contiguous()}
     layers, heads, size = (
         int(config.get(name) or 0) for name in ("num_layers", "num_attention_heads", "token_dim")
     )
@@ -231,6 +234,9 @@ def _tensors(vectors_PX: Tensor, config: dict[str, Any]) -> dict[str, Tensor]:
     by_part = vectors_PX.view(len(vectors_PX), layers, 2, heads, size // heads)
     keys_values = by_part.permute(2, 1, 3, 0, 4).contiguous()
     return {"keys": keys_values[0].contiguous(), "values": keys_values[1].contiguous()}
+
+
+_TENSORS = {"input": _plain, "kv": _by_layer}
 
 
 def _task(ours: dict[str, Any]) -> PromptTask:
