@@ -33,8 +33,9 @@ class Inserted:
         """What layer number `layer` (0 for the first) gets in place of what comes to it."""
         if layer == 0:
             return hidden_MD
-        put_WD = self.layers_LWD[layer - 1].to(hidden_MD.dtype)
-        return hidden_MD.index_copy(0, self.places_W, put_WD)
+        # Layers of a large model may lie on several devices.
+        put_WD = self.layers_LWD[layer - 1].to(hidden_MD)
+        return hidden_MD.index_copy(0, self.places_W.to(hidden_MD.device), put_WD)
 
     @contextmanager
     def at(self, layers: Sequence[nn.Module], new: int) -> Iterator[None]:

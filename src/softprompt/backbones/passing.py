@@ -78,4 +78,6 @@ class Pass:
     def wanted(self, hidden_RND: Tensor) -> Tensor:
         """[U, D] the hidden states asked for."""
         flat = hidden_RND.flatten(0, 1)
-        return flat if self.wanted_U is None else flat.index_select(0, self.wanted_U)
+        return (
+            flat if self.wanted_U is None else flat.index_select(0, self.wanted_U.to(flat.device))
+        )

@@ -118,8 +118,9 @@ def _attention(
     groups = key_RJNd.shape[1]
     context, beside = shared_context.context, shared_context.beside
     if beside is not None:
-        key_RJNd = torch.cat([beside.keys[module.layer_idx], key_RJNd], 2)
-        value_RJNd = torch.cat([beside.values[module.layer_idx], value_RJNd], 2)
+        # Layers of a large model may lie on several devices.
+        key_RJNd = torch.cat([beside.keys[module.layer_idx].to(key_RJNd), key_RJNd], 2)
+        value_RJNd = torch.cat([beside.values[module.layer_idx].to(value_RJNd), value_RJNd], 2)
     nearby = key_RJNd.shape[2]
     queries = query_RHNd * (size**-0.5 if scaling is None else scaling)
     queries = queries.reshape(rows, groups, heads // groups * new, size)
@@ -133,7 +134,7 @@ def _attention(
         hidden = shared_context.mask(sliding_window)
         if hidden is not None:
             by_context = over.view(keys.shape[0], -1, heads, new, context.width)
-            over = (by_context + hidden).view(over.shape)
+            over = (by_context + hidden.to(over.device)).view(over.shape)
         scores = torch.cat([over, scores], -1)
     if s_aux is not None:
         sink = s_aux.view(1, -1, 1, 1).expand(rows, -1, new, 1).to(scores.dtype)
