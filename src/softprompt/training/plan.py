@@ -136,17 +136,22 @@ def choose_threads(loop: Loop, config: TrainingConfig) -> int:
 
 
 def _step_seconds(loop: Loop, config: TrainingConfig, count: int) -> float:
-    """Seconds of forward and backward of the first prompts; nothing is updated.
+    """Seconds of forward and backward of the first prompts, parametrisations too; no update.
 
     A batch of the middle of the length order stands for all.
     """
     batches = epoch_batches(loop.rows.contexts.buckets, config.batch_size, config.seed, 0)
     middle = sorted(batches, key=lambda batch: batch.bucket)[len(batches) // 2]
-    prompts = [member.vectors().requires_grad_() for member in loop.members[:count]]
+    members = loop.members[:count]
 
     def step() -> None:
-        for losses_K in loop.losses(middle, prompts):
+        prompts = [member.module() for member in members]
+        leaves = [vectors_PX.detach().requires_grad_() for vectors_PX in prompts]
+        for losses_K in loop.losses(middle, leaves):
             losses_K.sum().backward()  # type: ignore[no-untyped-call]
+        for member, vectors_PX, leaf in zip(members, prompts, leaves, strict=True):
+            vectors_PX.backward(leaf.grad)
+            member.optimizer.zero_grad(set_to_none=True)
 
     return _fastest(step)
 
