@@ -150,8 +150,14 @@ def test_the_cheapest_that_is_as_good_is_recommended() -> None:
     assert found["recommendation"]["method"] == "soft_prompt"
     assert found["recommendation"]["best"] == "full"
     assert found["recommendation"]["points"] == 2.5
-    assert found["recommendation"]["p_value"] == 1.0
-    assert found["methods"]["zero_shot"]["p_value"] < 0.001
+    assert found["recommendation"]["p_value"] > 0.05
+    assert found["methods"]["zero_shot"]["p_value"] <= 0.001
+    # Right answers alone would hide what the metric shows: a class that is never named.
+    rare = a_task("a" * 36 + "bbbb")
+    blind, seeing = a_result("a" * 40, 0.9), a_result("a" * 30 + "b" * 10, 0.85)
+    blind["test"]["macro_f1"], seeing["test"]["macro_f1"] = 0.474, 0.74
+    told = report(rare, {"majority": blind, "soft_prompt": seeing}, {})
+    assert told["recommendation"]["method"] == "soft_prompt"
     assert found["errors"] == {"lora": "no memory"}
     results["soft_prompt"] = a_result(poor, 0.5)
     assert report(task, results, {})["recommendation"]["method"] == "full"

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from softprompt.evaluation import bootstrap, mcnemar, paired, wilson
+from softprompt.evaluation import bootstrap, mcnemar, paired, resampled, wilson
 
 
 @pytest.mark.parametrize(("successes", "n"), [(0, 10), (7, 10), (83, 100), (100, 100)])
@@ -75,3 +75,12 @@ def test_paired_scores_that_differ_only_by_sign_are_equally_good() -> None:
     assert paired([0.5], [0.0]) == paired([0.0, 1.0], [0.0, 1.0]) == 1.0
     # All of ten differences have one sign: two of 2 ** 10 sign patterns are as extreme.
     assert paired([1.0] * 10, [0.0] * 10) == pytest.approx(2 / 2**10)
+
+
+def test_resampled_scores_that_are_alike_are_alike() -> None:
+    values = np.arange(100.0)
+    assert resampled(100, lambda rows: values[rows].mean(), lambda rows: values[rows].mean()) == 1.0
+    better = resampled(100, lambda rows: values[rows].mean() + 1, lambda rows: values[rows].mean())
+    assert better == 1 / 2000
+    noisy = np.tile([1.0, -1.0], 50)
+    assert resampled(100, lambda rows: noisy[rows].mean(), lambda rows: 0.0) > 0.5

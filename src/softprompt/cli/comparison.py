@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 
 from softprompt.cli.amounts import duration, measure_name, size
-from softprompt.cli.tables import main_measure, table
+from softprompt.cli.tables import table
 from softprompt.locale import _, mark, number, percent
 
 __all__ = ["show_comparison"]
@@ -30,39 +30,36 @@ def show_comparison(console: Console, found: Mapping[str, Any]) -> None:
         console: to print on.
         found: the report.
     """
-    methods = found["methods"]
+    methods, metric = found["methods"], found["metric"]
     if methods:
-        first = main_measure(next(iter(methods.values()))["test"])
-        rows = table(
-            "", measure_name(first), _("95% interval"), "p", _("numbers"), _("saved"), _("time")
-        )
-        if found["metric"] != first:
-            rows.add_column(measure_name(found["metric"]), justify="right")
+        headers = (measure_name(metric), "95%", "p", _("numbers"), _("saved"), _("time"))
+        rows = table("", *headers)
+        for column in rows.columns:
+            column.no_wrap = True
         for name, method in methods.items():
-            low, high = method["test"]["interval"]
-            cells = [
+            rows.add_row(
                 _named(name),
-                percent(method["test"][first]),
-                f"{number(100 * low, 1)}–{number(100 * high, 1)}",
+                percent(method["test"][metric]),
+                _interval(method["test"], metric),
                 "" if method["p_value"] is None else number(method["p_value"], 3),
                 _short(method["trainable_parameters"]),
                 size(method["stored_bytes"]) if method["stored_bytes"] else "",
                 duration(sum(method["seconds"].values())) if method["seconds"] else "",
-            ]
-            if found["metric"] != first:
-                cells.append(percent(method["test"][found["metric"]]))
-            rows.add_row(*cells, style="bold" if name == "soft_prompt" else "")
+                style="bold" if name == "soft_prompt" else "",
+            )
         console.print(rows)
         console.print(
             _("p: the chance of so large a difference from the soft prompt if both were equal."),
             style="dim",
+            soft_wrap=True,
         )
     for name, reason in found["errors"].items():
         console.print(_("{method}: {reason}").format(method=_named(name), reason=reason))
-    _recommend(console, found["recommendation"])
+    counts = [method["test"]["n"] for method in methods.values()]
+    _recommend(console, found["recommendation"], max(counts, default=0))
 
 
-def _recommend(console: Console, chosen: Mapping[str, Any] | None) -> None:
+def _recommend(console: Console, chosen: Mapping[str, Any] | None, rows: int) -> None:
     if chosen is None:
         return
     name, best = _named(chosen["method"]), _named(chosen["best"])
@@ -70,11 +67,12 @@ def _recommend(console: Console, chosen: Mapping[str, Any] | None) -> None:
         text = _("Choose: {method}. Nothing cheaper comes close.").format(method=name)
     else:
         text = _(
-            "Choose: {method}. {best} is {points} points better, no more than chance would make it "
-            "(p = {p})."
+            "Choose: {method}. On these {n} test rows nothing is better beyond chance; {best} is "
+            "{points} points ahead (p = {p}), and more test rows may tell them apart."
         ).format(
             method=name,
             best=best,
+            n=number(rows),
             points=number(chosen["points"], 1),
             p=number(chosen["p_value"], 2),
         )
@@ -84,6 +82,12 @@ def _recommend(console: Console, chosen: Mapping[str, Any] | None) -> None:
 def _named(method: str) -> str:
     """A method as people call it."""
     return _(_NAMES[method]) if method in _NAMES else method
+
+
+def _interval(test: Mapping[str, Any], metric: str) -> str:
+    """The metric's interval in whole points."""
+    low, high = test.get(f"{metric}_interval") or test["interval"]
+    return f"{number(100 * low)}–{number(100 * high)}"
 
 
 def _short(count: int) -> str:

@@ -5,11 +5,14 @@ Pure functions of what was measured.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from softprompt.comparison.methods import METHODS
-from softprompt.evaluation import default_metric, mcnemar, paired, score_generation, value
+from softprompt.evaluation import default_metric, paired, resampled, score_generation, value
 from softprompt.tasks import Task
 
 __all__ = ["report"]
@@ -61,21 +64,40 @@ def report(
 def _p_value(
     task: Task, references: Sequence[str], one: Mapping[str, Any], other: Mapping[str, Any]
 ) -> float | None:
-    """The chance of so large a difference between two that are equally good; None where the same
-    rows were not answered."""
+    """The chance of so large a difference in the metric between two that are equally good; None
+    where the same rows were not answered."""
     if one is other:
         return None
     given = [result["answers"] for result in (one, other)]
     if any(len(answers) != len(references) for answers in given):
         return None
     if task.choices:
-        return mcnemar(*([a == b for a, b in zip(x, references, strict=True)] for x in given))
+        first, second = (_macro_f1(task.labels, references, answers) for answers in given)
+        return resampled(len(references), first, second)
     name = default_metric(task.kind)
-    first, second = (
+    one_by_one, other_by_one = (
         [value(score_generation([a], [b]), name) for a, b in zip(references, x, strict=True)]
         for x in given
     )
-    return paired(first, second)
+    return paired(one_by_one, other_by_one)
+
+
+def _macro_f1(
+    labels: Sequence[str], references: Sequence[str], answers: Sequence[str]
+) -> Callable[[NDArray[np.int64]], float]:
+    """From places of rows to the mean over the labels of 2 TP / (2 TP + FP + FN), 0 without any."""
+    places = {label: place for place, label in enumerate(labels)}
+    count = len(places)
+    pairs = np.array(
+        [places[a] * count + places[b] for a, b in zip(references, answers, strict=True)]
+    )
+
+    def score(rows: NDArray[np.int64]) -> float:
+        table = np.bincount(pairs[rows], minlength=count * count).reshape(count, count)
+        both = table.sum(0) + table.sum(1)
+        return float((2 * np.diag(table) / np.maximum(both, 1)).mean())
+
+    return score
 
 
 def _recommendation(

@@ -1,7 +1,7 @@
 """Scores from predictions and references: pure functions, libraries' formulas, plain data."""
 
 from softprompt.evaluation.calibration import fit_temperature, probabilities
-from softprompt.evaluation.intervals import bootstrap, mcnemar, paired, wilson
+from softprompt.evaluation.intervals import bootstrap, mcnemar, paired, resampled, wilson
 from softprompt.evaluation.score import (
     default_metric,
     score_classification,
@@ -17,6 +17,7 @@ __all__ = [
     "mcnemar",
     "paired",
     "probabilities",
+    "resampled",
     "score_classification",
     "score_generation",
     "score_slices",
