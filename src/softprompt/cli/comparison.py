@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
-from softprompt.cli.amounts import duration, measure_name, size
+from softprompt.cli.amounts import measure_name, size
 from softprompt.cli.tables import table
 from softprompt.locale import _, mark, number, percent
 
@@ -44,7 +44,7 @@ def show_comparison(console: Console, found: Mapping[str, Any]) -> None:
                 "" if method["p_value"] is None else number(method["p_value"], 3),
                 _short(method["trainable_parameters"]),
                 size(method["stored_bytes"]) if method["stored_bytes"] else "",
-                duration(sum(method["seconds"].values())) if method["seconds"] else "",
+                _clock(sum(method["seconds"].values())) if method["seconds"] else "",
                 style="bold" if name == "soft_prompt" else "",
             )
         console.print(rows)
@@ -88,6 +88,13 @@ def _interval(test: Mapping[str, Any], metric: str) -> str:
     """The metric's interval in whole points."""
     low, high = test.get(f"{metric}_interval") or test["interval"]
     return f"{number(100 * low)}–{number(100 * high)}"
+
+
+def _clock(seconds: float) -> str:
+    """Hours, minutes and seconds as a clock shows them."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def _short(count: int) -> str:
