@@ -57,4 +57,7 @@ def test_mistakes(shell: Shell, data: Path, tmp_path: Path) -> None:
     told = shell.mistake("compare", data, "--output", tmp_path / "b", "--methods", "lorra")
     assert "Unknown method 'lorra'" in told
     assert "lora" in told
+    absent = shell.mistake("compare", tmp_path / "absent.csv", "--output", tmp_path / "d")
+    assert "absent.csv" in absent
+    assert not (tmp_path / "d").exists()
     assert "holds no comparison" in shell.mistake("compare", "--resume", tmp_path / "c")

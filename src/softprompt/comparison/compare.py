@@ -58,6 +58,7 @@ class Comparison:
 
         Raises:
             UsageError: the folder is in use, a method is unknown or needs a package that is absent.
+            DataError: the task cannot be read or has no test rows.
         """
         for name in how.methods:
             needed = METHODS.get(name).needs
@@ -68,6 +69,7 @@ class Comparison:
                 )
         directory = RunDirectory(folder)
         directory.refuse_used()
+        _task(config)
         directory.create(
             {"run": config.model_dump(mode="json"), "comparison": how.model_dump(mode="json")}
         )
@@ -83,12 +85,7 @@ class Comparison:
         Raises:
             DataError: the task cannot be read or has no test rows.
         """
-        task = Task.from_file(self.config.data, self.config.task)
-        if not task.test:
-            raise DataError(
-                "There are no test rows to compare methods on.",
-                "Name a file with --test, or leave test_share above 0.",
-            )
+        task = _task(self.config)
         folder = self._folder(name)
         job = Job(task, self.config, self.how, folder.path, reporter or Reporter())
         try:
@@ -110,7 +107,7 @@ class Comparison:
 
     def report(self) -> dict[str, Any]:
         """All methods side by side (see `softprompt.comparison.report`), also written down."""
-        task = Task.from_file(self.config.data, self.config.task)
+        task = _task(self.config)
         results = {name: self._read(name, "result.json") for name in self.how.methods}
         errors = {
             name: (self._read(name, "error.json") or {"error": "not measured yet"})["error"]
@@ -126,6 +123,17 @@ class Comparison:
 
     def _read(self, name: str, file: str) -> dict[str, Any] | None:
         return self._folder(name).read(file)
+
+
+def _task(config: RunConfig) -> Task:
+    """The task, which must have test rows."""
+    task = Task.from_file(config.data, config.task)
+    if not task.test:
+        raise DataError(
+            "There are no test rows to compare methods on.",
+            "Name a file with --test, or leave test_share above 0.",
+        )
+    return task
 
 
 def compare(

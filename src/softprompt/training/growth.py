@@ -12,7 +12,6 @@ is trained.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from softprompt.evaluation import paired
 from softprompt.inference import Contexts, Encoded, row_scores
 from softprompt.training.loop import Outcome
 from softprompt.training.plan import Plan
-from softprompt.training.reporters import Reporter, Reporters
+from softprompt.training.reporters import Part, Reporter
 from softprompt.training.result import answers_of
 from softprompt.training.run_directory import MetricsFile, RunDirectory
 from softprompt.training.setup import Setup
@@ -83,7 +82,8 @@ class Growth(Tuning):
         lengths = lengths_to(self.setup.training.grow_to or FIRST)
         for length in lengths:
             folder = self._folder(length)
-            reporter = _Length([MetricsFile(folder), self._heard], length, lengths[-1])
+            part = {"length": length, "longest": lengths[-1]}
+            reporter = Part([MetricsFile(folder), self._heard], "length", part)
             work = Tuning(self._of(length, len(lengths), kept), folder, self.resolved, reporter)
             try:
                 outcome = work._train(train, validation, contexts, budget)
@@ -156,14 +156,3 @@ class Growth(Tuning):
     def _settle(self, length: int) -> None:
         """The metrics of the length that is kept are the run's."""
         shutil.copyfile(self._folder(length).metrics, self.directory.metrics)
-
-
-class _Length(Reporters):
-    """Hears the training of a length and tells of it as one."""
-
-    def __init__(self, members: Sequence[Reporter], length: int, longest: int) -> None:
-        super().__init__(members)
-        self._about = {"length": length, "longest": longest}
-
-    def stage(self, name: str, about: Mapping[str, Any]) -> None:
-        super().stage("length", {**about, **self._about})

@@ -33,7 +33,7 @@ from softprompt.training.config import SearchConfig, validated
 from softprompt.training.loop import Outcome
 from softprompt.training.plan import Plan, epochs_for
 from softprompt.training.proposals import Space, propose
-from softprompt.training.reporters import Reporter, Reporters
+from softprompt.training.reporters import Part, Reporter
 from softprompt.training.run_directory import MetricsFile, RunDirectory
 from softprompt.training.schedule import steps_per_epoch
 from softprompt.training.setup import Setup
@@ -116,7 +116,8 @@ class Search(Tuning):
                 setup = self._short(contexts[0])
                 folder = round_directory(self.directory.path, number)
                 candidates = self._proposed(number, setup)
-                reporter = _Round([MetricsFile(folder), self._heard], number, self.how.rounds)
+                about = {"round": number, "rounds": self.how.rounds}
+                reporter = Part([MetricsFile(folder), self._heard], "round", about)
                 work = Tuning(setup, folder, self.resolved, reporter, candidates)
                 try:
                     outcome = work._train(train, validation, contexts, budget)
@@ -217,17 +218,6 @@ class Search(Tuning):
             population=(member.report(),),
             best_step=member.best_step,
         )
-
-
-class _Round(Reporters):
-    """Hears a round's training and tells of it as a round."""
-
-    def __init__(self, members: Sequence[Reporter], number: int, rounds: int) -> None:
-        super().__init__(members)
-        self._about = {"round": number, "rounds": rounds}
-
-    def stage(self, name: str, about: Mapping[str, Any]) -> None:
-        super().stage("round", {**about, **self._about})
 
 
 def _opened(setup: Setup) -> Setup:

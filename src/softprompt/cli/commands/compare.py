@@ -142,6 +142,8 @@ def _apart(comparison: Comparison, folder: Path, name: str) -> None:
     )
     if done.returncode < 0:
         comparison.failed(name, f"ended by signal {-done.returncode}, perhaps for lack of memory")
+    elif done.returncode > 0:
+        comparison.failed(name, f"ended with exit code {done.returncode}")
 
 
 def _show(found: dict[str, Any], console: Any) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from softprompt.errors import UsageError
 from softprompt.registry import Registry, discover
 
-__all__ = ["REPORTERS", "Reporter", "Reporters", "scalars", "tracker"]
+__all__ = ["REPORTERS", "Part", "Reporter", "Reporters", "scalars", "tracker"]
 
 
 class Reporter:
@@ -61,6 +61,23 @@ class Reporters(Reporter):
     def close(self, result: Mapping[str, Any] | None) -> None:
         for member in self.members:
             member.close(result)
+
+
+class Part(Reporters):
+    """Several reporters of a part of a run, all of whose stages have one name.
+
+    Args:
+        members: that hear of it.
+        name: of its stages.
+        about: what each stage tells beside its own.
+    """
+
+    def __init__(self, members: Sequence[Reporter], name: str, about: Mapping[str, Any]) -> None:
+        super().__init__(members)
+        self._name, self._about = name, about
+
+    def stage(self, name: str, about: Mapping[str, Any]) -> None:
+        super().stage(self._name, {**about, **self._about})
 
 
 def scalars(record: Mapping[str, Any]) -> dict[str, float]:
