@@ -15,7 +15,7 @@ from softprompt.backbones import Backbone, Context
 from softprompt.backbones.fingerprint import module_fingerprint
 from softprompt.inference.continuation import Continuation, log_scores
 from softprompt.inference.scoring import score_answers
-from softprompt.prompts import Example, SoftPrompt
+from softprompt.prompts import Example, Layout, SoftPrompt
 from softprompt.prompts.depths import DEPTHS
 from softprompt.prompts.parametrisations import PARAMETRISATIONS, Scaled
 from softprompt.prompts.placements import PLACEMENTS
@@ -52,11 +52,14 @@ def saved(
 
 
 def laid(prompt: SoftPrompt, backbone: Backbone) -> list[Example]:
-    layout = prompt.layout(backbone)
+    return laid_out(prompt.layout(backbone))
+
+
+def laid_out(layout: Layout) -> list[Example]:
     found = []
     for text in TEXTS:
         parts: tuple[str | Slot, ...] = (f"{text}\nSentiment:",)
-        if prompt.placement == "slots":
+        if layout.placement == "slots":
             parts = (Slot(2), f"{text}\nSentiment:", Slot(1))
         found.append(layout.example(Rendered(parts, " "), ["good", "bad and late"]))
     return found
@@ -101,3 +104,23 @@ def test_every_combination_keeps_the_rules(
     what = Continuation.of(whole, torch.device("cpu"), [3], depth)
     uncached = log_scores(backbone, Context.empty(len(whole), torch.device("cpu")), what, [rows])
     assert abs(uncached.view(len(whole), -1).double().numpy() - found).max() < 1e-4
+
+
+@pytest.mark.parametrize("depth", ["deep", "kv"])
+@pytest.mark.parametrize("architecture", ["llama", "gpt2", "gemma3"])
+def test_every_way_through_the_layers_and_every_company_gives_the_same(
+    architecture: str, depth: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backbone = tiny_backbone(architecture)
+    rows = laid_out(Layout(backbone, "suffix", 3, depth))
+    width = DEPTHS.get(depth).width(backbone)
+    generator = torch.Generator().manual_seed(3)
+    prompts = [torch.randn(count, width, generator=generator) for count in (3, 1)]
+    usual = score_answers(backbone, rows, prompts, depth=depth)
+    for number, prompt in enumerate(prompts):
+        own = [row.with_vectors(len(prompt)) for row in rows]
+        alone = score_answers(backbone, own, [prompt], depth=depth)[0]
+        assert abs(usual[number] - alone).max() < 1e-4
+    for way in (backbone._over_shared_context, backbone._over_copied_context):
+        monkeypatch.setattr(backbone, "_run", way)
+        assert abs(score_answers(backbone, rows, prompts, depth=depth) - usual).max() < 1e-4

@@ -99,23 +99,6 @@ def test_scores_and_gradients_equal_one_uncached_pass(any_backbone: Backbone) ->
         assert float((ours.grad - theirs.grad).norm() / theirs.grad.norm()) < 1e-4, placement
 
 
-@pytest.mark.parametrize("architecture", ["llama", "gpt2"])
-def test_every_way_through_the_layers_and_every_company_gives_the_same(architecture: str) -> None:
-    backbone = tiny_backbone(architecture)
-    rows = examples(backbone, "suffix")
-    prompts = [drawn(backbone, count, count) for count in (3, 1)]
-    usual = score_answers(backbone, rows, prompts, depth="deep")
-    for number, prompt in enumerate(prompts):
-        own = [row.with_vectors(len(prompt)) for row in rows]
-        alone = score_answers(backbone, own, [prompt], depth="deep")[0]
-        assert abs(usual[number] - alone).max() < 1e-4
-    run = backbone._run
-    for way in (backbone._over_shared_context, backbone._over_copied_context):
-        backbone._run = way
-        assert abs(score_answers(backbone, rows, prompts, depth="deep") - usual).max() < 1e-4
-    backbone._run = run
-
-
 def test_a_deep_prompt_starts_as_the_input_prompt_that_it_is_made_of() -> None:
     backbone = tiny_backbone()
     # Directly after the opening token hidden states are those that the start was made of.

@@ -107,23 +107,6 @@ def test_scores_and_gradients_equal_transformers_own_cache(
     assert float((ours.grad - theirs.grad).norm()) <= 1e-4 * float(theirs.grad.norm())
 
 
-@pytest.mark.parametrize("architecture", ["llama", "gpt2", "gemma3"])
-def test_every_way_through_the_layers_and_every_company_gives_the_same(architecture: str) -> None:
-    backbone = tiny_backbone(architecture)
-    rows = laid(backbone, "suffix")
-    prompts = [drawn(backbone, count, count) for count in (3, 1)]
-    usual = score_answers(backbone, rows, prompts, depth="kv")
-    for number, prompt in enumerate(prompts):
-        own = [row.with_vectors(len(prompt)) for row in rows]
-        alone = score_answers(backbone, own, [prompt], depth="kv")[0]
-        assert abs(usual[number] - alone).max() < 1e-4
-    run = backbone._run
-    for way in (backbone._over_shared_context, backbone._over_copied_context):
-        backbone._run = way
-        assert abs(score_answers(backbone, rows, prompts, depth="kv") - usual).max() < 1e-4
-    backbone._run = run
-
-
 def test_only_tokens_are_computed() -> None:
     backbone = tiny_backbone()
     rows = laid(backbone, "suffix")
