@@ -6,8 +6,13 @@
     ├── DataError          a file, a column, a row or a label
     ├── BackboneError      a model or tokenizer that cannot be loaded or used
     ├── ArtifactError      a saved prompt that is damaged, too new or for another backbone
-    └── TrainingError      a run that cannot start or go on
-        └── DivergedError  the loss is not a number any more
+    ├── TrainingError      a run that cannot start or go on
+    │   └── DivergedError  the loss is not a number any more
+    └── ServingError       a request that the engine cannot answer
+        ├── UnknownPromptError  ... because nothing has the name that it asks for
+        ├── OverloadedError     ... because too many are waiting; may be tried again
+        ├── DeadlineError       ... because its time was over before its answer was whole
+        └── CancelledError      ... because its client has gone
 
 Each carries one sentence that says what was received and what is allowed, and a `hint` that says
 what to do. The command line prints both on one line and exits with code 2.
@@ -21,11 +26,16 @@ from collections.abc import Iterable
 __all__ = [
     "ArtifactError",
     "BackboneError",
+    "CancelledError",
     "ConfigError",
     "DataError",
+    "DeadlineError",
     "DivergedError",
+    "OverloadedError",
+    "ServingError",
     "SoftPromptError",
     "TrainingError",
+    "UnknownPromptError",
     "UsageError",
     "nearest",
 ]
@@ -76,6 +86,35 @@ class TrainingError(SoftPromptError):
 
 class DivergedError(TrainingError):
     """The loss or a gradient is not a finite number."""
+
+
+class ServingError(SoftPromptError):
+    """A request that the engine cannot answer."""
+
+
+class UnknownPromptError(ServingError):
+    """No prompt has the name, version or alias that a request asks for."""
+
+
+class OverloadedError(ServingError):
+    """Too many requests are waiting.
+
+    Args:
+        message, hint: as for every error.
+        retry_after: seconds after which another try makes sense.
+    """
+
+    def __init__(self, message: str, hint: str = "", retry_after: float = 1.0) -> None:
+        super().__init__(message, hint)
+        self.retry_after = retry_after
+
+
+class DeadlineError(ServingError):
+    """The time that a request gives was over before its answer was whole."""
+
+
+class CancelledError(ServingError):
+    """Nobody waits for the answer any more."""
 
 
 def nearest(name: str, allowed: Iterable[str]) -> str:
