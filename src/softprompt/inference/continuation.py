@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 
 from softprompt.backbones import Backbone, Beside, Context, Inserted
+from softprompt.inference.laid_row import LaidRow, padded
 from softprompt.prompts import Example
 from softprompt.prompts.depths import DEPTHS, Depth
 
@@ -85,16 +86,27 @@ class Continuation:
         laid = laid or [(example, 0) for example in examples]
         where = DEPTHS.get(depth)
         rows = [
-            _row(example, start, where.computed, hidden[r] if hidden else frozenset())
+            LaidRow.of(example, start, where.computed, hidden[r] if hidden else frozenset())
             for r, (example, start) in enumerate(laid)
         ]
-        ids_RN = _padded([row.ids for row in rows], 0)
+        return cls.laid([example for example, _ in laid], rows, device, where)
+
+    @classmethod
+    def laid(
+        cls,
+        examples: Sequence[Example],
+        rows: Sequence[LaidRow],
+        device: torch.device,
+        depth: Depth,
+    ) -> Continuation:
+        """Rows that are laid out already, one for each example, as tensors."""
+        ids_RN = padded([row.ids for row in rows], 0)
         width = ids_RN.shape[1]
         source: list[int] = []
         target: list[int] = []
         owner: list[int] = []
         answers = 0
-        for r, ((example, _), row) in enumerate(zip(laid, rows, strict=True)):
+        for r, (example, row) in enumerate(zip(examples, rows, strict=True)):
             place = row.trunk
             for answer in example.answers:
                 before = [row.trunk - 1, *range(place, place + len(answer) - 1)]
@@ -104,63 +116,24 @@ class Continuation:
                 answers += 1
                 place += len(answer) - 1
         source_U, pick_M = torch.unique(torch.tensor(source, dtype=torch.long), return_inverse=True)
+        beside = any(row.places for row in rows) or not depth.computed
         return cls(
             ids_RN=ids_RN.to(device),
-            position_RN=_padded([row.positions for row in rows], -1).to(device),
-            branch_RN=_padded([row.branches for row in rows], 0).to(device),
+            position_RN=padded([row.positions for row in rows], -1).to(device),
+            branch_RN=padded([row.branches for row in rows], 0).to(device),
             source_U=source_U.to(device),
             pick_M=pick_M.to(device),
             target_M=torch.tensor(target, dtype=torch.long, device=device),
             answer_M=torch.tensor(owner, dtype=torch.long, device=device),
             answers=answers,
-            depth=where,
-            row_RQ=None if where.computed else _padded([row.beside for row in rows], 0).to(device),
-            place_RQ=None
-            if where.computed
-            else _padded([row.places for row in rows], -1).to(device),
+            depth=depth,
+            row_RQ=padded([row.beside for row in rows], 0).to(device) if beside else None,
+            place_RQ=padded([row.places for row in rows], -1).to(device) if beside else None,
         )
 
     def per_answer(self, tokens_M: Tensor) -> Tensor:
         """[A] sums of what is given for each answer token."""
         return tokens_M.new_zeros(self.answers).index_add(0, self.answer_M, tokens_M)
-
-
-class _Row(NamedTuple):
-    """A row's trunk and answers; `trunk` of the ids are the trunk's."""
-
-    ids: list[int]
-    positions: list[int]
-    branches: list[int]
-    trunk: int
-    beside: list[int]
-    places: list[int]
-
-
-def _row(example: Example, offset: int, computed: bool, hidden: frozenset[int]) -> _Row:
-    """The row with prompt rows counted from `offset`, computed or beside what is."""
-    start = len(example.context)
-    ids, positions, beside, places = [], [], [], []
-    for position, token in enumerate(example.trunk, start):
-        if token >= 0 or computed:
-            ids.append(token if token >= 0 else token - offset)
-            positions.append(position)
-        elif -1 - token not in hidden:
-            beside.append(-1 - token + offset)
-            places.append(position)
-    trunk, after = len(ids), start + len(example.trunk)
-    branches = [0] * trunk
-    for number, answer in enumerate(example.answers, 1):
-        fed = answer[:-1]
-        ids += fed
-        positions += range(after, after + len(fed))
-        branches += [number] * len(fed)
-    return _Row(ids, positions, branches, trunk, beside, places)
-
-
-def _padded(rows: Sequence[Sequence[int]], filler: int) -> Tensor:
-    """[R, N] numbers, padded on the right."""
-    width = max(map(len, rows))
-    return torch.tensor([[*row, *[filler] * (width - len(row))] for row in rows], dtype=torch.long)
 
 
 class Entered(NamedTuple):
