@@ -4,11 +4,13 @@ from softprompt.backbones.backbone import Backbone, Identity
 from softprompt.backbones.beside import Beside
 from softprompt.backbones.catalog import CATALOG, CatalogEntry
 from softprompt.backbones.context import Context
+from softprompt.backbones.extending import extended
 from softprompt.backbones.free_memory import free_memory_budget
 from softprompt.backbones.inserted import Inserted
 from softprompt.backbones.load import BackboneConfig, load_backbone
 from softprompt.backbones.packing import Precision, pack, unpack
 from softprompt.backbones.passing import Pass
+from softprompt.backbones.row_batch import RowBatch
 from softprompt.backbones.writing import Writing
 
 __all__ = [
@@ -22,7 +24,9 @@ __all__ = [
     "Inserted",
     "Pass",
     "Precision",
+    "RowBatch",
     "Writing",
+    "extended",
     "free_memory_budget",
     "load_backbone",
     "pack",

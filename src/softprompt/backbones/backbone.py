@@ -12,8 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import torch
@@ -22,15 +20,14 @@ from transformers import DynamicCache
 
 from softprompt.backbones.beside import Beside
 from softprompt.backbones.context import Context
-from softprompt.backbones.fingerprint import module_fingerprint, tokenizer_fingerprint
+from softprompt.backbones.frozen import FrozenModel, Identity
 from softprompt.backbones.fused import Stack
 from softprompt.backbones.inserted import Inserted, layers_of
 from softprompt.backbones.log_probabilities import picked_log_probabilities
 from softprompt.backbones.model_config import layer_windows, logit_scale
 from softprompt.backbones.passing import Pass
 from softprompt.backbones.probe import probe
-from softprompt.backbones.shared_context import NAME as SHARED_CONTEXT
-from softprompt.backbones.shared_context import SharedContext, register
+from softprompt.backbones.shared_context import SharedContext, reading_contexts, register
 from softprompt.errors import BackboneError
 
 __all__ = ["Backbone", "Identity"]
@@ -41,24 +38,7 @@ Run = Callable[[Context, Pass], Tensor]
 """From a context and what continues it to hidden states [U, D]."""
 
 
-@dataclass(frozen=True)
-class Identity:
-    """What names a backbone: the fingerprints decide, name and revision inform.
-
-    Args:
-        name: hub id, path or `nano`.
-        revision: commit or version, where one is known.
-        weights: SHA-256 of the weights.
-        tokenizer: SHA-256 of the tokenizer.
-    """
-
-    name: str
-    revision: str | None
-    weights: str
-    tokenizer: str
-
-
-class Backbone:
+class Backbone(FrozenModel):
     """A frozen causal language model with its tokenizer.
 
     Args:
@@ -80,23 +60,9 @@ class Backbone:
         dtype: str = "fp32",
         settings: dict[str, Any] | None = None,
     ) -> None:
-        self.model, self.tokenizer, self.dtype = model, tokenizer, dtype
-        self.settings = dict(settings or {})
-        self.model.eval().requires_grad_(False)
-        if identity is None:
-            name = getattr(self.model.config, "name_or_path", "") or type(self.model).__name__
-            identity = Identity(
-                name, None, module_fingerprint(self.model), tokenizer_fingerprint(self.tokenizer)
-            )
-        self.identity = identity
+        super().__init__(model, tokenizer, identity, dtype, settings)
         config = self.model.config.get_text_config()
-        self.hidden_size: int = config.hidden_size
-        self.layers: int = config.num_hidden_layers
-        self.vocabulary: int = config.vocab_size
-        self.window: int = getattr(config, "max_position_embeddings", None) or 1_000_000
-        self._body = self.model.base_model
         self._head = self.model.get_output_embeddings()
-        self._embedding = self.model.get_input_embeddings()
         self._softcap: float | None = getattr(config, "final_logit_softcapping", None)
         self._scale = logit_scale(config)
         self._linear_head = (
@@ -107,76 +73,6 @@ class Backbone:
         self._layer_windows = layer_windows(config)
         self._key_shapes: tuple[tuple[int, int], ...] | None = None
         self._run = self._exact_run()
-
-    @property
-    def device(self) -> torch.device:
-        """Where embeddings live."""
-        return self._embedding.weight.device  # type: ignore[no-any-return]
-
-    @property
-    def compute_dtype(self) -> torch.dtype:
-        """What embeddings and hidden states are made of."""
-        return self._embedding.weight.dtype  # type: ignore[no-any-return]
-
-    @property
-    def embedding_table(self) -> Tensor:
-        """[V, D] input embeddings as they are stored (constants)."""
-        return self._embedding.weight.detach()  # type: ignore[no-any-return]
-
-    @cached_property
-    def embedding_scale(self) -> float:
-        """Root mean square of the input embeddings as they are stored."""
-        squares = [float(part.float().square().mean(1).sum()) for part in _blocks(self)]
-        return float((sum(squares) / len(self.embedding_table)) ** 0.5)
-
-    @property
-    def weight_bytes(self) -> int:
-        """Memory of all parameters, tied ones once."""
-        return sum(p.numel() * p.element_size() for p in self.model.parameters())
-
-    @property
-    def parameters(self) -> int:
-        """Number of parameters, tied ones once."""
-        return sum(p.numel() for p in self.model.parameters())
-
-    @property
-    def bos(self) -> int | None:
-        """The id that opens a sequence, or None where the tokenizer does not add one."""
-        bos = self.tokenizer.bos_token_id
-        if bos is None:
-            return None
-        opened = self.tokenizer("a", add_special_tokens=True).input_ids
-        return int(bos) if opened and opened[0] == bos else None
-
-    @property
-    def eos(self) -> int:
-        """The id that ends an answer."""
-        eos = self.tokenizer.eos_token_id
-        assert eos is not None, "load_backbone refuses tokenizers without an end token"
-        return int(eos)
-
-    @property
-    def chat(self) -> Callable[[list[dict[str, str]]], str] | None:
-        """The tokenizer's chat template with the generation prompt, or None where it has none."""
-        if not getattr(self.tokenizer, "chat_template", None):
-            return None
-
-        def chat(messages: list[dict[str, str]]) -> str:
-            return str(
-                self.tokenizer.apply_chat_template(
-                    messages, tokenize=False, add_generation_prompt=True
-                )
-            )
-
-        return chat
-
-    def encode(self, text: str) -> list[int]:
-        """Token ids of one segment of text, without special tokens added."""
-        return list(self.tokenizer(text, add_special_tokens=False).input_ids)
-
-    def embed(self, ids: Tensor) -> Tensor:
-        """Input embeddings of ids, [..., D]."""
-        return self._embedding(ids)  # type: ignore[no-any-return]
 
     @torch.no_grad()
     def encode_context(self, rows: Sequence[Sequence[int]]) -> Context:
@@ -323,27 +219,28 @@ class Backbone:
         dtype = step.embeds_RND.dtype
         windows = set(self._layer_windows.values())
         shared = SharedContext.of(context, step.position_RN, windows, dtype, step.beside)
-        config = self.model.config.get_text_config()
-        usual = config._attn_implementation
-        config._attn_implementation = SHARED_CONTEXT
-        try:
-            with self.inserting(step.inserted, step.new):
-                output = self._body(
-                    inputs_embeds=step.embeds_RND,
-                    attention_mask=self._masks(None, step),
-                    position_ids=step.position_RN.clamp(min=0),
-                    use_cache=False,
-                    shared_context=shared,
-                )
-        finally:
-            config._attn_implementation = usual
+        with reading_contexts(self.model), self.inserting(step.inserted, step.new):
+            output = self._body(
+                inputs_embeds=step.embeds_RND,
+                attention_mask=self._masks(None, step),
+                position_ids=step.position_RN.clamp(min=0),
+                use_cache=False,
+                shared_context=shared,
+            )
         return step.wanted(output.last_hidden_state)
 
     def _over_copied_context(self, context: Context, step: Pass) -> Tensor:
         """By a cache of Transformers, for models that call no attention function by name."""
         return self.over_cache(step.cache(context), step, context)
 
-    def over_cache(self, cache: DynamicCache, step: Pass, context: Context | None) -> Tensor:
+    def over_cache(
+        self,
+        cache: DynamicCache,
+        step: Pass,
+        context: Context | None,
+        *,
+        grouped: bool = False,
+    ) -> Tensor:
         """Hidden states [U, D] by the model's own layers over a cache, which grows.
 
         Args:
@@ -351,14 +248,20 @@ class Backbone:
             step: what comes now; the positions beside it are those that the cache holds after the
                 context's.
             context: whose tokens the cache begins with; None for none.
+            grouped: read keys and values as they are stored, without a copy for every head of a
+                group, where the model takes the attention function that does so.
         """
-        with self.inserting(step.inserted, step.new):
+        by_name = grouped and self._run != self._over_copied_context
+        extra = {"shared_context": SharedContext.none(self.device)} if by_name else {}
+        reading = reading_contexts(self.model) if by_name else nullcontext()
+        with reading, self.inserting(step.inserted, step.new):
             output = self._body(
                 inputs_embeds=step.embeds_RND,
                 attention_mask=self._masks(context, step),
                 position_ids=step.position_RN.clamp(min=0),
                 past_key_values=cache,
                 use_cache=True,
+                **extra,
             )
         return step.wanted(output.last_hidden_state)
 
@@ -392,8 +295,3 @@ class Backbone:
         if self._softcap is not None:
             logits_MV = torch.tanh(logits_MV / self._softcap) * self._softcap
         return logits_MV
-
-
-def _blocks(backbone: Backbone, rows: int = 8192) -> Sequence[Tensor]:
-    """The embedding table in blocks, so that no whole copy in fp32 is made."""
-    return torch.split(backbone.embedding_table, rows)

@@ -13,7 +13,8 @@ J key-value heads, G = H / J heads of each, d head size.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +25,7 @@ from softprompt.backbones.beside import Beside
 from softprompt.backbones.context import Context
 from softprompt.backbones.mask import context_mask
 
-__all__ = ["NAME", "SharedContext", "register"]
+__all__ = ["NAME", "SharedContext", "reading_contexts", "register"]
 
 NAME = "softprompt_shared_context"
 """What the attention function is called in a model's configuration."""
@@ -76,9 +77,26 @@ class SharedContext:
             beside,
         )
 
+    @classmethod
+    def none(cls, device: torch.device) -> SharedContext:
+        """No contexts: everything that is read comes with the new positions."""
+        return cls(Context.empty(1, device), {None: None})
+
     def mask(self, window: int | None) -> Tensor | None:
         """What a layer with that window adds; a model has one kind of layer or says which."""
         return self.hidden[window] if len(self.hidden) > 1 else next(iter(self.hidden.values()))
+
+
+@contextmanager
+def reading_contexts(model: Any) -> Iterator[None]:
+    """Has a model's layers call the attention function of this file."""
+    config = model.config.get_text_config()
+    usual = config._attn_implementation
+    config._attn_implementation = NAME
+    try:
+        yield
+    finally:
+        config._attn_implementation = usual
 
 
 def register() -> None:

@@ -1,0 +1,149 @@
+"""A frozen model with its tokenizer: what backbones of every kind have in common.
+
+It knows sizes, tokens and embeddings; what a model makes of them is the kinds' own matter.
+
+Shapes: V vocabulary, D hidden size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from softprompt.backbones.fingerprint import module_fingerprint, tokenizer_fingerprint
+
+__all__ = ["FrozenModel", "Identity"]
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What names a backbone: the fingerprints decide, name and revision inform.
+
+    Args:
+        name: hub id, path or `nano`.
+        revision: commit or version, where one is known.
+        weights: SHA-256 of the weights.
+        tokenizer: SHA-256 of the tokenizer.
+    """
+
+    name: str
+    revision: str | None
+    weights: str
+    tokenizer: str
+
+
+class FrozenModel:
+    """A model whose weights stay as they are.
+
+    Args:
+        model: of Transformers; it is put in eval mode and its weights are frozen.
+        tokenizer: its tokenizer.
+        identity: what names it; worked out from the content when absent.
+        dtype: `"fp32"`, `"bf16"` or `"fp16"`, what it computes in.
+        settings: how it was loaded, for the run's plan.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        identity: Identity | None = None,
+        dtype: str = "fp32",
+        settings: dict[str, Any] | None = None,
+    ) -> None:
+        self.model, self.tokenizer, self.dtype = model, tokenizer, dtype
+        self.settings = dict(settings or {})
+        self.model.eval().requires_grad_(False)
+        if identity is None:
+            name = getattr(self.model.config, "name_or_path", "") or type(self.model).__name__
+            identity = Identity(
+                name, None, module_fingerprint(self.model), tokenizer_fingerprint(self.tokenizer)
+            )
+        self.identity = identity
+        config = self.model.config.get_text_config()
+        self.hidden_size: int = config.hidden_size
+        self.layers: int = config.num_hidden_layers
+        self.vocabulary: int = config.vocab_size
+        self.window: int = getattr(config, "max_position_embeddings", None) or 1_000_000
+        self._body = self.model.base_model
+        self._embedding = self.model.get_input_embeddings()
+
+    @property
+    def device(self) -> torch.device:
+        """Where embeddings live."""
+        return self._embedding.weight.device  # type: ignore[no-any-return]
+
+    @property
+    def compute_dtype(self) -> torch.dtype:
+        """What embeddings and hidden states are made of."""
+        return self._embedding.weight.dtype  # type: ignore[no-any-return]
+
+    @property
+    def embedding_table(self) -> Tensor:
+        """[V, D] input embeddings as they are stored (constants)."""
+        return self._embedding.weight.detach()  # type: ignore[no-any-return]
+
+    @cached_property
+    def embedding_scale(self) -> float:
+        """Root mean square of the input embeddings as they are stored."""
+        squares = [float(part.float().square().mean(1).sum()) for part in _blocks(self)]
+        return float((sum(squares) / len(self.embedding_table)) ** 0.5)
+
+    @property
+    def weight_bytes(self) -> int:
+        """Memory of all parameters, tied ones once."""
+        return sum(p.numel() * p.element_size() for p in self.model.parameters())
+
+    @property
+    def parameters(self) -> int:
+        """Number of parameters, tied ones once."""
+        return sum(p.numel() for p in self.model.parameters())
+
+    @property
+    def bos(self) -> int | None:
+        """The id that opens a sequence, or None where the tokenizer does not add one."""
+        bos = self.tokenizer.bos_token_id
+        if bos is None:
+            return None
+        opened = self.tokenizer("a", add_special_tokens=True).input_ids
+        return int(bos) if opened and opened[0] == bos else None
+
+    @property
+    def eos(self) -> int:
+        """The id that ends an answer."""
+        eos = self.tokenizer.eos_token_id
+        assert eos is not None, "load_backbone refuses tokenizers without an end token"
+        return int(eos)
+
+    @property
+    def chat(self) -> Callable[[list[dict[str, str]]], str] | None:
+        """The tokenizer's chat template with the generation prompt, or None where it has none."""
+        if not getattr(self.tokenizer, "chat_template", None):
+            return None
+
+        def chat(messages: list[dict[str, str]]) -> str:
+            return str(
+                self.tokenizer.apply_chat_template(
+                    messages, tokenize=False, add_generation_prompt=True
+                )
+            )
+
+        return chat
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of one segment of text, without special tokens added."""
+        return list(self.tokenizer(text, add_special_tokens=False).input_ids)
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """Input embeddings of ids, [..., D]."""
+        return self._embedding(ids)  # type: ignore[no-any-return]
+
+
+def _blocks(model: FrozenModel, rows: int = 8192) -> Sequence[Tensor]:
+    """The embedding table in blocks, so that no whole copy in fp32 is made."""
+    return torch.split(model.embedding_table, rows)
