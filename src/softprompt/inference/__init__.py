@@ -3,7 +3,7 @@
 from softprompt.inference.answers import Answers, answer, measure, row_scores
 from softprompt.inference.contexts import Contexts
 from softprompt.inference.predictor import Prediction, Predictor, evaluate, predict
-from softprompt.inference.rows import Encoded, chat_used, encode_rows, task_of
+from softprompt.inference.rows import Encoded, chat_used, encode_rows, task_of, text_row
 
 __all__ = [
     "Answers",
@@ -19,4 +19,5 @@ __all__ = [
     "predict",
     "row_scores",
     "task_of",
+    "text_row",
 ]

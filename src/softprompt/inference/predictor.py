@@ -13,9 +13,9 @@ from typing import Any
 from softprompt.backbones import Backbone, load_backbone
 from softprompt.errors import DataError, nearest
 from softprompt.inference.answers import Answers, answer, measure
-from softprompt.inference.rows import Encoded, encode_rows, task_of
+from softprompt.inference.rows import Encoded, encode_rows, task_of, text_row
 from softprompt.prompts import SoftPrompt
-from softprompt.tasks import Row, TaskConfig, normalise, read_rows
+from softprompt.tasks import Row, TaskConfig, read_rows
 
 __all__ = ["Prediction", "Predictor", "evaluate", "predict"]
 
@@ -65,7 +65,10 @@ class Predictor:
         Raises:
             DataError: a text is empty, too long for the model's window, or lacks a column.
         """
-        rows = [self._row(text, number) for number, text in enumerate(texts, 1)]
+        rows = [
+            text if isinstance(text, Row) else text_row(self.prompt.task, text, number)
+            for number, text in enumerate(texts, 1)
+        ]
         _, answers = self._answer(rows, drop_long=False, progress=progress)
         chances = answers.probabilities
         if chances is None:
@@ -134,26 +137,6 @@ class Predictor:
             depth=self.prompt.depth,
         )
         return encoded, answers
-
-    def _row(self, text: Text, number: int) -> Row:
-        if isinstance(text, Row):
-            return text
-        inputs = self.prompt.task.inputs
-        if isinstance(text, str):
-            if self.prompt.task.template is None:
-                message = {"role": "user", "content": normalise(text)}
-                return Row("text", number, {}, None, (message,))
-            if len(inputs) != 1:
-                raise DataError(
-                    f"The prompt reads the columns {list(inputs)}, and one text is given.",
-                    "Give a mapping with these columns, or a file with --file.",
-                )
-            text = {inputs[0]: text}
-        columns = {name: normalise(value) for name, value in text.items()}
-        row = Row("text", number, columns, None)
-        if not any(columns.get(name) for name in inputs):
-            raise DataError(f"{row.place} is empty.", "Give some text, or leave it out.")
-        return row
 
 
 def predict(

@@ -5,14 +5,14 @@ It does not know whether there is a soft prompt; the layout does.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from softprompt.errors import DataError
 from softprompt.prompts import Example, Layout, PromptTask, TooLongError
-from softprompt.tasks import Row, Task, Template
+from softprompt.tasks import Row, Task, Template, normalise
 
-__all__ = ["Encoded", "chat_used", "encode_rows", "task_of"]
+__all__ = ["Encoded", "chat_used", "encode_rows", "task_of", "text_row"]
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,34 @@ def task_of(prompt_task: PromptTask) -> Task:
         validation=(),
         test=(),
     )
+
+
+def text_row(task: PromptTask, text: str | Mapping[str, str], number: int = 1) -> Row:
+    """The row that a text makes for a prompt.
+
+    Args:
+        task: which columns the prompt reads.
+        text: of the only column, or by column.
+        number: of the row, for messages.
+
+    Raises:
+        DataError: it is empty, or one text is given where several columns are read.
+    """
+    if isinstance(text, str):
+        if task.template is None:
+            message = {"role": "user", "content": normalise(text)}
+            return Row("text", number, {}, None, (message,))
+        if len(task.inputs) != 1:
+            raise DataError(
+                f"The prompt reads the columns {list(task.inputs)}, and one text is given.",
+                "Give a mapping with these columns, or a file with --file.",
+            )
+        text = {task.inputs[0]: text}
+    columns = {name: normalise(value) for name, value in text.items()}
+    row = Row("text", number, columns, None)
+    if not any(columns.get(name) for name in task.inputs):
+        raise DataError(f"{row.place} is empty.", "Give some text, or leave it out.")
+    return row
 
 
 def chat_used(setting: str, layout: Layout) -> bool:
