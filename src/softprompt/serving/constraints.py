@@ -1,0 +1,121 @@
+"""Answers that must have a form: which tokens may come next.
+
+The form is followed by llguidance, over any tokenizer of Transformers. It does not know the model.
+
+Shapes: V vocabulary.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import cached_property
+from importlib.util import find_spec
+from threading import Lock
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from softprompt.errors import UsageError
+from softprompt.serving.requests import Constraint
+
+__all__ = ["Constraints", "Follower"]
+
+
+class Constraints:
+    """Forms over one tokenizer.
+
+    Args:
+        tokenizer: a fast tokenizer of Transformers.
+        vocabulary: logits V of the model, which may be more than the tokenizer's tokens.
+        eos: the token that ends an answer.
+    """
+
+    def __init__(self, tokenizer: Any, vocabulary: int, eos: int) -> None:
+        self._tokenizer, self._vocabulary, self._eos = tokenizer, vocabulary, eos
+        self._lock = Lock()
+
+    @cached_property
+    def _engine(self) -> Any:
+        if find_spec("llguidance") is None:
+            raise UsageError(
+                "Answers of a given form need llguidance, which is not installed.",
+                "Run: pip install 'softprompt[serve]'",
+            )
+        import llguidance.hf
+
+        return llguidance.hf.from_tokenizer(
+            self._tokenizer, n_vocab=self._vocabulary, eos_token=self._eos
+        )
+
+    def follow(self, constraint: Constraint) -> Follower:
+        """Begins an answer; one white space may stand before what the constraint describes.
+
+        Raises:
+            UsageError: the constraint cannot be followed; the message says why.
+        """
+        from llguidance import LLMatcher
+
+        with self._lock:
+            matcher = LLMatcher(self._engine, _grammar(constraint))
+        problem = matcher.get_error()
+        if problem:
+            raise UsageError(
+                f"The constraint {constraint.kind} cannot be followed: {problem.splitlines()[0]}",
+                "Give a list of texts, a regular expression, or a JSON schema.",
+            )
+        return Follower(matcher, self._vocabulary)
+
+
+class Follower:
+    """One answer on its way.
+
+    Args:
+        matcher: of llguidance, at the answer's beginning.
+        vocabulary: V.
+    """
+
+    def __init__(self, matcher: Any, vocabulary: int) -> None:
+        self._matcher = matcher
+        self._mask = torch.full((1, -(-vocabulary // 32)), -1, dtype=torch.int32)
+
+    def restrict(self, logits_V: Tensor) -> None:
+        """Takes away, in place, the logits of tokens that may not come next."""
+        from llguidance.torch import apply_token_bitmask_inplace, fill_next_token_bitmask
+
+        fill_next_token_bitmask(self._matcher, self._mask, 0)
+        apply_token_bitmask_inplace(logits_V[None], self._mask.to(logits_V.device))
+
+    def take(self, token: int) -> bool:
+        """Notes the next token; returns whether the answer is whole."""
+        self._matcher.consume_token(token)
+        return bool(self._matcher.is_stopped())
+
+
+def _grammar(constraint: Constraint) -> str:
+    """The form in llguidance's own notation.
+
+    Raises:
+        UsageError: the value does not fit the kind.
+    """
+    from llguidance import LLMatcher
+
+    kind, value = constraint.kind, constraint.value
+    if kind == "json":
+        if not isinstance(value, dict):
+            raise UsageError("A JSON constraint needs a schema.", "Give a JSON schema object.")
+        schema = json.dumps(value)
+        return str(LLMatcher.grammar_from_lark(f"start: /[ \\n]?/ value\nvalue: %json {schema}"))
+    if kind == "choice":
+        if isinstance(value, str) or not isinstance(value, tuple) or not value:
+            raise UsageError("A choice needs texts to choose among.", "Give a list of texts.")
+        value = "|".join(re.escape(text) for text in value)
+    if not isinstance(value, str):
+        raise UsageError("A regular expression is a text.", "Give it in quotes.")
+    try:
+        return str(LLMatcher.grammar_from_regex(f"[ \\n]?({value})"))
+    except ValueError as error:
+        raise UsageError(
+            f"The regular expression {value!r} cannot be followed: {error}", "Correct it."
+        ) from error
