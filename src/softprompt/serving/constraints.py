@@ -105,7 +105,9 @@ def _grammar(constraint: Constraint) -> str:
     if kind == "json":
         if not isinstance(value, dict):
             raise UsageError("A JSON constraint needs a schema.", "Give a JSON schema object.")
-        schema = json.dumps(value)
+        # Free white space between tokens is a trap for a small model: it may write nothing else.
+        spacing = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
+        schema = json.dumps({"x-guidance": spacing, **value})
         return str(LLMatcher.grammar_from_lark(f"start: /[ \\n]?/ value\nvalue: %json {schema}"))
     if kind == "choice":
         if isinstance(value, str) or not isinstance(value, tuple) or not value:

@@ -3,20 +3,32 @@
     with Engine(backbone, Prompts({"sentiment": prompt})) as engine:
         engine.submit(Request(prompt="sentiment", text="quá hay")).result().text
 
-(interface; the body follows)
+It does not know HTTP, keys or files.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from threading import Lock
 from typing import Any
 
-from softprompt.backbones import Backbone
+from softprompt.backbones import Backbone, free_memory_budget
+from softprompt.errors import OverloadedError
+from softprompt.serving.batch_runner import BatchRunner
+from softprompt.serving.context_pool import ContextPool
 from softprompt.serving.requests import Request
+from softprompt.serving.residents import Residents
 from softprompt.serving.source import Source
 from softprompt.serving.ticket import Ticket
+from softprompt.serving.work import Preparation
 
 __all__ = ["Engine"]
+
+PROMPT_BYTES = 512 * 2**20
+"""Loaded prompts take so much memory at most; of a 135M model that is some 10,000 prompts."""
+
+POOL_SHARE, TEXT_SHARE = 0.1, 0.4
+"""Parts of the free memory for contexts of texts read lately, and for texts being written."""
 
 
 class Engine:
@@ -27,6 +39,12 @@ class Engine:
         source: where prompts are found by name.
         max_waiting: requests that may wait; more are refused.
         max_rows: rows that are computed side by side.
+        context_bytes: keys and values of texts read lately to keep; None for a part of the memory
+            that is free.
+
+    Attributes:
+        backbone: as given.
+        source: as given.
     """
 
     def __init__(
@@ -36,8 +54,19 @@ class Engine:
         *,
         max_waiting: int = 1024,
         max_rows: int = 64,
+        context_bytes: int | None = None,
     ) -> None:
-        raise NotImplementedError
+        self.backbone, self.source = backbone, source
+        self._max_waiting = max_waiting
+        free = free_memory_budget(1.0, backbone.device)
+        pool_bytes = int(POOL_SHARE * free) if context_bytes is None else context_bytes
+        self._residents = Residents(backbone, source, PROMPT_BYTES)
+        self._preparation = Preparation(backbone, self._residents)
+        self._pool = ContextPool(backbone, pool_bytes)
+        cells = max(backbone.window, int(TEXT_SHARE * free) // _bytes_of_a_position(backbone))
+        self._batches = BatchRunner(
+            backbone, self._pool, max_rows=max_rows, cells=cells, turn=Lock()
+        )
 
     def submit(self, request: Request) -> Ticket:
         """Takes a request; its ticket tells of the answer.
@@ -47,23 +76,53 @@ class Engine:
             OverloadedError: too many are waiting.
             SoftPromptError: it cannot be answered as it is (too long, a column missing, ...).
         """
-        raise NotImplementedError
+        return self.submit_together([request])[0]
 
     def submit_together(self, requests: Sequence[Request]) -> list[Ticket]:
-        """Takes requests that share text: what they have in common is computed once."""
-        raise NotImplementedError
+        """Takes requests about one text: what they have in common is computed once.
+
+        Raises:
+            SoftPromptError: as for `submit`, for any of them; then none is taken.
+        """
+        if self._batches.waiting + len(requests) > self._max_waiting:
+            raise OverloadedError(
+                f"{self._batches.waiting} requests are waiting, and {self._max_waiting} may.",
+                "Try again in a moment.",
+            )
+        works = [self._preparation.work(request) for request in requests]
+        self._batches.put(works, shared=len(works) > 1)
+        return [work.ticket for work in works]
 
     @property
     def figures(self) -> dict[str, Any]:
-        """`running`, `waiting` (requests now), `context_hits`, `context_misses` (tokens), `rows`."""
-        raise NotImplementedError
+        """Requests `running` and `waiting`; tokens of contexts that were known (`context_hits`) and
+        that were computed (`context_misses`); loaded prompts and their bytes."""
+        return {
+            "running": self._batches.running,
+            "waiting": self._batches.waiting,
+            "context_hits": self._pool.hits,
+            "context_misses": self._pool.misses,
+            "loaded_prompts": len(self._residents),
+            "loaded_bytes": self._residents.bytes,
+        }
 
     def close(self, *, drain: bool = True, timeout: float | None = None) -> None:
-        """Takes no more requests; those taken are answered first where `drain` is set."""
-        raise NotImplementedError
+        """Takes no more requests.
+
+        Args:
+            drain: answer those that have been taken.
+            timeout: seconds that this may take; then what is left fails. None for no limit.
+        """
+        self._batches.close(drain=drain, timeout=timeout)
 
     def __enter__(self) -> Engine:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close(drain=False)
+
+
+def _bytes_of_a_position(backbone: Backbone) -> int:
+    """Memory of a position's keys and values at all layers."""
+    numbers = sum(2 * heads * size for heads, size in backbone.key_shapes)
+    return numbers * backbone.compute_dtype.itemsize

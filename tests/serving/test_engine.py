@@ -1,0 +1,369 @@
+"""The engine: any prompts side by side, each answered as if it were alone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from itertools import combinations_with_replacement
+
+import pytest
+import torch
+from serving.made import KINDS, made
+from tiny import tiny_backbone
+
+from softprompt import Predictor
+from softprompt.errors import (
+    ArtifactError,
+    CancelledError,
+    DataError,
+    DeadlineError,
+    OverloadedError,
+    ServingError,
+    UnknownPromptError,
+    UsageError,
+)
+from softprompt.serving import Answer, Constraint, Engine, Piece, Prompts, Request, Sampling
+
+TEXTS = (
+    "great coffee and friendly staff, and the parcel was not late at all this time",
+    "late",
+    "giao hàng nhanh, đóng gói cẩn thận",
+)
+MESSAGE = {"role": "user", "content": "late"}
+NAMES = {"-".join(kind): made(*kind, seed=number) for number, kind in enumerate(KINDS)}
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Engine]:
+    with Engine(tiny_backbone(), Prompts(NAMES)) as engine:
+        yield engine
+
+
+def alone(name: str | None, text: str) -> Answer:
+    """The answer of an engine that has nothing else to do."""
+    with Engine(tiny_backbone(), Prompts(NAMES), context_bytes=0) as engine:
+        return engine.submit(request(name, text)).result(60)
+
+
+def request(name: str | None, text: str, **settings: object) -> Request:
+    return Request(prompt=name, text=text, sampling=Sampling(**settings))  # type: ignore[arg-type]
+
+
+def same(one: Answer, other: Answer) -> None:
+    assert (one.text, one.finish, one.prompt) == (other.text, other.finish, other.prompt)
+    assert one.probabilities == pytest.approx(other.probabilities, abs=1e-5)
+    assert one.completion_tokens == other.completion_tokens
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_answer_is_that_of_the_predictor(engine: Engine, name: str) -> None:
+    predictor = Predictor(NAMES[name], tiny_backbone())
+    for text, prediction in zip(TEXTS, predictor.predict(TEXTS), strict=True):
+        answer = engine.submit(request(name, text)).result(60)
+        assert answer.text == prediction.answer
+        assert answer.probabilities == pytest.approx(prediction.probabilities, abs=1e-5)
+        assert answer.prompt == f"{name}@1"
+
+
+PAIRS = [
+    pair
+    for pair in combinations_with_replacement([*NAMES, None], 2)
+    if None in pair or pair[0].split("-")[2] == "write" or pair[0] == pair[1]  # type: ignore[union-attr]
+]
+
+
+@pytest.fixture(scope="module")
+def alones() -> dict[tuple[str | None, str], Answer]:
+    return {(name, text): alone(name, text) for name in [*NAMES, None] for text in TEXTS[:2]}
+
+
+def test_every_pair_of_prompts_is_answered_as_if_alone(
+    alones: dict[tuple[str | None, str], Answer],
+) -> None:
+    with Engine(tiny_backbone(), Prompts(NAMES)) as engine:
+        for pair in PAIRS:
+            asked = [(name, text) for name in pair for text in TEXTS[:2]]
+            tickets = engine.submit_together([request(*one) for one in asked])
+            for one, ticket in zip(asked, tickets, strict=True):
+                same(ticket.result(60), alones[one])
+
+
+def test_a_crowd_is_answered_as_if_alone(
+    engine: Engine, alones: dict[tuple[str | None, str], Answer]
+) -> None:
+    asked = [one for _ in range(3) for one in alones]
+    tickets = [engine.submit(request(*one)) for one in asked]
+    for one, ticket in zip(asked, tickets, strict=True):
+        same(ticket.result(120), alones[one])
+
+
+def test_an_ensemble_answers_with_the_mean_of_its_members() -> None:
+    prompts = {
+        f"{depth}{count}": made("suffix", depth, members=count)
+        for depth in ("input", "kv")
+        for count in (1, 2, 4)
+    }
+    with Engine(tiny_backbone(), Prompts(prompts)) as engine:
+        tickets = {name: engine.submit(request(name, TEXTS[0])) for name in prompts}
+        for name, ticket in tickets.items():
+            (wanted,) = Predictor(prompts[name], tiny_backbone()).predict([TEXTS[0]])
+            assert ticket.result(60).probabilities == pytest.approx(wanted.probabilities, abs=1e-5)
+
+
+def test_tasks_about_one_text_share_what_is_before_them() -> None:
+    names = [name for name in NAMES if name.startswith("suffix") and name.endswith("score")]
+    with Engine(tiny_backbone(), Prompts(NAMES)) as engine:
+        together = [
+            ticket.result(60)
+            for ticket in engine.submit_together([request(n, TEXTS[0]) for n in names])
+        ]
+        assert engine.figures["context_misses"] == together[0].cached_tokens
+        for name, answer in zip(names, together, strict=True):
+            assert answer.cached_tokens >= 32
+            same(answer, alone(name, TEXTS[0]))
+        again = engine.submit(request(names[0], TEXTS[0])).result(60)
+        assert again.cached_tokens >= 32
+        same(again, together[0])
+        assert engine.figures["context_hits"] >= 32
+
+
+def test_pieces_make_the_whole_answer(engine: Engine) -> None:
+    for name in ("suffix-input-write", "prefix-deep-write", "suffix-kv-write"):
+        *pieces, answer = list(engine.submit(request(name, TEXTS[2], max_new_tokens=20)))
+        assert isinstance(answer, Answer)
+        assert all(isinstance(piece, Piece) for piece in pieces)
+        assert "".join(piece.text for piece in pieces) == answer.text  # type: ignore[union-attr]
+        assert sum(p.tokens for p in pieces) <= answer.completion_tokens  # type: ignore[union-attr]
+
+
+def test_a_stop_text_ends_the_answer_and_is_not_in_it(engine: Engine) -> None:
+    whole = engine.submit(request("suffix-input-write", TEXTS[1])).result(60)
+    stop = whole.text[3:5]
+    assert len(stop) == 2
+    cut = engine.submit(request("suffix-input-write", TEXTS[1], stop=(stop,)))
+    *pieces, answer = list(cut)
+    assert isinstance(answer, Answer)
+    assert answer.text == whole.text[: whole.text.index(stop)].rstrip()
+    assert answer.finish == "stop"
+    assert "".join(piece.text for piece in pieces) == answer.text  # type: ignore[union-attr]
+
+
+def test_a_seed_decides_what_is_sampled_in_any_company(engine: Engine) -> None:
+    hot = {"temperature": 1.5, "max_new_tokens": 12}
+    first = engine.submit(request("prefix-input-write", TEXTS[0], seed=1, **hot)).result(60)
+    tickets = [
+        engine.submit(request("prefix-input-write", TEXTS[0], seed=seed % 3, **hot))
+        for seed in range(9)
+    ]
+    texts = [ticket.result(60).text for ticket in tickets]
+    assert texts[1] == texts[4] == texts[7] == first.text
+    assert len(set(texts)) == 3
+    narrow = [
+        engine.submit(request("prefix-input-write", TEXTS[0], seed=seed, **hot, **limit)).result(60)
+        for seed, limit in enumerate(({"top_k": 1}, {"top_p": 1e-6}))
+    ]
+    greedy = engine.submit(request("prefix-input-write", TEXTS[0], max_new_tokens=12)).result(60)
+    assert {answer.text for answer in narrow} == {greedy.text}
+
+
+@pytest.mark.parametrize("name", ["suffix-input-write", "front-kv-write", None])
+def test_constraints_are_kept(engine: Engine, name: str | None) -> None:
+    schema = {
+        "type": "object",
+        "properties": {"stars": {"enum": [1, 2, 3]}},
+        "required": ["stars"],
+        "additionalProperties": False,
+    }
+    forms = (
+        (Constraint("choice", ("tốt", "xấu (lắm)")), {"tốt", "xấu (lắm)"}),
+        (Constraint("regex", "[ab]{2}"), {"aa", "ab", "ba", "bb"}),
+        (Constraint("json", schema), {f'{{"stars": {n}}}' for n in (1, 2, 3)}),
+    )
+    for constraint, allowed in forms:
+        asked = request(name, TEXTS[1], constraint=constraint, max_new_tokens=40)
+        answer = engine.submit(asked).result(60)
+        assert answer.text.strip() in allowed
+        assert answer.finish == "stop"
+
+
+def test_a_request_brings_its_own_words_around_the_prompt(engine: Engine) -> None:
+    asked = Request(prompt="suffix-input-score", text="late", template="Say: {text}! {answer}")
+    changed = NAMES["suffix-input-score"].with_template("Say: {text}! {answer}")
+    (wanted,) = Predictor(changed, tiny_backbone()).predict(["late"])
+    answer = engine.submit(asked).result(60)
+    assert answer.probabilities == pytest.approx(wanted.probabilities, abs=1e-5)
+    other = engine.submit(request("suffix-input-score", "late")).result(60)
+    assert answer.probabilities != pytest.approx(other.probabilities, abs=1e-5)
+
+
+def test_choices_of_a_request_are_scored_by_prompts_and_by_the_bare_model(engine: Engine) -> None:
+    for name in ("suffix-input-write", None):
+        asked = Request(
+            prompt=name, text="late", choices=("up", "down"), template="{text} {answer}"
+        )
+        answer = engine.submit(asked).result(60)
+        assert set(answer.probabilities) == {"up", "down"}
+        assert sum(answer.probabilities.values()) == pytest.approx(1)
+
+
+def test_a_new_version_answers_new_requests_and_running_ones_keep_theirs() -> None:
+    source = Prompts({"p": made("suffix", "input", "write", seed=1)})
+    with Engine(tiny_backbone(), source) as engine:
+        old = engine.submit(request("p", TEXTS[0], max_new_tokens=60))
+        source.put("p", made("suffix", "input", "write", seed=2))
+        new = engine.submit(request("p", TEXTS[0], max_new_tokens=60))
+        assert old.result(60).prompt == "p@1"
+        assert new.result(60).prompt == "p@2"
+        assert engine.submit(request("p@1", TEXTS[0], max_new_tokens=60)).result(60).text == (
+            old.result().text
+        )
+        source.remove("p")
+        with pytest.raises(UnknownPromptError, match="There is no prompt 'p'"):
+            engine.submit(request("p", "late"))
+
+
+@pytest.mark.parametrize(
+    ("asked", "kind", "message"),
+    [
+        (Request(prompt="nothing", text="a"), UnknownPromptError, "There is no prompt 'nothing'"),
+        (Request(prompt="suffix-input-score@9", text="a"), UnknownPromptError, "@9"),
+        (Request(prompt="suffix-input-score", text=" "), DataError, "empty"),
+        (Request(prompt="suffix-input-score", text={"txt": "a"}), DataError, "empty"),
+        (Request(prompt="suffix-input-score", text="word " * 200), DataError, "the window"),
+        (Request(prompt="suffix-input-score", text=[]), DataError, "no messages"),
+        (
+            Request(prompt=None, text=[{"role": "user", "content": "a"}]),
+            UsageError,
+            "chat template",
+        ),
+        (Request(prompt=None, text={"text": "a"}), UsageError, "one text"),
+        (
+            Request(prompt="suffix-input-write", text="a", template="{prompt:9}{text}{answer}"),
+            UsageError,
+            "slots",
+        ),
+        (
+            Request(
+                prompt="suffix-input-write",
+                text="a",
+                sampling=Sampling(constraint=Constraint("regex", "([")),
+            ),
+            UsageError,
+            "cannot be followed",
+        ),
+    ],
+)
+def test_what_cannot_be_answered_is_refused_at_once(
+    engine: Engine, asked: Request, kind: type[Exception], message: str
+) -> None:
+    with pytest.raises(kind, match=message):
+        engine.submit(asked)
+
+
+def test_a_prompt_of_another_backbone_is_refused() -> None:
+    foreign = made(backbone=tiny_backbone("qwen3"))
+    with (
+        Engine(tiny_backbone(), Prompts({"p": foreign})) as engine,
+        pytest.raises(ArtifactError, match="belongs to"),
+    ):
+        engine.submit(request("p", "late"))
+
+
+def test_nobody_is_answered_after_leaving_or_after_the_deadline(engine: Engine) -> None:
+    left = engine.submit(request("suffix-input-write", TEXTS[0], max_new_tokens=70))
+    left.cancel()
+    with pytest.raises(CancelledError):
+        left.result(60)
+    late = engine.submit(Request(prompt=None, text="late", deadline=0.0))
+    with pytest.raises(DeadlineError, match="not whole after 0 s"):
+        late.result(60)
+    assert engine.submit(request(None, "late")).result(60).text is not None
+
+
+def test_too_many_are_refused_and_the_others_are_answered() -> None:
+    with Engine(tiny_backbone(), Prompts(NAMES), max_waiting=4, max_rows=2) as engine:
+        tickets, refused = [], 0
+        for _ in range(40):
+            try:
+                tickets.append(engine.submit(request("suffix-input-write", TEXTS[0])))
+            except OverloadedError as error:
+                refused += 1
+                assert error.retry_after > 0
+        assert refused and tickets
+        assert len({ticket.result(60).text for ticket in tickets}) == 1
+
+
+def test_closing_answers_what_was_taken_or_fails_it() -> None:
+    engine = Engine(tiny_backbone(), Prompts(NAMES))
+    tickets = [engine.submit(request("suffix-input-write", text)) for text in TEXTS]
+    engine.close(drain=True)
+    assert all(ticket.result(0).text is not None for ticket in tickets)
+    with pytest.raises(ServingError, match="shutting down"):
+        engine.submit(request(None, "late"))
+    engine = Engine(tiny_backbone(), Prompts(NAMES))
+    asked = [request("suffix-input-write", TEXTS[0], max_new_tokens=70) for _ in range(200)]
+    tickets = [engine.submit(one) for one in asked]
+    engine.close(drain=False)
+    failed = 0
+    for ticket in tickets:
+        try:
+            ticket.result(0)
+        except CancelledError:
+            failed += 1
+    assert failed
+
+
+def test_a_failing_pass_fails_its_requests_and_no_others(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("out of memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(engine._batches._scorer, "score", broken)
+        with pytest.raises(ServingError, match="failed at this request"):
+            engine.submit(request("suffix-input-score", "late")).result(60)
+        assert engine.submit(request("suffix-input-write", "late")).result(60).text
+    assert engine.submit(request("suffix-input-score", "late")).result(60).text
+
+
+def test_the_pool_keeps_to_its_budget() -> None:
+    with Engine(tiny_backbone(), Prompts(NAMES), context_bytes=60_000) as engine:
+        for number in range(12):
+            text = f"number {number} " + TEXTS[0]
+            engine.submit(request("suffix-input-score", text)).result(60)
+            assert engine._pool._bytes <= 60_000
+        assert engine._pool._entries
+        assert len(engine._pool._blocks) <= sum(
+            len(tokens) // 16 for tokens in engine._pool._entries
+        )
+
+
+def test_an_event_loop_reads_pieces_and_leaving_cancels(engine: Engine) -> None:
+    import asyncio
+
+    async def read() -> str:
+        ticket = engine.submit(request("suffix-input-write", TEXTS[0]))
+        return "".join([event.text async for event in ticket if isinstance(event, Piece)])
+
+    async def leave() -> None:
+        ticket = engine.submit(request("suffix-input-write", TEXTS[0], max_new_tokens=70))
+        async for _ in ticket:
+            break
+        deadline = time.monotonic() + 60
+        while ticket.finished is None and time.monotonic() < deadline:
+            await asyncio.sleep(0.01)
+        with pytest.raises(CancelledError):
+            ticket.result(0)
+
+    assert asyncio.run(read()) == alone("suffix-input-write", TEXTS[0]).text
+    asyncio.run(leave())
+
+
+def test_frozen_weights_stay_as_they_are(engine: Engine) -> None:
+    from softprompt.backbones.fingerprint import module_fingerprint
+
+    backbone = tiny_backbone()
+    assert module_fingerprint(backbone.model) == backbone.identity.weights
+    assert not any(parameter.requires_grad for parameter in backbone.model.parameters())
+    assert torch.is_grad_enabled()
