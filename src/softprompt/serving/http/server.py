@@ -1,0 +1,113 @@
+"""The process that listens: a safe address, an orderly end.
+
+On SIGTERM or Ctrl-C `/ready` fails and new requests are refused, requests at work get their time,
+and only then the process ends. A second signal ends it at once. It does not know the engine.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+import sys
+import threading
+from types import FrameType
+from typing import TextIO
+
+import uvicorn
+from fastapi import FastAPI
+
+from softprompt.errors import UsageError
+from softprompt.serving.http.config import ServerConfig
+from softprompt.serving.http.gate import is_loopback
+from softprompt.serving.http.service import Service
+
+__all__ = ["Server", "listen", "run"]
+
+
+def listen(config: ServerConfig, *, with_keys: bool) -> socket.socket:
+    """Opens the port.
+
+    Raises:
+        UsageError: the address is public and there are no keys, or it cannot be had.
+    """
+    if not with_keys and not is_loopback(config.host):
+        raise UsageError(
+            f"{config.host} can be reached from other machines, and anybody there could ask and "
+            "change prompts.",
+            "Make a key (softprompt keys add NAME) and give --keys FILE, or listen at 127.0.0.1.",
+        )
+    try:
+        family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+        return socket.create_server((config.host, config.port), family=family, backlog=2048)
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UsageError(
+            f"Cannot listen at {config.host}:{config.port}: {reason}.",
+            "Choose another --host or --port; --port 0 takes a free one.",
+        ) from error
+
+
+class Server(uvicorn.Server):
+    """An application on a port.
+
+    Args:
+        app: of `create_app`.
+    """
+
+    def __init__(self, app: FastAPI) -> None:
+        self._service: Service = app.state.service
+        config = self._service.config
+        super().__init__(
+            uvicorn.Config(
+                app,
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                lifespan="off",
+                timeout_keep_alive=30,
+                h11_max_incomplete_event_size=64 << 10,
+                timeout_graceful_shutdown=round(config.drain_seconds),
+            )
+        )
+        self._delay = config.drain_delay
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begins the end, or, at the second signal, is it."""
+        del frame
+        if self._service.draining and sig in (signal.SIGINT, signal.SIGTERM):
+            self.force_exit = self.should_exit = True
+            return
+        self._service.draining = True
+        timer = threading.Timer(self._delay, self._stop)
+        timer.daemon = True
+        timer.start()
+
+    def _stop(self) -> None:
+        self.should_exit = True
+
+
+def run(app: FastAPI, config: ServerConfig | None = None) -> None:
+    """Serves until a signal ends it.
+
+    Args:
+        app: of `create_app`.
+        config: where to listen; the application's own where it is not given.
+
+    Raises:
+        UsageError: see `listen`.
+    """
+    service: Service = app.state.service
+    config = config or service.config
+    listening = listen(config, with_keys=service.keys is not None and service.keys.usable)
+    log_to(sys.stdout)
+    Server(app).run(sockets=[listening])
+
+
+def log_to(stream: TextIO) -> None:
+    """Writes the access log, one JSON line a request, and errors as they are."""
+    access = logging.getLogger("softprompt.access")
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    access.handlers, access.propagate = [handler], False
+    access.setLevel(logging.INFO)
