@@ -9,49 +9,39 @@ from typing import Any
 
 import pytest
 import torch
-from tiny import feedback_task, save_tiny, tiny_backbone
+from tiny import feedback_task, tiny_backbone
 
 from softprompt.comparison import METHODS, CompareConfig, Comparison, compare
-from softprompt.comparison.job import Job, Measured
+from softprompt.comparison.job import Job, Trained
 from softprompt.comparison.methods import Method
-from softprompt.comparison.report import report
 from softprompt.comparison.weights import Lesson, train_weights
-from softprompt.errors import UsageError
-from softprompt.tasks import Row, Task
-from softprompt.training import RunConfig
-
-FAST: dict[str, Any] = {"epochs": 1, "population": 1, "batch_size": 8}
-HOW = {"search_epochs": 1, "epochs": 1, "lora_rates": (1e-3,), "full_rates": (1e-3, 1e-2)}
+from softprompt.errors import ConfigError, DataError, UsageError
+from softprompt.training.run_directory import RunDirectory
 
 
-def begun(folder: Path, *methods: str, **how: Any) -> Comparison:
-    folder.mkdir(exist_ok=True)
-    feedback_task(folder)
-    config = RunConfig.of(
-        f"{folder}/feedback.jsonl",
-        backbone={"model": str(save_tiny(folder / "model")), "dtype": "fp32"},
-        prompt={"length": 4},
-        training=FAST,
-    )
-    return Comparison.begin(folder / "run", config, CompareConfig(methods=methods, **HOW, **how))
-
-
-def test_every_method_is_measured_on_the_same_rows(tmp_path: Path) -> None:
+def test_every_method_is_measured_on_the_same_rows(begun: Any, tmp_path: Path) -> None:
     pytest.importorskip("peft")
-    comparison = begun(tmp_path, *CompareConfig().methods)
+    names = sorted(METHODS, key=lambda name: METHODS.get(name).cost)
+    comparison = begun(*names, price_per_hour=3.6, price_per_kwh=0.3)
     found = compare(comparison)
     assert found["errors"] == {}
     methods = found["methods"]
-    assert list(methods) == list(CompareConfig().methods)
+    assert list(methods) == names
     assert len({method["test"]["n"] for method in methods.values()}) == 1
     assert methods["soft_prompt"]["p_value"] is None
     assert all(0 < m["p_value"] <= 1 for n, m in methods.items() if n != "soft_prompt")
     assert methods["majority"]["trainable_parameters"] == 0
+    assert methods["majority"]["forgetting"] is None
     sizes = [methods[name]["trainable_parameters"] for name in ("soft_prompt", "lora", "full")]
     assert sizes[0] == 4 * 32 < sizes[1] < sizes[2] == tiny_backbone().parameters
-    assert methods["full"]["stored_bytes"] == 4 * tiny_backbone().parameters
+    assert methods["full"]["stored_bytes"] > 4 * tiny_backbone().parameters
     assert set(methods["full"]["details"]["rates"]) == {"0.001", "0.01"}
-    assert methods["full"]["seconds"]["search"] > 0
+    assert methods["full"]["space"]["rates"] == [0.001, 0.01]
+    seconds = methods["full"]["seconds"]
+    assert seconds["search"] > 0
+    energy = methods["full"]["energy"]["kwh"]
+    hours = (seconds["search"] + seconds["training"]) / 3600
+    assert methods["full"]["money"] == pytest.approx(3.6 * hours + 0.3 * energy)
     assert json.loads((tmp_path / "run" / "report.json").read_text()) == found
 
     # Begun again, nothing is measured again.
@@ -61,37 +51,162 @@ def test_every_method_is_measured_on_the_same_rows(tmp_path: Path) -> None:
 
 
 def test_a_method_that_fails_is_written_down_and_tried_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    begun: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def failing(job: Job) -> Measured:
+    def failing(job: Job) -> Trained:
         raise RuntimeError("CUDA out of memory. Tried to allocate 2 GiB.\nmore")
 
-    comparison = begun(tmp_path, "majority", "full")
+    comparison = begun("majority", "full")
     right = METHODS.get("full")
-    monkeypatch.setitem(METHODS._choices, "full", Method(failing, 5))
+    monkeypatch.setitem(METHODS._choices, "full", Method(failing, "full", 5))
     found = compare(comparison)
-    assert found["errors"] == {"full": "CUDA out of memory. Tried to allocate 2 GiB."}
+    told = {"error": "CUDA out of memory. Tried to allocate 2 GiB.", "kind": "memory"}
+    assert found["errors"] == {"full": told}
     assert list(found["methods"]) == ["majority"]
     assert Comparison(tmp_path / "run").missing() == ["full"]
     monkeypatch.setitem(METHODS._choices, "full", right)
     assert compare(Comparison(tmp_path / "run"))["errors"] == {}
 
 
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [(MemoryError(), "memory"), (RuntimeError("shapes differ"), "failed")],
+)
+def test_what_went_wrong_is_told_apart(
+    begun: Any, monkeypatch: pytest.MonkeyPatch, error: Exception, kind: str
+) -> None:
+    def failing(job: Job) -> Trained:
+        raise error
+
+    monkeypatch.setitem(METHODS._choices, "full", Method(failing, "full", 5))
+    assert compare(begun("full"))["errors"]["full"]["kind"] == kind
+
+
+def test_what_cannot_be_done_is_refused_before_it_is_trained(
+    begun: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refusing(job: Job) -> None:
+        raise UsageError("It has no layers.", "The nearest that works is soft_prompt.")
+
+    def run(job: Job) -> Trained:
+        return pytest.fail("trained")
+
+    monkeypatch.setitem(METHODS._choices, "full", Method(run, "full", 5, check=refusing))
+    found = compare(begun("majority", "full"))
+    message = "It has no layers. The nearest that works is soft_prompt."
+    assert found["errors"]["full"] == {"error": message, "kind": "refused"}
+    assert list(found["methods"]) == ["majority"]
+
+
 def test_what_cannot_be_compared_is_refused_before_anything_is_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    begun: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(UsageError, match=r"[Uu]nknown method 'laura'"):
-        begun(tmp_path / "a", "laura")
+        begun("laura", folder="a")
     module = importlib.import_module("softprompt.comparison.compare")
     monkeypatch.setattr(module, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match="needs peft, which is not installed"):
-        begun(tmp_path / "b", "lora")
+        begun("lora", folder="b")
     assert not (tmp_path / "b" / "run").exists()
     with pytest.raises(UsageError, match="holds no comparison"):
         Comparison(tmp_path / "c")
-    begun(tmp_path / "d", "majority")
+    begun("majority", folder="d")
     with pytest.raises(UsageError, match="already in use"):
-        begun(tmp_path / "d", "majority")
+        begun("majority", folder="d")
+    with pytest.raises(ConfigError, match="cannot hold two rows"):
+        begun("majority", folder="e", curve=(3,))
+    with pytest.raises(DataError, match="cannot be read"):
+        begun("majority", folder="f", general=str(tmp_path / "absent.txt"))
+    assert not (tmp_path / "f" / "run").exists()
+
+
+def test_a_curve_goes_on_where_it_was(
+    begun: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    comparison = begun("majority", "soft_prompt", "full", curve=(8, 16, 1000))
+    found = compare(comparison)
+    whole = len(comparison.task.train)
+    assert set(found["curves"]) == {"soft_prompt", "full"}
+    assert [rows for rows, _ in found["curves"]["full"]] == [8, 16, whole]
+    last = found["methods"]["full"]["test"][found["metric"]]
+    assert found["curves"]["full"][-1][1] == last
+    assert [entry["rows"] for entry in found["rows_saved"]["full"]] == [8, 16, whole]
+    # What was trained for a point is not kept, what was measured is.
+    kept = tmp_path / "run" / "methods" / "full" / "rows-8"
+    assert [file.name for file in kept.iterdir()] == ["result.json"]
+
+    (kept / "result.json").unlink()
+    again = Comparison(tmp_path / "run")
+    assert again.missing() == ["full"]
+    trained: list[int] = []
+    right = METHODS.get("full")
+
+    def noting(job: Job) -> Trained:
+        trained.append(len(job.task.train))
+        return right.run(job)
+
+    monkeypatch.setitem(METHODS._choices, "full", Method(noting, "full", 5))
+    assert compare(again)["curves"] == found["curves"]
+    assert trained == [8]
+
+
+def test_another_metric_is_what_is_compared_by(begun: Any) -> None:
+    found = compare(begun("majority", "soft_prompt", training={"metric": "accuracy"}))
+    assert found["metric"] == "accuracy"
+    told = {name: method["test"]["accuracy"] for name, method in found["methods"].items()}
+    assert told[found["recommendation"]["best"]] == max(told.values())
+
+
+def test_forgetting_of_another_task(begun: Any, tmp_path: Path) -> None:
+    other = tmp_path / "other.csv"
+    lines = [f"the parcel came at {n},{'yes' if n % 2 else 'no'}" for n in range(40)]
+    other.write_text("\n".join(["text,label", *lines]))
+    found = compare(begun("soft_prompt", "full", other=str(other)))["methods"]
+    scores = found["soft_prompt"]["forgetting"]["other"]
+    assert scores["name"] == "other"
+    assert scores["detached"] == scores["untouched"]
+    assert found["full"]["forgetting"]["other"]["detached"] is None
+    assert 0 <= found["full"]["forgetting"]["other"]["attached"]["accuracy"] <= 1
+
+
+def test_escalation_stops_where_it_does_not_pay(begun: Any, tmp_path: Path) -> None:
+    comparison = begun("full", "soft_prompt", "majority", "lora", escalate=True)
+    measured: list[str] = []
+    wrong = ["bad" if label == "good" else "good" for label in comparison.references()]
+    guess = {"majority": wrong, "soft_prompt": wrong}
+
+    def apart(name: str) -> None:
+        measured.append(name)
+        folder = RunDirectory(tmp_path / "run" / "methods" / name)
+        folder.path.mkdir(parents=True)
+        folder.write("result.json", a_result(comparison, guess[name]))
+
+    found = compare(comparison, apart=apart)
+    assert measured == ["majority", "soft_prompt"]
+    assert found["escalation"]["stopped"] == "does_not_pay"
+    assert found["escalation"]["steps"][-1]["than"] == "majority"
+    assert found["errors"]["lora"]["kind"] == "not_needed"
+    # Gone on with, it stops where it stopped.
+    assert compare(Comparison(tmp_path / "run"), apart=pytest.fail) == found
+
+
+def a_result(comparison: Comparison, held: list[str]) -> dict[str, Any]:
+    from softprompt.evaluation import score_classification
+
+    task = comparison.task
+    answers = ["good"] * len(task.test)
+    right = [str(row.answer) for row in task.test]
+    score = score_classification(comparison.references(), held, task.labels)
+    return {
+        "test": score_classification(right, answers, task.labels),
+        "answers": answers,
+        "validation": None,
+        "validation_score": score["macro_f1"],
+        "validation_answers": held,
+        "trainable": 0,
+        "stored_bytes": 0,
+        "seconds": {},
+    }
 
 
 def test_weights_that_are_frozen_stay_and_the_best_epoch_is_kept(tmp_path: Path) -> None:
@@ -113,52 +228,13 @@ def test_weights_that_are_frozen_stay_and_the_best_epoch_is_kept(tmp_path: Path)
     assert torch.equal(free, kept[epoch - 1])
     changed = [n for n, p in backbone.model.named_parameters() if not torch.equal(p, before[n])]
     assert changed == ["model.layers.1.mlp.down_proj.weight"]
+    with torch.no_grad():
+        for name, parameter in backbone.model.named_parameters():
+            parameter.copy_(before[name])
     backbone.model.requires_grad_(False)
 
 
-def a_task(answers: str) -> Task:
-    from softprompt.tasks import Choice
-
-    rows = tuple(Row("f", n, {"text": str(n)}, answer) for n, answer in enumerate(answers, 1))
-    choices = (Choice("a", "a"), Choice("b", "b"))
-    return Task("t", "classification", None, choices, "label", ("text",), (), (), rows)
-
-
-def a_result(answers: str, accuracy: float) -> dict[str, Any]:
-    test = {"n": len(answers), "accuracy": accuracy, "macro_f1": accuracy, "interval": [0, 1]}
-    return {
-        "test": test,
-        "answers": list(answers),
-        "validation": None,
-        "trainable": 0,
-        "stored_bytes": 0,
-        "seconds": {},
-        "peak_memory_bytes": 0,
-        "details": {},
-    }
-
-
-def test_the_cheapest_that_is_as_good_is_recommended() -> None:
-    task = a_task("ab" * 20)
-    right, poor, near = "ab" * 20, "aa" * 20, "ab" * 19 + "aa"
-    results = {
-        "zero_shot": a_result(poor, 0.5),
-        "soft_prompt": a_result(near, 0.975),
-        "full": a_result(right, 1.0),
-    }
-    found = report(task, results, {"lora": "no memory"})
-    assert found["recommendation"]["method"] == "soft_prompt"
-    assert found["recommendation"]["best"] == "full"
-    assert found["recommendation"]["points"] == 2.5
-    assert found["recommendation"]["p_value"] > 0.05
-    assert found["methods"]["zero_shot"]["p_value"] <= 0.001
-    # Right answers alone would hide what the metric shows: a class that is never named.
-    rare = a_task("a" * 36 + "bbbb")
-    blind, seeing = a_result("a" * 40, 0.9), a_result("a" * 30 + "b" * 10, 0.85)
-    blind["test"]["macro_f1"], seeing["test"]["macro_f1"] = 0.474, 0.74
-    told = report(rare, {"majority": blind, "soft_prompt": seeing}, {})
-    assert told["recommendation"]["method"] == "soft_prompt"
-    assert found["errors"] == {"lora": "no memory"}
-    results["soft_prompt"] = a_result(poor, 0.5)
-    assert report(task, results, {})["recommendation"]["method"] == "full"
-    assert report(task, {}, {})["recommendation"] is None
+def test_the_default_is_what_most_people_ask_for() -> None:
+    names = CompareConfig().methods
+    assert list(names) == sorted(names, key=lambda name: METHODS.get(name).cost)
+    assert {"soft_prompt", "lora", "full"} <= set(names)

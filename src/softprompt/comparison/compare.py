@@ -3,29 +3,36 @@
     config.json             task, backbone, prompt, training, and what is compared
     methods/NAME/           what a method keeps; result.json when it is measured, error.json where
                             it could not be
+    methods/NAME/rows-N/    the same with N training rows, for the learning curve
     report.json             all methods, what their differences are worth, a recommendation
 
-A comparison that was stopped goes on with the methods that have no result. It does not know how a
-method works.
+A comparison that was stopped goes on with the methods and sizes that have no result. It does not
+know how a method works.
 """
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import cached_property, partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from softprompt.comparison.config import CompareConfig
-from softprompt.comparison.job import Job
-from softprompt.comparison.methods import METHODS
+from softprompt.comparison.escalation import Held, Step, judged, steps_of
+from softprompt.comparison.general import halves
+from softprompt.comparison.job import Job, metric_of
+from softprompt.comparison.measures import GENERATED_ROWS, measured, quality
+from softprompt.comparison.memory import is_out_of_memory
+from softprompt.comparison.methods import METHODS, Method
 from softprompt.comparison.report import report
 from softprompt.errors import DataError, SoftPromptError, UsageError
 from softprompt.storage import write_json
 from softprompt.tasks import Task
+from softprompt.tasks.splits import draw
 from softprompt.training import Reporter, RunConfig
-from softprompt.training.result import peak_memory
 from softprompt.training.run_directory import RunDirectory
 
 __all__ = ["Comparison", "compare"]
@@ -58,7 +65,7 @@ class Comparison:
 
         Raises:
             UsageError: the folder is in use, a method is unknown or needs a package that is absent.
-            DataError: the task cannot be read or has no test rows.
+            DataError: a file cannot be read, or the task has no test rows.
         """
         for name in how.methods:
             needed = METHODS.get(name).needs
@@ -69,71 +76,153 @@ class Comparison:
                 )
         directory = RunDirectory(folder)
         directory.refuse_used()
-        _task(config)
+        task = _task(config)
+        _refuse_sizes(task, config, how)
+        halves(Path(how.general) if how.general else None)
+        if how.other is not None:
+            _other(how.other)
         directory.create(
             {"run": config.model_dump(mode="json"), "comparison": how.model_dump(mode="json")}
         )
         return cls(folder)
 
+    @cached_property
+    def task(self) -> Task:
+        """The task, which has test rows.
+
+        Raises:
+            DataError: it cannot be read or has none.
+        """
+        return _task(self.config)
+
+    @property
+    def metric(self) -> str:
+        """What methods are compared by."""
+        return metric_of(self.config, self.task)
+
     def missing(self) -> list[str]:
-        """Methods without a result, those with an error among them."""
-        return [name for name in self.how.methods if self._read(name, "result.json") is None]
+        """Methods without a result for some number of rows, those with an error among them."""
+        return [name for name in self.how.methods if not self._whole(name)]
 
     def measure(self, name: str, reporter: Reporter | None = None) -> None:
-        """Measures a method and writes it down; what goes wrong is written down too.
+        """Measures a method with every number of rows and writes it down; what goes wrong is
+        written down too.
 
         Raises:
             DataError: the task cannot be read or has no test rows.
         """
-        task = _task(self.config)
+        method, heard = METHODS.get(name), reporter or Reporter()
         folder = self._folder(name)
-        job = Job(task, self.config, self.how, folder.path, reporter or Reporter())
-        try:
-            measured = asdict(METHODS.get(name).run(job))
-        except (SoftPromptError, MemoryError, RuntimeError) as error:
-            message = error.message if isinstance(error, SoftPromptError) else str(error)
-            self.failed(name, message.splitlines()[0] if message else type(error).__name__)
-            return
-        measured |= {"answers": list(measured["answers"]), "peak_memory_bytes": peak_memory()}
-        folder.path.mkdir(parents=True, exist_ok=True)
-        folder.write("result.json", measured)
-        (folder.path / "error.json").unlink(missing_ok=True)
+        if folder.read("result.json") is None:
+            job = Job(self.task, self.config, self.how, folder.path, heard)
+            if not self._tried(folder, partial(method.check, job), "refused"):
+                return
+            other = None if self.how.other is None else _other(self.how.other)
+            if not self._kept(folder, partial(measured, job, method, other)):
+                return
+        for rows in self._sizes(name):
+            folder = self._folder(name, rows)
+            if folder.read("result.json") is None:
+                task = _limited(self.task, rows, self.config.training.seed)
+                job = Job(task, self.config, self.how, folder.path, heard)
+                self._kept(folder, partial(_point, job, method))
 
-    def failed(self, name: str, message: str) -> None:
+    def failed(self, name: str, message: str, kind: str = "failed") -> None:
         """Writes down why a method has no result."""
-        folder = self._folder(name)
-        folder.path.mkdir(parents=True, exist_ok=True)
-        folder.write("error.json", {"error": message})
+        self._fail(self._folder(name), message, kind)
+
+    def result(self, name: str) -> dict[str, Any] | None:
+        """What was measured of a method, or None."""
+        return self._folder(name).read("result.json")
 
     def report(self) -> dict[str, Any]:
         """All methods side by side (see `softprompt.comparison.report`), also written down."""
-        task = _task(self.config)
-        results = {name: self._read(name, "result.json") for name in self.how.methods}
+        results = {name: self.result(name) for name in self.how.methods}
+        escalation = self.directory.read("escalation.json")
+        waiting = {"error": "not measured yet", "kind": "waiting"}
+        if escalation is not None and escalation["stopped"] in ("no_room", "does_not_pay"):
+            waiting = {"error": "not needed: a cheaper method is enough", "kind": "not_needed"}
         errors = {
-            name: (self._read(name, "error.json") or {"error": "not measured yet"})["error"]
+            name: self._folder(name).read("error.json") or waiting
             for name, result in results.items()
             if result is None
         }
-        found = report(task, {n: r for n, r in results.items() if r is not None}, errors)
+        curves = {
+            name: {n: self._folder(name, n).read("result.json") for n in self._sizes(name)}
+            for name in self.how.methods
+        }
+        found = report(
+            self.task,
+            self.metric,
+            {name: result for name, result in results.items() if result is not None},
+            errors,
+            how=self.how,
+            curves=curves,
+            escalation=escalation,
+            model=self.config.backbone.model,
+        )
         write_json(self.directory.path / "report.json", found)
         return found
 
-    def _folder(self, name: str) -> RunDirectory:
-        return RunDirectory(self.directory.path / "methods" / name)
-
-    def _read(self, name: str, file: str) -> dict[str, Any] | None:
-        return self._folder(name).read(file)
-
-
-def _task(config: RunConfig) -> Task:
-    """The task, which must have test rows."""
-    task = Task.from_file(config.data, config.task)
-    if not task.test:
-        raise DataError(
-            "There are no test rows to compare methods on.",
-            "Name a file with --test, or leave test_share above 0.",
+    def escalated(self, steps: list[Step], reason: str) -> None:
+        """Writes down how far an escalation went, and why no further."""
+        self.directory.write(
+            "escalation.json", {"steps": [asdict(step) for step in steps], "stopped": reason}
         )
-    return task
+
+    def held(self, name: str) -> Held | None:
+        """A method's answers to the validation rows, where it was measured."""
+        result = self.result(name)
+        if result is None:
+            return None
+        answers = result["validation_answers"]
+        return Held(name, METHODS.get(name).trains, result["validation_score"], answers)
+
+    def references(self) -> list[str]:
+        """Right answers to the validation rows that methods are judged on."""
+        rows = self.task.validation
+        return [str(row.answer) for row in (rows if self.task.choices else rows[:GENERATED_ROWS])]
+
+    def _kept(self, folder: RunDirectory, do: Callable[[], dict[str, Any]]) -> bool:
+        """Does something and writes down what it gives, or why it does not; whether it does."""
+        found: list[dict[str, Any]] = []
+        if not self._tried(folder, lambda: found.append(do()), "failed"):
+            return False
+        folder.path.mkdir(parents=True, exist_ok=True)
+        folder.write("result.json", found[0])
+        (folder.path / "error.json").unlink(missing_ok=True)
+        return True
+
+    def _tried(self, folder: RunDirectory, do: Callable[[], None], kind: str) -> bool:
+        """Does something, or writes down why not; whether it does."""
+        try:
+            do()
+        except (SoftPromptError, MemoryError, RuntimeError) as error:
+            text = str(error).splitlines() or [type(error).__name__]
+            # What the allocator calls a plain RuntimeError is told apart by its words.
+            what = "memory" if is_out_of_memory(error) else kind
+            if what == "refused" and not isinstance(error, SoftPromptError):
+                what = "failed"
+            self._fail(folder, text[0], what)
+            return False
+        return True
+
+    def _fail(self, folder: RunDirectory, message: str, kind: str) -> None:
+        folder.path.mkdir(parents=True, exist_ok=True)
+        folder.write("error.json", {"error": message, "kind": kind})
+
+    def _sizes(self, name: str) -> list[int]:
+        """Numbers of rows beside all of them; none for a method that learns nothing."""
+        sizes = self.how.curve if METHODS.get(name).trains else ()
+        return [rows for rows in sizes if rows < len(self.task.train)]
+
+    def _whole(self, name: str) -> bool:
+        cells = [self._folder(name), *(self._folder(name, rows) for rows in self._sizes(name))]
+        return all(cell.read("result.json") is not None for cell in cells)
+
+    def _folder(self, name: str, rows: int | None = None) -> RunDirectory:
+        folder = self.directory.path / "methods" / name
+        return RunDirectory(folder if rows is None else folder / f"rows-{rows}")
 
 
 def compare(
@@ -149,9 +238,83 @@ def compare(
         apart: measures a method elsewhere, for example in a process of its own, so that its memory
             is its own; here when absent.
     """
-    for name in comparison.missing():
+
+    def measure(name: str) -> None:
         if apart is None:
             comparison.measure(name, reporter)
         else:
             apart(name)
+
+    if comparison.how.escalate:
+        _escalate(comparison, measure)
+    else:
+        for name in comparison.missing():
+            measure(name)
     return comparison.report()
+
+
+def _escalate(comparison: Comparison, measure: Callable[[str], None]) -> None:
+    """Measures the cheapest methods and goes on while validation rows say that it pays."""
+    methods = sorted(comparison.how.methods, key=lambda name: METHODS.get(name).cost)
+    before: list[Held] = []
+    steps: list[Step] = []
+    reason = "all_measured"
+    for names in steps_of([(name, METHODS.get(name).trains) for name in methods]):
+        for name in names:
+            if name in comparison.missing():
+                measure(name)
+        now = [held for name in names if (held := comparison.held(name)) is not None]
+        if not now:
+            continue
+        task = comparison.task
+        step = judged(task.labels, comparison.metric, comparison.references(), before, now)
+        steps.append(step)
+        before += now
+        if step.decision != "go_on":
+            reason = step.decision
+            break
+    comparison.escalated(steps, reason)
+
+
+def _point(job: Job, method: Method) -> dict[str, Any]:
+    """A point of the learning curve; what was trained for it is not kept."""
+    _, found = quality(job, method)
+    for part in job.folder.iterdir() if job.folder.is_dir() else ():
+        if part.is_dir():
+            shutil.rmtree(part)
+        else:
+            part.unlink()
+    return {**found, "rows": len(job.task.train)}
+
+
+def _task(config: RunConfig) -> Task:
+    """The task, which must have test rows."""
+    task = Task.from_file(config.data, config.task)
+    if not task.test:
+        raise DataError(
+            "There are no test rows to compare methods on.",
+            "Name a file with --test, or leave test_share above 0.",
+        )
+    return task
+
+
+def _other(data: str) -> Task:
+    """The other task, whose test rows are answered; all its rows are, where it has no such part.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    task = Task.from_file(data)
+    return task if task.test else replace(task, test=task.train)
+
+
+def _limited(task: Task, rows: int, seed: int) -> Task:
+    """The task with some of its training rows, the same for every method."""
+    train = draw(task.train, task.inputs, limit=rows, seed=seed, by_label=bool(task.choices))
+    return replace(task, train=train)
+
+
+def _refuse_sizes(task: Task, config: RunConfig, how: CompareConfig) -> None:
+    """Refuses sizes of the curve that cannot hold every label."""
+    for rows in how.curve:
+        _limited(task, rows, config.training.seed)

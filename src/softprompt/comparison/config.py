@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 __all__ = ["CompareConfig"]
 
@@ -14,6 +14,7 @@ class CompareConfig(BaseModel):
 
     methods: tuple[str, ...] = Field(
         ("majority", "zero_shot", "few_shot", "soft_prompt", "lora", "full"),
+        min_length=1,
         description="What is measured, the cheapest first.",
     )
     lora_rates: tuple[float, ...] = Field(
@@ -23,7 +24,66 @@ class CompareConfig(BaseModel):
     full_rates: tuple[float, ...] = Field(
         (1e-4, 3e-4, 1e-3), min_length=1, description="Peak rates of full fine-tuning."
     )
+    suffix_tokens: int = Field(
+        16,
+        ge=1,
+        description="Tokens before the answer that LoRA after the context is active on; what "
+        "stands before them is a constant.",
+    )
     search_epochs: int = Field(
         2, ge=1, description="Passes that each rate gets before one is chosen on validation rows."
     )
     epochs: int = Field(4, ge=1, description="Passes of LoRA and of full fine-tuning.")
+    least_steps: int = Field(
+        200,
+        ge=0,
+        description="Steps that training weights gets at least, half of them at each rate that is "
+        "tried: few rows get more passes, 40 at most.",
+    )
+    domain: str | None = Field(
+        None,
+        description="File of the broad domain that `full_prompt` learns first: labelled rows, or "
+        "plain text (.txt, passages separated by empty lines); not given: the task's own texts.",
+    )
+    domain_target: str | None = Field(
+        None,
+        description="Column of the domain's answers; without a domain file, a column of the data.",
+    )
+    curve: tuple[int, ...] = Field(
+        (), description="Numbers of training rows to measure as well, beside all of them."
+    )
+    escalate: bool = Field(
+        False,
+        description="Begin with the cheapest method, go on only while validation says it pays.",
+    )
+    general: str | None = Field(
+        None,
+        description="File of general text that forgetting is measured on (passages separated by "
+        "empty lines); not given: a small built-in one in English and Vietnamese.",
+    )
+    other: str | None = Field(
+        None, description="Data of another task, answered with and without what was trained."
+    )
+    latency_rows: int = Field(30, ge=1, description="Test rows that are answered one at a time.")
+    identical_rows: int = Field(
+        64, ge=1, description="Test rows whose scores are compared bit by bit."
+    )
+    price_per_hour: float | None = Field(None, ge=0, description="Money for an hour of machine.")
+    price_per_kwh: float | None = Field(None, ge=0, description="Money for a kWh of energy.")
+    watts: float = Field(
+        10.0,
+        gt=0,
+        description="Watts of a busy core, by which energy is estimated where no meter is read.",
+    )
+
+    @field_validator("curve")
+    @classmethod
+    def _ascending(cls, sizes: tuple[int, ...]) -> tuple[int, ...]:
+        """Each size once, the smallest first.
+
+        Raises:
+            ValueError: a size is below 1.
+        """
+        if any(size < 1 for size in sizes):
+            raise ValueError("sizes of a learning curve are whole numbers above 0")
+        return tuple(sorted(set(sizes)))

@@ -2,44 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from softprompt.backbones import Backbone, load_backbone
 from softprompt.comparison.config import CompareConfig
+from softprompt.comparison.work import Work
 from softprompt.evaluation import default_metric
-from softprompt.inference import Answers, Encoded, chat_used, measure
+from softprompt.inference import chat_used, encode_rows
 from softprompt.inference.baselines import BaselineRequest
 from softprompt.prompts import Layout
 from softprompt.tasks import Task
 from softprompt.training import Reporter, RunConfig
 
-__all__ = ["Job", "Measured"]
+__all__ = ["Job", "Trained", "metric_of"]
 
 
 @dataclass(frozen=True)
-class Measured:
-    """A method on the test rows.
+class Trained:
+    """A method that has learned the task.
 
     Args:
-        test: metric (see `softprompt.evaluation`).
-        answers: to the test rows, in order.
+        work: it at work.
         validation: the score that its settings were chosen by; None where nothing was chosen.
         trainable: numbers that learn.
         stored_bytes: that the task takes beside the backbone.
-        seconds: by stage: `search`, `training`.
+        shared_bytes: of these, what other tasks of the same domain need as well and share.
+        seconds: by stage: `search`, `training`, and `to_best`, from the beginning of the training
+            to the best validation.
         details: what was chosen, and what was tried for it.
     """
 
-    test: Mapping[str, Any]
-    answers: Sequence[str]
+    work: Work
     validation: float | None = None
     trainable: int = 0
     stored_bytes: int = 0
+    shared_bytes: int = 0
     seconds: Mapping[str, float] = field(default_factory=dict)
     details: Mapping[str, Any] = field(default_factory=dict)
+
+
+def metric_of(config: RunConfig, task: Task) -> str:
+    """What settings are chosen by and what is reported."""
+    name = config.training.metric
+    return default_metric(task.kind) if name == "auto" else name
 
 
 @dataclass(frozen=True)
@@ -63,8 +71,7 @@ class Job:
     @property
     def metric(self) -> str:
         """What settings are chosen by."""
-        name = self.config.training.metric
-        return default_metric(self.task.kind) if name == "auto" else name
+        return metric_of(self.config, self.task)
 
     def backbone(self, **settings: Any) -> Backbone:
         """A fresh backbone of the configuration.
@@ -75,6 +82,10 @@ class Job:
         values = {**self.config.backbone.model_dump(), **settings}
         return load_backbone(values.pop("model"), **values)
 
+    def chat(self, backbone: Backbone) -> bool:
+        """Whether the model's chat template is used."""
+        return chat_used(self.config.task.chat, Layout(backbone, None))
+
     def request(self, backbone: Backbone) -> BaselineRequest:
         """The same for a baseline."""
         training = self.config.training
@@ -82,7 +93,7 @@ class Job:
             backbone=backbone,
             task=self.task,
             metric=self.metric,
-            chat=chat_used(self.config.task.chat, Layout(backbone, None)),
+            chat=self.chat(backbone),
             templates=training.hand_prompts,
             shots=training.shots,
             seed=training.seed,
@@ -90,6 +101,17 @@ class Job:
             max_new_tokens=training.max_new_tokens,
         )
 
-    def tested(self, encoded: Encoded, answers: Answers) -> tuple[dict[str, Any], tuple[str, ...]]:
-        """The metric of answers to the test rows, and the answers."""
-        return measure(self.task, encoded, answers, self.config.task.slice), answers.texts
+    def refuse_long(self, layout: Layout) -> None:
+        """Refuses test rows that do not fit, before anything is trained.
+
+        Raises:
+            DataError: the first row is named and all are counted.
+        """
+        encode_rows(
+            self.task,
+            self.task.test,
+            layout,
+            answers="choices",
+            chat=self.chat(layout.backbone),
+            drop_long=self.config.training.drop_long,
+        )

@@ -7,82 +7,93 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 from softprompt.backbones import Backbone
-from softprompt.comparison.job import Job, Measured
-from softprompt.comparison.weights import Lesson, train_weights
-from softprompt.inference import answer, chat_used, encode_rows
-from softprompt.prompts import Layout
+from softprompt.comparison.job import Job
+from softprompt.comparison.weights import Learned, Lesson, Material, learn
 
-__all__ = ["searched"]
+__all__ = ["Searched", "lesson", "searched"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Searched(Generic[T]):
+    """What a search and the training after it came to.
+
+    Args:
+        kept: what was made last, with the trained weights in it.
+        learned: what the training came to.
+        seconds: `search`, `training`, `to_best`.
+        details: `rate`, `epoch`, `epochs`, and `rates` with the validation score of each.
+    """
+
+    kept: T
+    learned: Learned
+    seconds: dict[str, float]
+    details: dict[str, Any]
 
 
 def searched(
-    job: Job, make: Callable[[], Backbone], rates: Sequence[float], size: Callable[[Backbone], int]
-) -> Measured:
-    """The method at its best rate.
+    job: Job,
+    make: Callable[[], T],
+    rates: Sequence[float],
+    backbone_of: Callable[[T], Backbone],
+    material: Callable[[Backbone, Lesson], Material],
+) -> Searched[T]:
+    """Trains at the best of some rates.
 
     Args:
         job: task and settings.
-        make: a fresh backbone with the weights free that learn.
-        rates: peak rates to choose among.
-        size: bytes that the trained weights take on disk.
+        make: a fresh start: a backbone with the weights free that learn, and what goes with it.
+        rates: peak rates to choose among; a single one needs no search.
+        backbone_of: the backbone of what was made.
+        material: what is learned from.
     """
     scores: dict[float, float] = {}
     begun = time.perf_counter()
-    for place, rate in enumerate(rates):
+    for place, rate in enumerate(rates if len(rates) > 1 else ()):
         job.reporter.stage("rate", {"rate": rate, "n": place + 1, "of": len(rates)})
-        backbone = make()
-        lesson = _lesson(job, backbone, rate, job.how.search_epochs)
-        scores[rate], _ = train_weights(backbone, job.task, lesson, progress=job.reporter.progress)
-    best = max(scores, key=lambda rate: scores[rate])
+        backbone = backbone_of(make())
+        brief = lesson(job, backbone, rate, job.how.search_epochs, job.how.least_steps // 2)
+        learned = learn(backbone, material(backbone, brief), brief, progress=job.reporter.progress)
+        scores[rate] = learned.score
+        # One model at a time: the next is loaded into the memory of this one.
+        del backbone
+    best = max(scores, key=lambda rate: scores[rate]) if scores else rates[0]
     chosen = time.perf_counter()
     job.reporter.stage("weights", {"rate": best})
-    backbone = make()
-    lesson = _lesson(job, backbone, best, job.how.epochs)
-    score, epoch = train_weights(backbone, job.task, lesson, progress=job.reporter.progress)
+    kept = make()
+    backbone = backbone_of(kept)
+    brief = lesson(job, backbone, best, job.how.epochs, job.how.least_steps)
+    learned = learn(backbone, material(backbone, brief), brief, progress=job.reporter.progress)
     trained = time.perf_counter()
-    encoded = encode_rows(
-        job.task,
-        job.task.test,
-        Layout(backbone, None),
-        answers="choices",
-        chat=lesson.chat,
-        drop_long=lesson.drop_long,
-    )
-    job.reporter.stage("evaluation", {"rows": len(encoded.rows)})
-    answers = answer(
-        backbone,
-        job.task,
-        encoded,
-        (),
-        max_new_tokens=lesson.max_new_tokens,
-        progress=job.reporter.progress,
-    )
-    test, texts = job.tested(encoded, answers)
-    return Measured(
-        test=test,
-        answers=texts,
-        validation=score,
-        trainable=sum(p.numel() for p in backbone.model.parameters() if p.requires_grad),
-        stored_bytes=size(backbone),
-        seconds={"search": chosen - begun, "training": trained - chosen},
-        details={
-            "rate": best,
-            "epoch": epoch,
-            "rates": {f"{rate:g}": score for rate, score in scores.items()},
-        },
-    )
+    seconds = {
+        "search": chosen - begun,
+        "training": trained - chosen,
+        "to_best": learned.seconds_to_best,
+    }
+    details = {
+        "rate": best,
+        "epoch": learned.epoch,
+        "epochs": learned.epochs,
+        "rates": {f"{rate:g}": score for rate, score in scores.items()},
+    }
+    return Searched(kept, learned, seconds, details)
 
 
-def _lesson(job: Job, backbone: Backbone, rate: float, epochs: int) -> Lesson:
+def lesson(job: Job, backbone: Backbone, rate: float, epochs: int, least_steps: int) -> Lesson:
+    """How a rate is tried or trained with."""
     training = job.config.training
     return Lesson(
         rate=rate,
         epochs=epochs,
         seed=training.seed,
         metric=job.metric,
-        chat=chat_used(job.config.task.chat, Layout(backbone, None)),
+        chat=job.chat(backbone),
         drop_long=training.drop_long,
         max_new_tokens=training.max_new_tokens,
+        least_steps=least_steps,
     )

@@ -1,103 +1,165 @@
 """Methods side by side: what each scored, what it cost, what differences are worth, what to choose.
 
-Pure functions of what was measured.
+Pure functions of what was measured. The recommendation follows from the test rows by one rule: the
+cheapest method that the best one does not beat beyond chance.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from softprompt.comparison.config import CompareConfig
+from softprompt.comparison.curve import rows_saved
 from softprompt.comparison.methods import METHODS
-from softprompt.evaluation import default_metric, paired, resampled, score_generation, value
-from softprompt.tasks import Task
+from softprompt.comparison.significance import LEVEL, p_value
+from softprompt.evaluation import value
+from softprompt.tasks import Row, Task
 
-__all__ = ["report"]
+__all__ = ["REFERENCE", "VERSION", "report"]
 
-LEVEL = 0.05
-"""Differences that chance makes more often than this do not count."""
+VERSION = 1
+"""Of the report's form; `softprompt advise --report` reads it."""
 
 REFERENCE = "soft_prompt"
 
+_MOST_EXAMPLES = 20
+_MOST_CHARACTERS = 400
+
+_COPIED = (
+    "validation",
+    "seconds",
+    "peak_memory_bytes",
+    "energy",
+    "latency",
+    "switch_seconds",
+    "forgetting",
+    "space",
+    "details",
+)
+
 
 def report(
-    task: Task, results: Mapping[str, Mapping[str, Any]], errors: Mapping[str, str]
+    task: Task,
+    metric: str,
+    results: Mapping[str, Mapping[str, Any]],
+    errors: Mapping[str, Mapping[str, Any]],
+    *,
+    how: CompareConfig,
+    curves: Mapping[str, Mapping[int, Mapping[str, Any] | None]] | None = None,
+    escalation: Mapping[str, Any] | None = None,
+    model: str = "",
 ) -> dict[str, Any]:
     """The report.
 
     Args:
         task: whose test rows were answered.
-        results: what was measured, by method (see `Measured`).
-        errors: why others have no result.
+        metric: that methods are compared by.
+        results: what was measured, by method (see `softprompt.comparison.measures`).
+        errors: `error` and `kind` of the others.
+        how: the comparison's settings.
+        curves: what was measured with fewer rows, by method and number of rows.
+        escalation: how far one went, or None.
+        model: name of the backbone.
 
     Returns:
-        `metric`, `methods` (by name: `test`, `p_value` against the soft prompt, `validation`,
-        `trainable_parameters`, `stored_bytes`, `seconds`, `peak_memory_bytes`, `details`),
-        `errors`, and `recommendation` (`method`, `best`, `p_value` between the two, `points`).
+        `format`, `task`, `metric`, `methods` (by name: `test`, `p_value` against the soft prompt,
+        costs and the rest), `errors`, `curves`, `rows_saved`, `examples`, `escalation`, `prices`
+        and `recommendation` (`method`, `best`, `p_value` between the two, `points`).
     """
-    metric = default_metric(task.kind)
     references = [str(row.answer) for row in task.test]
+    other = results.get(REFERENCE)
     methods: dict[str, Any] = {}
     for name, result in results.items():
-        other = results.get(REFERENCE)
+        chance = None
+        if other is not None and name != REFERENCE:
+            chance = p_value(task.labels, metric, references, result["answers"], other["answers"])
         methods[name] = {
             "test": result["test"],
-            "p_value": _p_value(task, references, result, other) if other else None,
-            "validation": result["validation"],
+            "p_value": chance,
             "trainable_parameters": result["trainable"],
             "stored_bytes": result["stored_bytes"],
-            "seconds": result["seconds"],
-            "peak_memory_bytes": result["peak_memory_bytes"],
-            "details": result["details"],
+            "shared_bytes": result.get("shared_bytes", 0),
+            "money": _money(result, how),
+            **{key: result.get(key) for key in _COPIED},
         }
+    points = _points(task, metric, results, curves or {})
     return {
+        "format": VERSION,
+        "task": {
+            "name": task.name,
+            "kind": task.kind,
+            "labels": list(task.labels),
+            "rows": {
+                "train": len(task.train),
+                "validation": len(task.validation),
+                "test": len(task.test),
+            },
+        },
+        "model": model,
         "metric": metric,
         "methods": methods,
-        "errors": dict(errors),
+        "errors": {name: dict(error) for name, error in errors.items()},
+        "curves": {name: [list(point) for point in curve] for name, curve in points.items()},
+        "rows_saved": rows_saved(points, REFERENCE),
+        "examples": _examples(task, results),
+        "escalation": None if escalation is None else dict(escalation),
+        "prices": {"per_hour": how.price_per_hour, "per_kwh": how.price_per_kwh},
         "recommendation": _recommendation(task, references, results, metric),
     }
 
 
-def _p_value(
-    task: Task, references: Sequence[str], one: Mapping[str, Any], other: Mapping[str, Any]
-) -> float | None:
-    """The chance of so large a difference in the metric between two that are equally good; None
-    where the same rows were not answered."""
-    if one is other:
+def _points(
+    task: Task,
+    metric: str,
+    results: Mapping[str, Mapping[str, Any]],
+    curves: Mapping[str, Mapping[int, Mapping[str, Any] | None]],
+) -> dict[str, list[tuple[int, float]]]:
+    """By method that trains: rows and score on the test rows, the smallest size first."""
+    found = {}
+    for name, result in results.items():
+        measured = {n: at for n, at in curves.get(name, {}).items() if at is not None}
+        if measured:
+            points = [(n, value(at["test"], metric)) for n, at in measured.items()]
+            found[name] = sorted([*points, (len(task.train), value(result["test"], metric))])
+    return found
+
+
+def _money(result: Mapping[str, Any], how: CompareConfig) -> float | None:
+    """What search and training cost at the prices given; None where there is none."""
+    if how.price_per_hour is None and how.price_per_kwh is None:
         return None
-    given = [result["answers"] for result in (one, other)]
-    if any(len(answers) != len(references) for answers in given):
-        return None
-    if task.choices:
-        first, second = (_macro_f1(task.labels, references, answers) for answers in given)
-        return resampled(len(references), first, second)
-    name = default_metric(task.kind)
-    one_by_one, other_by_one = (
-        [value(score_generation([a], [b]), name) for a, b in zip(references, x, strict=True)]
-        for x in given
-    )
-    return paired(one_by_one, other_by_one)
+    seconds = result["seconds"]
+    hours = (seconds.get("search", 0.0) + seconds.get("training", 0.0)) / 3600
+    energy = (result.get("energy") or {}).get("kwh", 0.0)
+    return float(hours * (how.price_per_hour or 0.0) + energy * (how.price_per_kwh or 0.0))
 
 
-def _macro_f1(
-    labels: Sequence[str], references: Sequence[str], answers: Sequence[str]
-) -> Callable[[NDArray[np.int64]], float]:
-    """From places of rows to the mean over the labels of 2 TP / (2 TP + FP + FN), 0 without any."""
-    places = {label: place for place, label in enumerate(labels)}
-    count = len(places)
-    pairs = np.array(
-        [places[a] * count + places[b] for a, b in zip(references, answers, strict=True)]
-    )
+def _examples(task: Task, results: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Test rows that methods answer differently: those that the soft prompt has wrong first."""
+    found: list[dict[str, Any]] = []
+    for place, row in enumerate(task.test):
+        answers = {
+            name: result["answers"][place]
+            for name, result in results.items()
+            if place < len(result["answers"]) and result["answers"][place] is not None
+        }
+        if len(set(answers.values())) > 1:
+            right = str(row.answer)
+            example = {"text": _text(task, row), "right": right, "answers": answers}
+            found.append({"row": row.number, **example})
+    own = results.get(REFERENCE)
+    if own is not None:
+        found.sort(key=lambda e: e["answers"].get(REFERENCE, e["right"]) == e["right"])
+    return found[:_MOST_EXAMPLES]
 
-    def score(rows: NDArray[np.int64]) -> float:
-        table = np.bincount(pairs[rows], minlength=count * count).reshape(count, count)
-        both = table.sum(0) + table.sum(1)
-        return float((2 * np.diag(table) / np.maximum(both, 1)).mean())
 
-    return score
+def _text(task: Task, row: Row) -> str:
+    if row.messages:
+        text = "\n".join(f"{each['role']}: {each['content']}" for each in row.messages)
+    else:
+        text = "\n".join(row.columns.get(name, "") for name in task.inputs)
+    return text if len(text) <= _MOST_CHARACTERS else text[: _MOST_CHARACTERS - 1] + "…"
 
 
 def _recommendation(
@@ -112,12 +174,14 @@ def _recommendation(
     scores = {name: value(result["test"], metric) for name, result in results.items()}
     best = max(scores, key=lambda name: scores[name])
     for name in sorted(results, key=lambda name: METHODS.get(name).cost):
-        chance = _p_value(task, references, results[name], results[best])
+        given = results[name]["answers"], results[best]["answers"]
+        chance = None if name == best else p_value(task.labels, metric, references, *given)
         if name == best or (chance is not None and chance >= LEVEL):
             return {
                 "method": name,
                 "best": best,
                 "p_value": chance,
                 "points": round(100 * (scores[best] - scores[name]), 3),
+                "level": LEVEL,
             }
     return None

@@ -1,14 +1,16 @@
 """Training a model's own weights on a task: all of them, or those that an adapter adds.
 
-Whole rows go through the model, with the objective, answers, scoring, batch size and validation of
-the soft prompt. What learns is what requires a gradient; it does not know why.
+What learns is what requires a gradient; it does not know why. Where contexts are given, weights
+learn from what comes after them alone; else whole rows go through the model. The objective, the
+answers, the scoring, the batch size and the validation are those of the soft prompt.
 
 Shapes: B rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,12 +21,12 @@ from softprompt.backbones.precision import fastest_dtype
 from softprompt.evaluation import value
 from softprompt.inference import Contexts, Encoded, answer, encode_rows, measure
 from softprompt.inference.continuation import Continuation, token_log_probabilities
-from softprompt.prompts import Layout
+from softprompt.prompts import Example, Layout
 from softprompt.tasks import Task
 from softprompt.training.objectives import OBJECTIVES
 from softprompt.training.schedule import Batch, epoch_batches, learning_rate_factor, steps_per_epoch
 
-__all__ = ["Lesson", "train_weights"]
+__all__ = ["BATCH", "Learned", "Lesson", "Material", "learn", "of_task", "train_weights"]
 
 BATCH = 16
 WARMUP, DECAY = 0.06, 0.01
@@ -42,6 +44,8 @@ class Lesson:
         chat: whether the model's chat template is used.
         drop_long: leave out rows that do not fit into the window.
         max_new_tokens: longest free answer, in tokens.
+        least_steps: more passes are made where these are not enough for so many steps, 40 at most:
+            few rows need as many steps as many do.
     """
 
     rate: float
@@ -51,6 +55,43 @@ class Lesson:
     chat: bool = False
     drop_long: bool = False
     max_new_tokens: int = 64
+    least_steps: int = 0
+
+
+@dataclass(frozen=True)
+class Material:
+    """What is learned from.
+
+    Args:
+        examples: laid out for the objective.
+        gold: place of the right answer of each.
+        objective: name.
+        score: how good the weights are now on rows held out; higher is better.
+        contexts: of the examples, constants; None where whole rows are learned from.
+    """
+
+    examples: Sequence[Example]
+    gold: Sequence[int]
+    objective: str
+    score: Callable[[], float]
+    contexts: Contexts | None = None
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What training came to.
+
+    Args:
+        score: of the best epoch on rows held out.
+        epoch: the best, 1 for the first.
+        seconds_to_best: from the first step to the end of the best epoch's validation.
+        epochs: passes that were made.
+    """
+
+    score: float
+    epoch: int
+    seconds_to_best: float
+    epochs: int
 
 
 def train_weights(
@@ -61,7 +102,7 @@ def train_weights(
     noted: Callable[[float], None] = lambda score: None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[float, int]:
-    """Trains what requires a gradient and leaves the best epoch's weights in place.
+    """Trains what requires a gradient on whole rows and leaves the best epoch's weights in place.
 
     Args:
         backbone: some of whose weights are free.
@@ -73,46 +114,125 @@ def train_weights(
     Returns:
         the best validation score, and its epoch, 1 for the first.
     """
+    material = of_task(backbone, task, lesson)
+    learned = learn(backbone, material, lesson, noted=noted, progress=progress)
+    return learned.score, learned.epoch
+
+
+def of_task(
+    backbone: Backbone,
+    task: Task,
+    lesson: Lesson,
+    *,
+    cut: Callable[[Encoded], Encoded] | None = None,
+    budget: int = 0,
+) -> Material:
+    """A task's rows to learn from.
+
+    Args:
+        backbone: whose tokens count.
+        task: rows of training and validation.
+        lesson: whose metric chooses.
+        cut: how rows are parted into constant context and the rest; None where nothing of them is
+            constant.
+        budget: bytes of contexts to keep in memory.
+    """
     objective = "choices" if task.choices else "answer"
-    wanted = OBJECTIVES.get(objective).answers
-    layout = Layout(backbone, None)
     options: dict[str, Any] = {"chat": lesson.chat, "drop_long": lesson.drop_long}
+    layout, wanted = Layout(backbone, None), OBJECTIVES.get(objective).answers
     train = encode_rows(task, task.train, layout, answers=wanted, **options)
-    validation = encode_rows(task, task.validation, layout, answers="choices", **options)
-    # The whole row is trained, so nothing of it is a constant context.
-    whole = [replace(e, context=(), trunk=e.context + e.trunk) for e in train.examples]
+    held = encode_rows(task, task.validation, layout, answers="choices", **options)
+    kept: Contexts | None = None
+    contexts: Contexts | None = None
+    if cut is not None:
+        train, held = cut(train), cut(held)
+        contexts = Contexts(backbone, train.examples, budget, bucket_rows=8 * BATCH)
+        contexts.fill()
+        kept = Contexts(backbone, held.examples, max(0, budget - contexts.bytes))
+        kept.fill()
+
+    def score() -> float:
+        found = answer(
+            backbone, task, held, (), contexts=kept, max_new_tokens=lesson.max_new_tokens
+        )
+        return value(measure(task, held, found), lesson.metric)
+
     gold = [task.labels.index(str(r.answer)) if task.choices else 0 for r in train.rows]
-    buckets = Contexts(backbone, train.examples, bucket_rows=8 * BATCH).buckets
+    return Material(train.examples, gold, objective, score, contexts)
+
+
+def learn(
+    backbone: Backbone,
+    material: Material,
+    lesson: Lesson,
+    *,
+    noted: Callable[[float], None] = lambda score: None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Learned:
+    """Trains what requires a gradient and leaves the best epoch's weights in place.
+
+    Args:
+        backbone: some of whose weights are free.
+        material: what is learned from.
+        lesson: how.
+        noted: called with the score of each validation.
+        progress: called with steps done and steps in all.
+    """
+    begun = time.perf_counter()
+    contexts = material.contexts or Contexts(backbone, material.examples, bucket_rows=8 * BATCH)
+    buckets, examples = contexts.buckets, list(material.examples)
+    if material.contexts is None:
+        # The whole row is trained, so nothing of it is a constant context.
+        examples = [replace(e, context=(), trunk=e.context + e.trunk) for e in examples]
     free = [p for p in backbone.model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(free, lr=lesson.rate, weight_decay=DECAY)
-    half = _half_pays(backbone)
-    total = lesson.epochs * steps_per_epoch(buckets, BATCH)
-    best_score, best_epoch, best = -1.0, 0, [p.detach().clone() for p in free]
+    # Keys and values that are cached have a precision of their own.
+    half = material.contexts is None and _half_pays(backbone)
+    epochs = _epochs(lesson, steps_per_epoch(buckets, BATCH))
+    total = epochs * steps_per_epoch(buckets, BATCH)
+    best: tuple[float, int, float] | None = None
+    kept = [p.detach().clone() for p in free]
     step = 0
-    for epoch in range(lesson.epochs):
+    for epoch in range(epochs):
         for batch in epoch_batches(buckets, BATCH, lesson.seed, epoch):
             for group in optimizer.param_groups:
                 group["lr"] = lesson.rate * learning_rate_factor(step, total, WARMUP)
             rows = _rows(buckets, batch)
-            picked = [whole[row] for row in rows], [gold[row] for row in rows]
-            _step(backbone, *picked, objective, half)
+            picked = [examples[row] for row in rows], [material.gold[row] for row in rows]
+            before = _before(backbone, material.contexts, batch)
+            _step(backbone, *picked, material.objective, half, before)
             torch.nn.utils.clip_grad_norm_(free, 1.0)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             step += 1
             progress(step, total)
-        score = value(_metric(backbone, task, validation, lesson), lesson.metric)
+        score = material.score()
         noted(score)
-        if score > best_score:
-            best_score, best_epoch, best = score, epoch + 1, [p.detach().clone() for p in free]
+        if best is None or score > best[0]:
+            best = score, epoch + 1, time.perf_counter() - begun
+            for own, parameter in zip(kept, free, strict=True):
+                own.copy_(parameter.detach())
+    assert best is not None, "there is at least one epoch"
     with torch.no_grad():
-        for parameter, kept in zip(free, best, strict=True):
-            parameter.copy_(kept)
-    return best_score, best_epoch
+        for parameter, own in zip(free, kept, strict=True):
+            parameter.copy_(own)
+    return Learned(*best, epochs)
+
+
+def _epochs(lesson: Lesson, per_epoch: int) -> int:
+    """Passes that make enough steps."""
+    return max(lesson.epochs, min(_MOST_EPOCHS, -(-lesson.least_steps // per_epoch)))
 
 
 def _rows(buckets: list[list[int]], batch: Batch) -> list[int]:
     return [buckets[batch.bucket][member] for member in batch.members]
+
+
+def _before(backbone: Backbone, contexts: Contexts | None, batch: Batch) -> Context:
+    """What stands before the rows of a batch."""
+    if contexts is None:
+        return Context.empty(len(batch.members), backbone.device)
+    return contexts.select(batch.bucket, batch.members)
 
 
 def _half_pays(backbone: Backbone) -> bool:
@@ -123,20 +243,22 @@ def _half_pays(backbone: Backbone) -> bool:
 
 
 def _step(
-    backbone: Backbone, examples: list[Any], gold: list[int], objective: str, half: bool
+    backbone: Backbone,
+    examples: list[Example],
+    gold: list[int],
+    objective: str,
+    half: bool,
+    before: Context,
 ) -> None:
     """Gradients of one batch."""
     device = backbone.device
     what = Continuation.of(examples, device)
     how = OBJECTIVES.get(objective)
     with torch.autocast(device.type, torch.bfloat16, enabled=half):
-        empty = Context.empty(len(examples), device)
-        tokens_M = token_log_probabilities(backbone, empty, what, ())
+        tokens_M = token_log_probabilities(backbone, before, what, ())
         losses_B = how(tokens_M, what, torch.tensor(gold, device=device))
         loss = losses_B.sum() / sum(how.weight(example) for example in examples)
     loss.backward()  # type: ignore[no-untyped-call]
 
 
-def _metric(backbone: Backbone, task: Task, encoded: Encoded, lesson: Lesson) -> dict[str, Any]:
-    answers = answer(backbone, task, encoded, (), max_new_tokens=lesson.max_new_tokens)
-    return measure(task, encoded, answers)
+_MOST_EPOCHS = 40

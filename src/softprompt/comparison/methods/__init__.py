@@ -1,17 +1,19 @@
-"""Ways to do a task, one file each: from a job to what was measured.
+"""Ways to do a task, one file each: from a job to what has learned it.
 
 A method knows its own training and nothing of the others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from softprompt.comparison.job import Job, Measured
+from softprompt.comparison.job import Job, Trained
+from softprompt.errors import UsageError
 from softprompt.registry import Registry, discover
 
-__all__ = ["METHODS", "Method"]
+__all__ = ["METHODS", "Method", "whole_weights"]
 
 
 @dataclass(frozen=True)
@@ -19,14 +21,42 @@ class Method:
     """A way to do a task.
 
     Args:
-        run: measures it.
+        run: trains it.
+        title: what people call it; marked for translation.
         cost: place in the order of what a task costs to make and keep, the cheapest first.
+        trains: whether anything learns.
         needs: the optional package that it imports, or None.
+        check: refuses what the method cannot do with this task and backbone, before anything is
+            trained; the hint names the nearest that works.
+        space: what it searches and how it is set up, from the comparison's settings.
     """
 
-    run: Callable[[Job], Measured]
+    run: Callable[[Job], Trained]
+    title: str
     cost: int
+    trains: bool = True
     needs: str | None = None
+    check: Callable[[Job], None] = lambda job: None
+    space: Callable[[Job], Mapping[str, Any]] = lambda job: {}
+
+
+def whole_weights(job: Job) -> None:
+    """Refuses to train weights that are quantized or spread over devices.
+
+    Raises:
+        UsageError: naming the nearest that works.
+    """
+    settings = job.config.backbone
+    if settings.quantization != "none" or settings.device_map is not None:
+        what = (
+            f"weights in {settings.quantization}"
+            if settings.quantization != "none"
+            else "a model spread over devices"
+        )
+        raise UsageError(
+            f"Full fine-tuning cannot train {what}.",
+            "The nearest that works is lora; soft_prompt works as well.",
+        )
 
 
 METHODS: Registry[Method] = Registry("method")

@@ -1,25 +1,51 @@
-"""Full fine-tuning: every weight learns, in fp32, with products in bfloat16 where that pays."""
+"""Full fine-tuning: every weight learns the task."""
 
 from __future__ import annotations
 
 from softprompt.backbones import Backbone
-from softprompt.comparison.job import Job, Measured
-from softprompt.comparison.methods import METHODS, Method
-from softprompt.comparison.rates import searched
+from softprompt.comparison.job import Job, Trained
+from softprompt.comparison.methods import METHODS, Method, whole_weights
+from softprompt.comparison.weights import Lesson, Material, of_task
+from softprompt.comparison.whole import loaded, space, tuned_model
+from softprompt.comparison.work import Taught
+from softprompt.locale import mark
+from softprompt.prompts import Layout
 
 __all__ = ["full"]
 
 
-def full(job: Job) -> Measured:
-    """Its size on disk is that of a whole model in the precision of the backbone."""
-    width = job.backbone().compute_dtype.itemsize
+def full(job: Job) -> Trained:
+    """A model of its own for the task, stored in the precision of the backbone."""
+    folder, training = job.folder / "model", job.config.training
 
-    def make() -> Backbone:
-        backbone = job.backbone(dtype="fp32")
-        backbone.model.requires_grad_(True)
-        return backbone
+    def material(backbone: Backbone, brief: Lesson) -> Material:
+        return of_task(backbone, job.task, brief)
 
-    return searched(job, make, job.how.full_rates, lambda backbone: backbone.parameters * width)
+    def switch() -> None:
+        loaded(job, folder)
+
+    backbone, told = tuned_model(job, folder, material)
+    work = Taught(
+        backbone=backbone,
+        layout=Layout(backbone, None),
+        chat=job.chat(backbone),
+        drop_long=training.drop_long,
+        max_new_tokens=training.max_new_tokens,
+        switch=switch,
+    )
+    return Trained(
+        work,
+        validation=told["learned"]["score"],
+        trainable=told["parameters"],
+        stored_bytes=told["bytes"],
+        seconds=told["seconds"],
+        details=told["details"],
+    )
 
 
-METHODS.register("full")(Method(full, 5))
+def _check(job: Job) -> None:
+    whole_weights(job)
+    job.refuse_long(Layout(job.backbone(), None))
+
+
+METHODS.register("full")(Method(full, mark("full fine-tuning"), 7, check=_check, space=space))

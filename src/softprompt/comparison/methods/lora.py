@@ -2,40 +2,78 @@
 
 from __future__ import annotations
 
-import torch
-
 from softprompt.backbones import Backbone
-from softprompt.comparison.job import Job, Measured
+from softprompt.comparison.adapters import Adapter
+from softprompt.comparison.job import Job, Trained
 from softprompt.comparison.methods import METHODS, Method
 from softprompt.comparison.rates import searched
+from softprompt.comparison.weights import Lesson, Material, of_task
+from softprompt.comparison.work import Taught
+from softprompt.locale import mark
+from softprompt.prompts import Layout
 
-__all__ = ["lora"]
+__all__ = ["lora", "refuse_lora"]
 
 
-def lora(job: Job) -> Measured:
-    """W + B A with A [r, inputs] and B [outputs, r] trained; alpha is twice the rank."""
-    from peft import LoraConfig, TaskType, get_peft_model
+def lora(job: Job) -> Trained:
+    """W + B A with A [r, inputs] and B [outputs, r] trained; alpha is twice the rank.
 
-    settings = LoraConfig(
-        task_type=TaskType.CAUSAL_LM,
-        r=job.how.lora_rank,
-        lora_alpha=2 * job.how.lora_rank,
-        target_modules="all-linear",
+    The matrices stay beside the weights: so they are stored, and so one model serves many tasks.
+    """
+
+    def make() -> Adapter:
+        return Adapter(job.backbone(), job.how.lora_rank, job.config.training.seed)
+
+    def material(backbone: Backbone, brief: Lesson) -> Material:
+        return of_task(backbone, job.task, brief)
+
+    found = searched(job, make, job.how.lora_rates, lambda adapter: adapter.backbone, material)
+    adapter, folder, training = found.kept, job.folder / "adapter", job.config.training
+    stored = adapter.save(folder)
+    adapter.read(folder)
+    backbone = adapter.backbone
+    work = Taught(
+        backbone=backbone,
+        layout=Layout(backbone, None),
+        chat=job.chat(backbone),
+        drop_long=training.drop_long,
+        max_new_tokens=training.max_new_tokens,
+        detach=adapter.remove,
+        switch=lambda: adapter.read(folder),
+    )
+    return Trained(
+        work,
+        validation=found.learned.score,
+        trainable=adapter.parameters,
+        stored_bytes=stored,
+        seconds=found.seconds,
+        details={**found.details, "rank": job.how.lora_rank},
     )
 
-    def make() -> Backbone:
-        backbone = job.backbone()
-        with torch.random.fork_rng():
-            torch.manual_seed(job.config.training.seed)
-            # The layers are changed in place, so the backbone computes with them.
-            get_peft_model(backbone.model, settings)
-        return backbone
 
-    def size(backbone: Backbone) -> int:
-        free = [p for p in backbone.model.parameters() if p.requires_grad]
-        return sum(p.numel() * backbone.compute_dtype.itemsize for p in free)
+def refuse_lora(job: Job) -> None:
+    """Refuses a model without layers that LoRA changes, and rows that do not fit.
 
-    return searched(job, make, job.how.lora_rates, size)
+    Raises:
+        SoftPromptError: why, and what works.
+    """
+    backbone = job.backbone()
+    job.refuse_long(Layout(backbone, None))
+    Adapter(backbone, 1, 0)
 
 
-METHODS.register("lora")(Method(lora, 4, needs="peft"))
+def space(job: Job) -> dict[str, object]:
+    """What LoRA chooses among."""
+    how = job.how
+    return {
+        "rates": list(how.lora_rates),
+        "rank": how.lora_rank,
+        "search_epochs": how.search_epochs,
+        "epochs": how.epochs,
+        "least_steps": how.least_steps,
+    }
+
+
+METHODS.register("lora")(
+    Method(lora, mark("LoRA"), 5, needs="peft", check=refuse_lora, space=space)
+)

@@ -2,41 +2,40 @@
 
 from __future__ import annotations
 
-from softprompt.comparison.job import Job, Measured
+from softprompt.comparison.job import Job, Trained
 from softprompt.comparison.methods import METHODS, Method
-from softprompt.inference import Predictor
-from softprompt.prompts import SoftPrompt
-from softprompt.training import tune
+from softprompt.comparison.prompted import (
+    prompted,
+    refuse_prompt,
+    seconds_of,
+    space_of,
+    work_of,
+)
+from softprompt.locale import mark
 
 __all__ = ["soft_prompt"]
 
 
-def soft_prompt(job: Job) -> Measured:
+def soft_prompt(job: Job) -> Trained:
     """A run in the method's folder; its population is its search."""
     backbone = job.backbone()
-    training = job.config.training.model_copy(update={"baselines": ()})
-    result = tune(
-        job.task,
-        backbone,
-        job.folder / "run",
-        prompt=job.config.prompt,
-        training=training,
-        slice_column=job.config.task.slice,
-        chat=job.config.task.chat,
-        reporter=job.reporter,
+    folder = job.folder / "run"
+    result = prompted(job, backbone, folder)
+    training = job.config.training
+    work = work_of(
+        result, backbone, max_new_tokens=training.max_new_tokens, drop_long=training.drop_long
     )
-    prompt = SoftPrompt.load(result["prompt"])
-    answers = Predictor(prompt, backbone).predict(job.task.test)
     kept = {key: result[key] for key in ("population", "selection", "steps", "prompt")}
-    return Measured(
-        test=result["test"],
-        answers=[one.answer for one in answers],
+    return Trained(
+        work,
         validation=float(result["validation"][result["metric"]]),
         trainable=result["trainable_parameters"],
         stored_bytes=result["artifact_bytes"],
-        seconds={"search": 0.0, "training": result["seconds"]["training"]},
+        seconds=seconds_of(result, folder),
         details=kept,
     )
 
 
-METHODS.register("soft_prompt")(Method(soft_prompt, 3))
+METHODS.register("soft_prompt")(
+    Method(soft_prompt, mark("soft prompt"), 3, check=refuse_prompt, space=space_of)
+)

@@ -1,0 +1,124 @@
+"""LoRA (Hu et al. 2021, arXiv 2106.09685) in a backbone, by PEFT: put in, kept, read, taken off.
+
+W + B A with A [r, inputs] and B [outputs, r] trained; alpha is twice the rank. It does not know
+what the matrices learn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from softprompt.backbones import Backbone, Context
+from softprompt.errors import UsageError
+from softprompt.storage import atomic_folder
+
+__all__ = ["Adapter", "SuffixBackbone", "folder_bytes"]
+
+_NAME = "default"
+
+
+class Adapter:
+    """LoRA's matrices in the linear layers of a backbone.
+
+    The layers are changed in place, so the backbone computes with them.
+
+    Args:
+        backbone: whose layers get them.
+        rank: of the matrices.
+        seed: of their first values.
+
+    Raises:
+        UsageError: the model has no layers that take them.
+    """
+
+    def __init__(self, backbone: Backbone, rank: int, seed: int) -> None:
+        from peft import LoraConfig, TaskType, get_peft_model
+
+        settings = LoraConfig(
+            task_type=TaskType.CAUSAL_LM,
+            r=rank,
+            lora_alpha=2 * rank,
+            target_modules="all-linear",
+        )
+        self.backbone = backbone
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            try:
+                self.model: Any = get_peft_model(backbone.model, settings)
+            except ValueError as error:
+                raise UsageError(
+                    f"LoRA finds no layers in {type(backbone.model).__name__}"
+                    f" ({str(error).splitlines()[0]}).",
+                    "The nearest that works is soft_prompt.",
+                ) from error
+
+    @property
+    def parameters(self) -> int:
+        """Numbers in the matrices."""
+        return sum(p.numel() for name, p in self.model.named_parameters() if "lora_" in name)
+
+    def save(self, folder: Path) -> int:
+        """Writes PEFT's own folder, in the backbone's precision; returns its bytes."""
+        from peft import get_peft_model_state_dict
+        from safetensors.torch import save_file
+
+        dtype = self.backbone.compute_dtype
+        tensors = {
+            name: tensor.detach().to("cpu", dtype).contiguous()
+            for name, tensor in get_peft_model_state_dict(self.model).items()
+        }
+        with atomic_folder(folder) as fresh:
+            self.model.peft_config[_NAME].save_pretrained(str(fresh))
+            save_file(tensors, str(fresh / "adapter_model.safetensors"), {"format": "pt"})
+        return folder_bytes(folder)
+
+    def read(self, folder: Path) -> None:
+        """Puts stored matrices in the place of the present ones."""
+        from peft import set_peft_model_state_dict
+        from safetensors.torch import load_file
+
+        set_peft_model_state_dict(self.model, load_file(folder / "adapter_model.safetensors"))
+
+    def off(self) -> Any:
+        """A context manager in which the model computes as if there were no adapter."""
+        return self.model.disable_adapter()
+
+    def remove(self) -> Backbone:
+        """Puts the model's own layers back; the backbone is what it was."""
+        self.model.unload()
+        self.backbone.model.requires_grad_(False)
+        return self.backbone
+
+
+class SuffixBackbone(Backbone):
+    """A backbone whose adapter is off while contexts are encoded: they stay the frozen model's."""
+
+    adapter: Adapter | None = None
+
+    @classmethod
+    def of(cls, backbone: Backbone) -> SuffixBackbone:
+        """The same model and tokenizer, without an adapter yet."""
+        return cls(
+            backbone.model,
+            backbone.tokenizer,
+            backbone.identity,
+            backbone.dtype,
+            backbone.settings,
+        )
+
+    @torch.no_grad()
+    def encode_context(self, rows: Sequence[Sequence[int]]) -> Context:
+        """Keys and values by the frozen model alone (see `Backbone.encode_context`)."""
+        if self.adapter is None:
+            return super().encode_context(rows)
+        with self.adapter.off():
+            return super().encode_context(rows)
+
+
+def folder_bytes(folder: Path) -> int:
+    """Bytes of the files in a folder."""
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())

@@ -1,0 +1,134 @@
+"""The broad domain that a hybrid learns before its prompt learns the task.
+
+Labelled rows of a file, plain text, the task's own rows with other labels, or, where nothing is
+named, the task's own training texts without labels. Texts of the task's test and validation rows
+are left out. It does not know what learns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from softprompt.backbones import Backbone, Context
+from softprompt.comparison.general import passages_of
+from softprompt.comparison.job import Job
+from softprompt.comparison.weights import Lesson, Material, of_task
+from softprompt.errors import DataError
+from softprompt.evaluation import default_metric
+from softprompt.inference.continuation import Continuation, token_log_probabilities
+from softprompt.prompts import Example
+from softprompt.tasks import Row, Task, TaskConfig, normalise
+
+__all__ = ["Domain", "domain_of"]
+
+_HELD_SHARE = 0.1
+_FEWEST_TEXTS = 4
+_PART_TOKENS = 128
+
+
+@dataclass(frozen=True)
+class Domain:
+    """What is learned first.
+
+    Args:
+        about: in a few words, for the report.
+        count: rows or texts.
+        left_out: rows or texts that the task's test or validation rows have as well.
+        material: what a backbone learns from.
+    """
+
+    about: str
+    count: int
+    left_out: int
+    material: Callable[[Backbone, Lesson], Material]
+
+
+def domain_of(job: Job) -> Domain:
+    """The domain that a comparison names.
+
+    Raises:
+        DataError: the file cannot be read, or too little is left of it.
+    """
+    how = job.how
+    held = {_text(job.task, row) for row in (*job.task.validation, *job.task.test)}
+    if how.domain is None and how.domain_target is None:
+        texts = [_text(job.task, row) for row in job.task.train]
+        return _of_texts("the task's own texts", texts, held)
+    if how.domain is not None and how.domain.endswith(".txt"):
+        return _of_texts(Path(how.domain).name, passages_of(Path(how.domain)), held)
+    if how.domain is not None:
+        settings = TaskConfig(target=how.domain_target, test_share=0.0)
+        task = Task.from_file(how.domain, settings)
+    else:
+        same = job.config.task.model_dump(include={"validation", "test", "delimiter", "encoding"})
+        inputs = job.task.inputs or None
+        settings = TaskConfig(**same, input=inputs, target=how.domain_target)
+        task = Task.from_file(job.config.data, settings)
+    kept = tuple(row for row in task.train if _text(task, row) not in held)
+    learned = replace(task, train=kept)
+    if not kept or not task.validation:
+        raise DataError(
+            f"The domain {task.name!r} has no training or no validation rows of its own.",
+            "Name a larger file with --domain, or leave it out.",
+        )
+
+    def material(backbone: Backbone, brief: Lesson) -> Material:
+        own = replace(brief, metric=default_metric(learned.kind), drop_long=True)
+        return of_task(backbone, learned, own)
+
+    left_out = len(task.train) - len(kept)
+    return Domain(f"{task.name}: {task.target}", len(kept), left_out, material)
+
+
+def _of_texts(about: str, texts: Sequence[str], held: set[str]) -> Domain:
+    kept = [text for text in dict.fromkeys(texts) if text not in held]
+    if len(kept) < _FEWEST_TEXTS:
+        raise DataError(
+            f"The domain ({about}) has {len(kept)} texts of its own; at least {_FEWEST_TEXTS} are "
+            "needed.",
+            "Name a larger file with --domain.",
+        )
+    border = max(1, round(len(kept) * _HELD_SHARE))
+
+    def material(backbone: Backbone, brief: Lesson) -> Material:
+        return _of_passages(backbone, kept[border:], kept[:border])
+
+    return Domain(about, len(kept), len(texts) - len(kept), material)
+
+
+def _of_passages(backbone: Backbone, train: Sequence[str], held: Sequence[str]) -> Material:
+    """Every token of texts is learned, each from those before it."""
+    examples = [part for text in train for part in _parts(backbone, text)]
+    others = [part for text in held for part in _parts(backbone, text)]
+
+    @torch.no_grad()
+    def score() -> float:
+        total, count = 0.0, 0
+        for example in others:
+            what = Continuation.of([example], backbone.device)
+            empty = Context.empty(1, backbone.device)
+            tokens_M = token_log_probabilities(backbone, empty, what, ())
+            total, count = total + float(tokens_M.sum()), count + len(tokens_M)
+        return total / max(1, count)
+
+    return Material(examples, [0] * len(examples), "answer", score)
+
+
+def _parts(backbone: Backbone, text: str) -> list[Example]:
+    """A text in pieces that a pass takes at once, the end token after the last."""
+    opening = [] if backbone.bos is None else [backbone.bos]
+    ids = [*opening, *backbone.encode(text), backbone.eos]
+    width = min(_PART_TOKENS, backbone.window)
+    pieces = [ids[start : start + width] for start in range(0, len(ids), width)]
+    return [Example((), tuple(x[:1]), (tuple(x[1:]),)) for x in pieces if len(x) > 1]
+
+
+def _text(task: Task, row: Row) -> str:
+    """A row's input as one text."""
+    if row.messages:
+        return "\n".join(message["content"] for message in row.messages)
+    return normalise("\n".join(row.columns.get(name, "") for name in task.inputs))

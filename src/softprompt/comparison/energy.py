@@ -1,0 +1,137 @@
+"""The energy that a stretch of work takes: read from meters where the machine has them.
+
+Meters: RAPL's package counters under /sys/class/powercap (Linux, where they may be read), and
+`nvidia-smi`, whose power is sampled once a second. Where the processor has no meter, its CPU
+seconds times the watts of a busy core stand for it, and the source says `estimated`. Meters count
+the whole machine, other programs included.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+__all__ = ["POWERCAP", "Meter", "gpu_watts"]
+
+POWERCAP = Path("/sys/class/powercap")
+
+JOULES_PER_KWH = 3.6e6
+
+
+def gpu_watts() -> float | None:
+    """What all NVIDIA devices draw now; None where `nvidia-smi` does not tell."""
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return None
+    query = [tool, "--query-gpu=power.draw", "--format=csv,noheader,nounits"]
+    try:
+        done = subprocess.run(query, capture_output=True, text=True, timeout=10, check=True)
+        return sum(float(line) for line in done.stdout.splitlines() if line.strip())
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return None
+
+
+class Meter:
+    """Measures while it is entered; `read` tells what it came to.
+
+    Args:
+        watts: of a busy core, for the estimate.
+        powercap: where RAPL's counters are.
+        gpu: tells what the graphics processors draw, in watts, or None.
+    """
+
+    def __init__(
+        self,
+        watts: float,
+        powercap: Path = POWERCAP,
+        gpu: Callable[[], float | None] = gpu_watts,
+    ) -> None:
+        self._watts, self._powercap, self._gpu = watts, powercap, gpu
+        self._joules_gpu: float | None = None
+        self._stop = threading.Event()
+        self._sampler: threading.Thread | None = None
+
+    def __enter__(self) -> Meter:
+        self._counters = _counters(self._powercap)
+        self._cpu, self._begun = time.process_time(), time.perf_counter()
+        if self._gpu() is not None:
+            self._joules_gpu = 0.0
+            self._sampler = threading.Thread(target=self._sample, daemon=True)
+            self._sampler.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stop.set()
+        if self._sampler is not None:
+            self._sampler.join()
+        self.cpu_seconds = time.process_time() - self._cpu
+        self.seconds = time.perf_counter() - self._begun
+        self._ended = _counters(self._powercap)
+
+    def read(self) -> dict[str, Any]:
+        """`joules`, `kwh`, `sources` (`rapl`, `nvidia-smi`, `estimated`), `cpu_seconds`, and
+        `watts_per_core` where that was used."""
+        sources, joules = [], 0.0
+        found: dict[str, Any] = {"cpu_seconds": round(self.cpu_seconds, 3)}
+        metered = _spent(self._counters, self._ended)
+        if metered is None:
+            joules += self.cpu_seconds * self._watts
+            sources.append("estimated")
+            found["watts_per_core"] = self._watts
+        else:
+            joules += metered
+            sources.append("rapl")
+        if self._joules_gpu is not None:
+            joules += self._joules_gpu
+            sources.append("nvidia-smi")
+        return {"joules": joules, "kwh": joules / JOULES_PER_KWH, "sources": sources, **found}
+
+    def _sample(self) -> None:
+        """Adds up power times time."""
+        last = time.perf_counter()
+        while True:
+            stopped = self._stop.wait(1.0)
+            watts, now = self._gpu(), time.perf_counter()
+            if watts is not None and self._joules_gpu is not None:
+                self._joules_gpu += watts * (now - last)
+            last = now
+            if stopped:
+                return
+
+
+def _counters(folder: Path) -> dict[str, tuple[int, int]]:
+    """By package, micro-joules counted so far and where the counter begins anew."""
+    found = {}
+    for zone in sorted(folder.glob("intel-rapl:*")) if folder.is_dir() else ():
+        # intel-rapl:0:1 is a part of intel-rapl:0 and would count twice.
+        if zone.name.count(":") != 1:
+            continue
+        try:
+            counted = int((zone / "energy_uj").read_text())
+            most = int((zone / "max_energy_range_uj").read_text())
+        except (OSError, ValueError):
+            continue
+        found[zone.name] = counted, most
+    return found
+
+
+def _spent(before: dict[str, tuple[int, int]], after: dict[str, tuple[int, int]]) -> float | None:
+    """Joules between two readings; None where there is no meter."""
+    if not before or set(before) != set(after):
+        return None
+    spent = 0
+    for name, (counted, most) in before.items():
+        now = after[name][0]
+        spent += now - counted if now >= counted else now + most - counted
+    return spent / 1e6

@@ -1,0 +1,95 @@
+"""Whether the next, dearer method is worth its cost: decided on validation rows alone.
+
+The methods without training are one step, since they cost next to nothing; every other method is a
+step of its own. After a step it stops
+
+- where even a method that answers every validation row rightly would not be better beyond chance
+  than the best so far (`no_room`), or
+- where a method that was trained is not better beyond chance than the best of the cheaper ones
+  (`does_not_pay`).
+
+Pure functions of answers; it does not run anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from softprompt.comparison.significance import LEVEL, p_value
+
+__all__ = ["Held", "Step", "judged", "steps_of"]
+
+
+@dataclass(frozen=True)
+class Held:
+    """A method's answers to the validation rows.
+
+    Args:
+        name: of the method.
+        trained: whether it learned.
+        score: the metric on these rows.
+        answers: in order.
+    """
+
+    name: str
+    trained: bool
+    score: float
+    answers: Sequence[str | None]
+
+
+@dataclass(frozen=True)
+class Step:
+    """What was decided after a method.
+
+    Args:
+        method: the best of the step.
+        than: the best of the cheaper ones, or None.
+        p_value: of the difference between the two, or of the distance to all right.
+        decision: `go_on`, `no_room` or `does_not_pay`.
+    """
+
+    method: str
+    than: str | None
+    p_value: float | None
+    decision: str
+
+
+def steps_of(methods: Sequence[tuple[str, bool]]) -> list[list[str]]:
+    """Names in steps.
+
+    Args:
+        methods: name and whether it trains, the cheapest first.
+    """
+    first = [name for name, trains in methods if not trains]
+    return [*([first] if first else []), *([name] for name, trains in methods if trains)]
+
+
+def judged(
+    labels: Sequence[str],
+    metric: str,
+    references: Sequence[str],
+    before: Sequence[Held],
+    now: Sequence[Held],
+) -> Step:
+    """What follows from a step.
+
+    Args:
+        labels: of the choices; empty for free text.
+        metric: name.
+        references: right answers to the validation rows.
+        before: methods of the steps before.
+        now: methods of this step that have answers, at least one.
+    """
+    best = max(now, key=lambda held: held.score)
+    champion = max([*before, best], key=lambda held: held.score)
+    room = p_value(labels, metric, references, champion.answers, list(references))
+    if room is not None and room >= LEVEL:
+        return Step(best.name, None, room, "no_room")
+    if not before or not best.trained:
+        return Step(best.name, None, room, "go_on")
+    rival = max(before, key=lambda held: held.score)
+    chance = p_value(labels, metric, references, best.answers, rival.answers)
+    better = best.score > rival.score and (chance is None or chance < LEVEL)
+    decision = "go_on" if better else "does_not_pay"
+    return Step(best.name, rival.name, chance, decision)

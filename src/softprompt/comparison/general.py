@@ -1,0 +1,66 @@
+"""General text that no task is about, in passages that are cut into halves.
+
+What is shipped (`general.txt`) was written for this purpose, half in English and half in
+Vietnamese; a file of the user's own takes its place. It does not know who reads it.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from softprompt.errors import DataError
+from softprompt.tasks import normalise
+
+__all__ = ["BUILT_IN", "halves", "passages_of"]
+
+BUILT_IN = Path(__file__).parent / "general.txt"
+
+_MOST_PASSAGES = 200
+_MOST_WORDS = 80
+_FEWEST_WORDS = 8
+
+
+def passages_of(file: Path) -> list[str]:
+    """The passages of a text file: what empty lines separate; lines where there are none.
+
+    Raises:
+        DataError: the file cannot be read or holds no text.
+    """
+    try:
+        text = normalise(file.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise DataError(f"The text {file} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"The text {file} is not UTF-8.", "Convert it first.") from error
+    parts = re.split(r"\n\s*\n", text)
+    if len(parts) == 1:
+        parts = text.split("\n")
+    passages = [" ".join(part.split()) for part in parts if part.strip()]
+    if not passages:
+        raise DataError(f"The text {file} is empty.", "Name a file with some passages of text.")
+    return passages
+
+
+def halves(file: Path | None = None) -> list[tuple[str, str]]:
+    """First and second halves of general passages, cut between words.
+
+    Args:
+        file: of the user's own; the built-in text where None.
+
+    Raises:
+        DataError: the file cannot be read or has no passage of at least 8 words.
+    """
+    found = []
+    for passage in passages_of(file or BUILT_IN)[:_MOST_PASSAGES]:
+        words = passage.split()[:_MOST_WORDS]
+        if len(words) < _FEWEST_WORDS:
+            continue
+        middle = len(words) // 2
+        found.append((" ".join(words[:middle]), " " + " ".join(words[middle:])))
+    if not found:
+        raise DataError(
+            f"No passage of {file} has at least {_FEWEST_WORDS} words.",
+            "Name a file with longer passages.",
+        )
+    return found

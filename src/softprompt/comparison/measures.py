@@ -1,0 +1,196 @@
+"""What is measured of every method, the same way for all.
+
+    quality     the test rows, once, and the validation rows
+    latency     test rows one at a time, after two that warm up
+    switching   the task's part put into a loaded model from disk, the median of three times
+    forgetting  loss on general text, and the score on another task: untouched, attached, detached
+    identity    scores of test rows with everything detached, compared bit by bit with those of the
+                untouched model
+
+Peak memory is read after the quality is measured, before a second model is loaded. It does not know
+how a method works.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from softprompt.backbones import Backbone
+from softprompt.comparison.energy import Meter
+from softprompt.comparison.general import halves
+from softprompt.comparison.job import Job, Trained
+from softprompt.comparison.memory import peak_memory
+from softprompt.comparison.methods import Method
+from softprompt.comparison.work import Taught
+from softprompt.evaluation import value
+from softprompt.inference.scoring import score_answers
+from softprompt.prompts import Layout
+from softprompt.tasks import Task
+
+__all__ = ["measured", "quality"]
+
+WARMING_ROWS = 2
+SWITCHES = 3
+MOST_OTHER_ROWS = 500
+GENERATED_ROWS = 200
+"""Rows that are written for beside the test rows; writing is slow."""
+
+
+def quality(job: Job, method: Method) -> tuple[Trained, dict[str, Any]]:
+    """Trains a method and answers the test and the validation rows.
+
+    Returns:
+        the method, and what a result holds of it.
+    """
+    with Meter(job.how.watts) as meter:
+        trained = method.run(job)
+    held = job.task.validation
+    if not job.task.choices:
+        held = held[:GENERATED_ROWS]
+    job.reporter.stage("evaluation", {"rows": len(job.task.test)})
+    test = trained.work.answered(job.task, job.task.test, job.config.task.slice)
+    validation = trained.work.answered(job.task, held)
+    return trained, {
+        "test": test.metric,
+        "answers": list(test.texts),
+        "validation": trained.validation,
+        "validation_score": value(validation.metric, job.metric),
+        "validation_answers": list(validation.texts),
+        "trainable": trained.trainable,
+        "stored_bytes": trained.stored_bytes,
+        "shared_bytes": trained.shared_bytes,
+        "seconds": dict(trained.seconds),
+        "energy": meter.read(),
+        "details": dict(trained.details),
+    }
+
+
+def measured(job: Job, method: Method, other: Task | None = None) -> dict[str, Any]:
+    """Everything that is measured of a method, plain data.
+
+    Args:
+        job: task and settings.
+        method: to train and measure.
+        other: another task, whose test rows are answered too.
+    """
+    trained, found = quality(job, method)
+    found["peak_memory_bytes"] = peak_memory()
+    found["space"] = dict(method.space(job))
+    found["latency"] = _latency(job, trained)
+    found["switch_seconds"] = _switching(trained)
+    taught = trained.work.taught
+    found["forgetting"] = None if taught is None else _forgetting(job, taught, other)
+    return found
+
+
+def _latency(job: Job, trained: Trained) -> dict[str, Any]:
+    """Seconds of an answer: `median`, `p95`, and `n`, the rows they come from."""
+    rows = job.task.test[: job.how.latency_rows]
+    for row in rows[:WARMING_ROWS]:
+        trained.work.seconds(job.task, row)
+    seconds = [trained.work.seconds(job.task, row) for row in rows]
+    return {
+        "median": float(np.median(seconds)),
+        "p95": float(np.percentile(seconds, 95)),
+        "n": len(seconds),
+    }
+
+
+def _switching(trained: Trained) -> float:
+    """Seconds; 0 where there is nothing to load."""
+    taught = trained.work.taught
+    if taught is None or taught.switch is None:
+        return 0.0
+    times = []
+    for _ in range(SWITCHES):
+        begun = time.perf_counter()
+        taught.switch()
+        times.append(time.perf_counter() - begun)
+    return statistics.median(times)
+
+
+def _forgetting(job: Job, taught: Taught, other: Task | None) -> dict[str, Any]:
+    """`loss` (nats per token), `other` (its metric) and `detached_identical`; what cannot be
+    detached has None there."""
+    passages = halves(Path(job.how.general) if job.how.general else None)
+    untouched = _bare(job.backbone(dtype=taught.backbone.dtype), taught)
+    passages = _fitting(passages, taught, untouched)
+    loss: dict[str, Any] = {"passages": len(passages)}
+    scores: dict[str, Any] = {}
+    loss["untouched"], loss["tokens"] = untouched.continuation_loss(passages)
+    loss["attached"], _ = taught.continuation_loss(passages)
+    if other is not None:
+        scores["name"] = other.name
+        scores["untouched"] = _score(untouched, other)
+        scores["attached"] = _score(taught, other)
+    same: float | None = None
+    loss["detached"] = scores["detached"] = None
+    if taught.detach is not None:
+        detached = _bare(taught.detach(), taught)
+        loss["detached"], _ = detached.continuation_loss(passages)
+        same = _identical(job, untouched, detached)
+        if other is not None:
+            scores["detached"] = _score(detached, other)
+    return {
+        "loss": loss,
+        "other": scores if other is not None else None,
+        "detached_identical": same,
+    }
+
+
+def _bare(backbone: Backbone, taught: Taught) -> Taught:
+    """The model alone, used as the method is."""
+    alone = Taught(backbone=backbone, layout=Layout(backbone, None))
+    about = {name: getattr(taught, name) for name in ("chat", "drop_long", "max_new_tokens")}
+    return replace(alone, **about)
+
+
+def _fitting(passages: Sequence[tuple[str, str]], *sides: Taught) -> list[tuple[str, str]]:
+    """The passages, both halves shortened until they fit into the window on every side."""
+    backbone = sides[0].backbone
+    room = backbone.window - max(side.layout.length for side in sides) - 2
+    found = []
+    for passage in passages:
+        first, second = passage
+        while first and len(backbone.encode(first)) + len(backbone.encode(second)) > room:
+            # What stands next to the cut between the halves stays.
+            first, second = _shorter(first, last=True), " " + _shorter(second, last=False)
+        if first:
+            found.append((first, second))
+    return found
+
+
+def _shorter(text: str, *, last: bool) -> str:
+    """The last or first half of a text's words; nothing of a single word."""
+    words = text.split()
+    kept = len(words) // 2
+    return " ".join(words[len(words) - kept :] if last else words[:kept])
+
+
+def _score(side: Taught, other: Task) -> dict[str, Any]:
+    """The metric on the other task's test rows, asked with its own template."""
+    rows = other.test[: MOST_OTHER_ROWS if other.choices else GENERATED_ROWS]
+    bare = replace(side, drop_long=True)
+    return bare.answered(other, rows).metric
+
+
+def _identical(job: Job, one: Taught, other: Taught) -> float | None:
+    """The share of rows whose scores are the same bit for bit."""
+    rows = job.task.test[: job.how.identical_rows]
+    wanted = "choices" if job.task.choices else "own"
+    scores = [
+        score_answers(side.backbone, side.encoded(job.task, rows, wanted).examples, ())
+        for side in (one, other)
+    ]
+    count = int(scores[0].shape[1])
+    if not count:
+        return None
+    same = sum(bool(np.array_equal(scores[0][:, n], scores[1][:, n])) for n in range(count))
+    return same / count

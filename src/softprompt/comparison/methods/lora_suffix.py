@@ -1,0 +1,86 @@
+"""LoRA that is active only after the context, so that cached contexts stay exact.
+
+The last tokens before the answer and the answer itself go through the changed layers; everything
+before them has the keys and values of the frozen model, computed once and kept in every epoch, as
+for a soft prompt. Greenewald et al. 2025 ("Activated LoRA", arXiv 2504.12397) switch the matrices
+on from an invocation sequence on; here the last tokens of the row are that sequence.
+"""
+
+from __future__ import annotations
+
+from softprompt.backbones import Backbone, free_memory_budget
+from softprompt.comparison.adapters import Adapter, SuffixBackbone
+from softprompt.comparison.job import Job, Trained
+from softprompt.comparison.methods import METHODS, Method
+from softprompt.comparison.methods.lora import refuse_lora
+from softprompt.comparison.methods.lora import space as lora_space
+from softprompt.comparison.rates import searched
+from softprompt.comparison.weights import Lesson, Material, of_task
+from softprompt.comparison.work import Taught, after_context
+from softprompt.locale import mark
+from softprompt.prompts import Layout
+
+__all__ = ["lora_suffix"]
+
+
+def lora_suffix(job: Job) -> Trained:
+    """LoRA's matrices on the last `suffix_tokens` tokens of the input and on the answer."""
+    tokens, training = job.how.suffix_tokens, job.config.training
+    plain = job.backbone()
+
+    def make() -> Adapter:
+        backbone = SuffixBackbone.of(job.backbone())
+        backbone.adapter = Adapter(backbone, job.how.lora_rank, training.seed)
+        return backbone.adapter
+
+    def material(backbone: Backbone, brief: Lesson) -> Material:
+        budget = free_memory_budget(training.cache_share, plain.device)
+        return of_task(
+            backbone,
+            job.task,
+            brief,
+            cut=lambda encoded: after_context(encoded, tokens),
+            budget=budget,
+        )
+
+    found = searched(job, make, job.how.lora_rates, lambda adapter: adapter.backbone, material)
+    adapter, folder = found.kept, job.folder / "adapter"
+    stored = adapter.save(folder)
+    adapter.read(folder)
+    backbone = adapter.backbone
+
+    def detach() -> Backbone:
+        adapter.remove()
+        # With the model's own layers back, the plain backbone of the same weights speaks for it.
+        return Backbone(backbone.model, backbone.tokenizer, backbone.identity, backbone.dtype)
+
+    work = Taught(
+        backbone=backbone,
+        layout=Layout(backbone, None),
+        after=tokens,
+        chat=job.chat(backbone),
+        drop_long=training.drop_long,
+        max_new_tokens=training.max_new_tokens,
+        detach=detach,
+        switch=lambda: adapter.read(folder),
+    )
+    return Trained(
+        work,
+        validation=found.learned.score,
+        trainable=adapter.parameters,
+        stored_bytes=stored,
+        seconds=found.seconds,
+        details={**found.details, "rank": job.how.lora_rank, "active_tokens": tokens},
+    )
+
+
+METHODS.register("lora_suffix")(
+    Method(
+        lora_suffix,
+        mark("LoRA after the context"),
+        4,
+        needs="peft",
+        check=refuse_lora,
+        space=lambda job: {**lora_space(job), "active_tokens": job.how.suffix_tokens},
+    )
+)

@@ -1,0 +1,125 @@
+"""A soft prompt learned over any backbone, the model's own or one that was changed before.
+
+It does not know what was changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from softprompt.backbones import Backbone
+from softprompt.comparison.job import Job
+from softprompt.comparison.work import Taught
+from softprompt.prompts import SoftPrompt
+from softprompt.training import tune
+from softprompt.training.run_directory import RunDirectory
+from softprompt.training.setup import Setup
+
+__all__ = ["prompted", "refuse_prompt", "seconds_of", "space_of", "work_of"]
+
+
+def prompted(job: Job, backbone: Backbone, folder: Path) -> dict[str, Any]:
+    """A run as `softprompt tune` makes it, its test rows left for later; its population is its
+    search. A run that was stopped goes on.
+
+    Args:
+        job: whose task and settings count.
+        backbone: that the prompt is for.
+        folder: of the run.
+
+    Returns:
+        the run's result.
+    """
+    return tune(
+        replace(job.task, test=()),
+        backbone,
+        folder,
+        prompt=job.config.prompt,
+        training=job.config.training.model_copy(update={"baselines": ()}),
+        slice_column=job.config.task.slice,
+        chat=job.config.task.chat,
+        reporter=job.reporter,
+    )
+
+
+def refuse_prompt(job: Job) -> None:
+    """Refuses a prompt that this backbone or task cannot take, before anything is trained.
+
+    Raises:
+        SoftPromptError: why, and what works.
+    """
+    setup = Setup.of(
+        job.task,
+        job.backbone(),
+        job.config.prompt,
+        job.config.training,
+        job.config.task.slice,
+        job.config.task.chat,
+    )
+    job.refuse_long(setup.layout)
+
+
+def work_of(
+    result: Mapping[str, Any],
+    backbone: Backbone,
+    detach: Callable[[], Backbone] | None = None,
+    max_new_tokens: int = 64,
+    drop_long: bool = False,
+) -> Taught:
+    """The prompt of a run at work.
+
+    Args:
+        result: of the run.
+        backbone: its own.
+        detach: takes off what the backbone has beside the prompt; the backbone itself where None.
+        max_new_tokens: longest free answer, in tokens.
+        drop_long: leave out rows that do not fit.
+    """
+    prompt = SoftPrompt.load(result["prompt"])
+
+    def switch() -> None:
+        loaded = SoftPrompt.load(result["prompt"])
+        for vectors_PX in loaded.members:
+            vectors_PX.to(backbone.device, backbone.compute_dtype)
+
+    return Taught(
+        backbone=backbone,
+        layout=prompt.layout(backbone),
+        prompts=prompt.members,
+        depth=prompt.depth,
+        temperature=prompt.task.temperature,
+        chat=prompt.task.chat,
+        drop_long=drop_long,
+        max_new_tokens=max_new_tokens,
+        detach=detach or (lambda: backbone),
+        switch=switch,
+    )
+
+
+def seconds_of(result: Mapping[str, Any], folder: Path) -> dict[str, float]:
+    """The run's training, its search included, and the time to its best validation."""
+    records = RunDirectory(folder).records()
+    reached = [
+        float(record["seconds"])
+        for record in records
+        if record["step"] == result["best_step"] and "seconds" in record
+    ]
+    training = float(result["seconds"]["training"])
+    whole = training + float(result["seconds"]["context"])
+    to_best = float(result["seconds"]["context"]) + (reached[0] if reached else training)
+    return {"search": 0.0, "training": whole, "to_best": min(whole, to_best)}
+
+
+def space_of(job: Job) -> dict[str, Any]:
+    """What the run's population is drawn from."""
+    training, prompt = job.config.training, job.config.prompt
+    return {
+        "prompt": prompt.model_dump(mode="json", exclude_none=True),
+        "population": training.population or (6 if job.task.choices else 4),
+        "learning_rate": training.learning_rate,
+        "learning_rates": list(training.learning_rates),
+        "epochs": training.epochs,
+    }

@@ -1,0 +1,211 @@
+"""A method at work: rows in, answers out, and what it does to the model beside its task.
+
+It does not know how the method was trained.
+
+Shapes: P places of a prompt, X numbers at each, n rows, C choices.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from softprompt.backbones import Backbone, Context
+from softprompt.inference import Encoded, answer, encode_rows, measure
+from softprompt.inference.baselines import BASELINES, BaselineRequest
+from softprompt.inference.continuation import Continuation, token_log_probabilities
+from softprompt.prompts import Layout
+from softprompt.tasks import Rendered, Row, Slot, Task
+
+__all__ = ["Answered", "Asked", "Taught", "Work", "after_context"]
+
+
+@dataclass(frozen=True)
+class Answered:
+    """Rows that were answered.
+
+    Args:
+        metric: (see `softprompt.evaluation`).
+        texts: the answer to each row, in order; None where it does not fit into the window.
+    """
+
+    metric: dict[str, Any]
+    texts: tuple[str | None, ...]
+
+
+class Work(Protocol):
+    """A method at work."""
+
+    def answered(self, task: Task, rows: Sequence[Row], column: str | None = None) -> Answered:
+        """Answers to rows of a task, and their metric; a column's values are scored apart."""
+
+    def seconds(self, task: Task, row: Row) -> float:
+        """How long the answer to one row takes, from its text on."""
+
+    @property
+    def taught(self) -> Taught | None:
+        """Itself, where something was trained."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A baseline: the untouched model, asked in words.
+
+    Args:
+        name: of the baseline.
+        request: with what was chosen for it.
+    """
+
+    name: str
+    request: BaselineRequest
+    taught = None
+
+    def answered(self, task: Task, rows: Sequence[Row], column: str | None = None) -> Answered:
+        heard: list[str] = []
+        asked = replace(self.request, task=replace(task, test=tuple(rows)), heard=heard.extend)
+        metric = BASELINES.get(self.name)(asked)
+        if len(heard) == len(rows):
+            return Answered(metric, tuple(heard))
+        # A baseline says how many rows it left out, not which.
+        return Answered(metric, (None,) * len(rows))
+
+    def seconds(self, task: Task, row: Row) -> float:
+        ended = [0.0]
+
+        def heard(answers: Sequence[str]) -> None:
+            ended[0] = time.perf_counter()
+
+        begun = time.perf_counter()
+        asked = replace(self.request, task=replace(task, test=(row,)), heard=heard)
+        BASELINES.get(self.name)(asked)
+        return max(0.0, ended[0] - begun)
+
+
+@dataclass(frozen=True)
+class Taught:
+    """A model that something was added to or changed in.
+
+    Args:
+        backbone: with adapters or changed weights in it.
+        layout: of rows.
+        prompts: [P_k, X] each; none where there is no soft prompt.
+        depth: where they enter.
+        temperature: of the choices' probabilities.
+        after: tokens before the answer that weights are active on; None where on all.
+        chat, drop_long, max_new_tokens: as in training.
+        detach: takes everything off and gives the model without it; after that this object is of
+            no more use. None where it cannot be taken off.
+        switch: puts the task's own part into a model that is loaded, from disk.
+    """
+
+    backbone: Backbone
+    layout: Layout
+    prompts: tuple[Tensor, ...] = ()
+    depth: str = "input"
+    temperature: float = 1.0
+    after: int | None = None
+    chat: bool = False
+    drop_long: bool = False
+    max_new_tokens: int = 64
+    detach: Callable[[], Backbone] | None = None
+    switch: Callable[[], None] | None = None
+
+    @property
+    def taught(self) -> Taught:
+        return self
+
+    def encoded(self, task: Task, rows: Sequence[Row], answers: str = "choices") -> Encoded:
+        """Rows as the model reads them."""
+        found = encode_rows(
+            task,
+            rows,
+            self.layout,
+            answers=answers,
+            chat=self.chat,
+            drop_long=self.drop_long,
+        )
+        return found if self.after is None else after_context(found, self.after)
+
+    def answered(self, task: Task, rows: Sequence[Row], column: str | None = None) -> Answered:
+        encoded, answers = self._answers(task, rows)
+        # Equal rows are one value but several objects; places tell them apart.
+        given = {id(row): text for row, text in zip(encoded.rows, answers.texts, strict=True)}
+        texts = tuple(given.get(id(row)) for row in rows)
+        return Answered(measure(task, encoded, answers, column), texts)
+
+    def seconds(self, task: Task, row: Row) -> float:
+        begun = time.perf_counter()
+        self._answers(task, [row])
+        return time.perf_counter() - begun
+
+    def _answers(self, task: Task, rows: Sequence[Row]) -> tuple[Encoded, Any]:
+        encoded = self.encoded(task, rows)
+        answers = answer(
+            self.backbone,
+            task,
+            encoded,
+            self.prompts,
+            temperature=self.temperature,
+            max_new_tokens=self.max_new_tokens,
+            depth=self.depth,
+        )
+        return encoded, answers
+
+    @torch.no_grad()
+    def continuation_loss(self, passages: Sequence[tuple[str, str]]) -> tuple[float, int]:
+        """How surprising the second halves of passages are after the first ones.
+
+        Where there is a soft prompt it stands where its placement puts it before an answer; the
+        slots of a template stand together between the halves. Of several members the mean counts.
+
+        Args:
+            passages: first and second halves.
+
+        Returns:
+            nats per token, and the number of tokens.
+        """
+        total, count = 0.0, 0
+        for first, second in passages:
+            parts: list[str | Slot] = [first]
+            if self.layout.placement == "slots":
+                parts.append(Slot(self.layout.length))
+            rendered = Rendered(tuple(parts), "")
+            example = self.layout.example(rendered, [second])
+            # A passage goes on, so no end token is expected.
+            example = replace(example, answers=tuple(ids[:-1] for ids in example.answers))
+            if self.after is not None:
+                example = after_context(Encoded((example,), ()), self.after).examples[0]
+            members = self.prompts or (None,)
+            for member in members:
+                prompts = () if member is None else (member,)
+                lengths = [len(x) for x in prompts]
+                what = Continuation.of([example], self.backbone.device, lengths, self.depth)
+                context = (
+                    self.backbone.encode_context([example.context])
+                    if example.context
+                    else Context.empty(1, self.backbone.device)
+                )
+                tokens_M = token_log_probabilities(self.backbone, context, what, prompts)
+                total -= float(tokens_M.double().sum()) / len(members)
+            count += len(example.answers[0])
+        return total / max(1, count), count
+
+
+def after_context(encoded: Encoded, tokens: int) -> Encoded:
+    """The same rows with only their last tokens after the constant context.
+
+    Args:
+        encoded: rows without a soft prompt.
+        tokens: before the answer, at least 1.
+    """
+    examples = []
+    for example in encoded.examples:
+        whole = example.context + example.trunk
+        cut = max(0, len(whole) - tokens)
+        examples.append(replace(example, context=whole[:cut], trunk=whole[cut:]))
+    return replace(encoded, examples=tuple(examples))

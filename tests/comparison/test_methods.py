@@ -1,0 +1,219 @@
+"""Every method on a tiny model: what it stores, what it leaves untouched, what it may take."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from softprompt.comparison import METHODS
+from softprompt.comparison.adapters import Adapter, SuffixBackbone, folder_bytes
+from softprompt.comparison.domain import domain_of
+from softprompt.comparison.job import Job
+from softprompt.comparison.measures import measured
+from softprompt.comparison.rates import lesson
+from softprompt.comparison.weights import learn, of_task
+from softprompt.comparison.work import Taught, after_context
+from softprompt.errors import DataError, UsageError
+from softprompt.inference.scoring import score_answers
+from softprompt.prompts import Layout
+
+pytest.importorskip("peft")
+
+TAUGHT = ("soft_prompt", "lora_suffix", "lora", "lora_prompt", "full", "full_prompt")
+
+
+def with_how(job: Job, **how: Any) -> Job:
+    return replace(job, how=job.how.model_copy(update=how))
+
+
+@pytest.mark.parametrize("name", TAUGHT)
+def test_a_method_is_measured_in_every_respect(name: str, job: Job) -> None:
+    found = json.loads(json.dumps(measured(job, METHODS.get(name))))
+    assert len(found["answers"]) == len(job.task.test)
+    assert set(found["answers"]) <= set(job.task.labels)
+    assert len(found["validation_answers"]) == len(job.task.validation)
+    assert found["trainable"] > 0
+    assert found["stored_bytes"] >= 4 * 4 * 32
+    assert 0 < found["seconds"]["to_best"] <= found["seconds"]["training"]
+    assert 0 < found["latency"]["median"] <= found["latency"]["p95"]
+    assert found["switch_seconds"] > 0
+    assert found["space"]
+    assert found["energy"]["joules"] > 0
+    loss = found["forgetting"]["loss"]
+    assert loss["tokens"] > 100
+    assert loss["attached"] != loss["untouched"]
+
+
+@pytest.mark.parametrize("name", ["soft_prompt", "lora_suffix", "lora", "lora_prompt"])
+def test_what_is_detached_leaves_the_model_as_it_was(name: str, job: Job) -> None:
+    found = measured(job, METHODS.get(name))["forgetting"]
+    assert found["detached_identical"] == 1.0
+    assert found["loss"]["detached"] == found["loss"]["untouched"]
+
+
+def test_changed_weights_cannot_be_detached(job: Job) -> None:
+    full = measured(job, METHODS.get("full"))["forgetting"]
+    assert full["detached_identical"] is None
+    assert full["loss"]["detached"] is None
+    hybrid = measured(replace(job, folder=job.folder / "b"), METHODS.get("full_prompt"))
+    # Without its prompt the domain's model is left, not the one it began as.
+    assert hybrid["forgetting"]["detached_identical"] == 0.0
+    assert hybrid["forgetting"]["loss"]["detached"] != hybrid["forgetting"]["loss"]["untouched"]
+    assert 0 < hybrid["shared_bytes"] < hybrid["stored_bytes"]
+    assert hybrid["details"]["domain"]["about"] == "the task's own texts"
+
+
+def test_the_context_before_a_suffix_adapter_stays_exact(job: Job) -> None:
+    plain = job.backbone()
+    backbone = SuffixBackbone.of(job.backbone())
+    backbone.adapter = Adapter(backbone, 2, 0)
+    for name, parameter in backbone.model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, generator=torch.Generator().manual_seed(1))
+    rows = [[1, 5, 6, 7, 8], [1, 9]]
+    mine, theirs = backbone.encode_context(rows), plain.encode_context(rows)
+    for part in ("keys", "values"):
+        for a, b in zip(getattr(mine, part), getattr(theirs, part), strict=True):
+            assert torch.equal(a, b)
+    # What comes after the context is another matter, so the adapter does work.
+    side = Taught(backbone, Layout(backbone, None), after=3)
+    bare = Taught(plain, Layout(plain, None), after=3)
+    ours, others = (
+        score_answers(each.backbone, each.encoded(job.task, job.task.test).examples, ())
+        for each in (side, bare)
+    )
+    assert not np.allclose(ours, others)
+    # Where no token is left to the context, the adapter is on everywhere, as in plain LoRA.
+    example = after_context(side.encoded(job.task, job.task.test), 1000).examples[0]
+    assert example.context == ()
+    whole = score_answers(backbone, [example], ())
+    again = SuffixBackbone.of(job.backbone())
+    again.adapter = Adapter(again, 2, 0)
+    again.model.load_state_dict(backbone.model.state_dict())
+    again.adapter = None
+    everywhere = Taught(again, Layout(again, None)).encoded(job.task, job.task.test)
+    np.testing.assert_allclose(
+        whole[0, 0], score_answers(again, everywhere.examples[:1], ())[0, 0], rtol=1e-4
+    )
+
+
+def test_learning_after_the_context_reads_the_kept_contexts(job: Job) -> None:
+    """Kept contexts and contexts that are encoded again in every step train the same weights."""
+    trained = []
+    for budget in (0, 1 << 30):
+        backbone = SuffixBackbone.of(job.backbone())
+        backbone.adapter = Adapter(backbone, 2, 0)
+        brief = lesson(job, backbone, 1e-2, 2, 0)
+        material = of_task(
+            backbone, job.task, brief, cut=lambda e: after_context(e, 4), budget=budget
+        )
+        assert material.contexts is not None
+        assert (material.contexts.bytes > 0) == (budget > 0)
+        learn(backbone, material, brief)
+        trained.append([p.detach().clone() for p in backbone.model.parameters()])
+    for one, other in zip(*trained, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_few_rows_get_as_many_steps(job: Job) -> None:
+    backbone = job.backbone()
+    backbone.model.model.layers[1].mlp.down_proj.weight.requires_grad_()
+    steps: list[tuple[int, int]] = []
+    brief = lesson(job, backbone, 1e-3, 1, 30)
+    material = of_task(backbone, job.task, brief)
+    learned = learn(backbone, material, brief, progress=lambda *x: steps.append(x))
+    assert 30 <= steps[-1][1] < 40
+    assert learned.epochs > 1
+    assert len(steps) == steps[-1][1]
+    backbone.model.requires_grad_(False)
+
+
+def test_stored_weights_are_what_is_used(job: Job) -> None:
+    trained = METHODS.get("full").run(job)
+    taught = trained.work.taught
+    assert taught is not None
+    assert trained.stored_bytes == folder_bytes(job.folder / "model")
+    assert taught.backbone.identity.weights != job.backbone().identity.weights
+    assert not any(p.requires_grad for p in taught.backbone.model.parameters())
+    # Stopped after the training, nothing is trained again.
+    before = taught.backbone.identity.weights
+    again = METHODS.get("full").run(job).work.taught
+    assert again is not None
+    assert again.backbone.identity.weights == before
+
+
+def test_a_hybrid_goes_on_after_the_part_that_is_done(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from softprompt.comparison.methods import lora_prompt as module
+
+    first = METHODS.get("lora_prompt").run(job)
+    monkeypatch.setattr(module, "lora", lambda job: pytest.fail("trained again"))
+    again = METHODS.get("lora_prompt").run(job)
+    assert again.validation == first.validation
+    assert again.stored_bytes == first.stored_bytes
+    assert again.details["lora"] == first.details["lora"]
+
+
+def test_domains(job: Job, tmp_path: Path) -> None:
+    passages = tmp_path / "news.txt"
+    passages.write_text("\n\n".join(f"the parcel number {n} was late" for n in range(20)))
+    assert domain_of(with_how(job, domain=str(passages))).count == 20
+    other = domain_of(with_how(job, domain_target="part"))
+    assert other.about == "feedback: part"
+    assert other.count == len(job.task.train)
+    labelled = domain_of(with_how(job, domain=str(tmp_path / "feedback.jsonl")))
+    # The same file is divided in the same way, so rows of the test part are not among its rows.
+    assert labelled.count + labelled.left_out >= len(job.task.train)
+    assert labelled.left_out == len(job.task.test)
+    passages.write_text("one\n\ntwo")
+    with pytest.raises(DataError, match="at least 4 are needed"):
+        domain_of(with_how(job, domain=str(passages)))
+    with pytest.raises(DataError, match="cannot be read"):
+        domain_of(with_how(job, domain=str(tmp_path / "absent.txt")))
+
+
+@pytest.mark.parametrize("target", [None, "part"])
+def test_the_domain_teaches_the_model(job: Job, target: str | None) -> None:
+    domain = domain_of(with_how(job, domain_target=target))
+    backbone = job.backbone()
+    backbone.model.requires_grad_(True)
+    brief = lesson(job, backbone, 1e-2, 3, 0)
+    material = domain.material(backbone, brief)
+    before = material.score()
+    assert learn(backbone, material, brief).score > before
+
+
+def test_what_cannot_be_done_is_refused_with_what_works(job: Job) -> None:
+    quantized = job.config.backbone.model_copy(update={"quantization": "4bit"})
+    bits = replace(job, config=job.config.model_copy(update={"backbone": quantized}))
+    for name in ("full", "full_prompt"):
+        with pytest.raises(UsageError, match=r"weights in 4bit.* nearest that works is lora"):
+            METHODS.get(name).check(bits)
+    free = replace(job, task=replace(job.task, choices=(), kind="generation"))
+    with pytest.raises(UsageError, match="nearest that works is zero_shot"):
+        METHODS.get("majority").check(free)
+    prompt = job.config.prompt.model_copy(update={"initialisation": "context"})
+    shown = replace(job, config=job.config.model_copy(update={"prompt": prompt}))
+    with pytest.raises(UsageError, match="Choose --depth kv"):
+        METHODS.get("soft_prompt").check(shown)
+    for name in METHODS:
+        METHODS.get(name).check(job)
+
+
+def test_a_passage_that_continues_is_scored_without_an_end(job: Job) -> None:
+    backbone = job.backbone()
+    side = Taught(backbone, Layout(backbone, None))
+    loss, tokens = side.continuation_loss([("great coffee", " and friendly staff")])
+    ids = [backbone.bos, *backbone.encode("great coffee"), *backbone.encode(" and friendly staff")]
+    assert tokens == len(backbone.encode(" and friendly staff"))
+    with torch.no_grad():
+        logits = backbone.model(torch.tensor([ids])).logits[0].log_softmax(-1)
+    own = [float(logits[n - 1, ids[n]]) for n in range(len(ids) - tokens, len(ids))]
+    assert loss == pytest.approx(-sum(own) / tokens, rel=1e-4)

@@ -1,0 +1,161 @@
+"""Pure parts of a comparison: curves, escalation, energy, memory, general text."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+import torch
+
+from softprompt.comparison.config import CompareConfig
+from softprompt.comparison.curve import rows_for, rows_saved
+from softprompt.comparison.energy import Meter
+from softprompt.comparison.escalation import Held, judged, steps_of
+from softprompt.comparison.general import halves, passages_of
+from softprompt.comparison.memory import is_out_of_memory, peak_memory
+from softprompt.errors import DataError
+
+
+def test_rows_are_read_off_the_line_over_their_logarithm() -> None:
+    curve = [(32, 0.5), (128, 0.6), (512, 0.8)]
+    assert rows_for(curve, 0.7) == (pytest.approx(256), "exact")
+    assert rows_for(curve, 0.55) == (pytest.approx(64), "exact")
+    assert rows_for(curve, 0.5) == (32.0, "at_most")
+    assert rows_for(curve, 0.81) == (None, "more_than")
+    # Where a curve falls, the best so far counts.
+    assert rows_for([(32, 0.5), (128, 0.4), (512, 0.8)], 0.5) == (32.0, "at_most")
+
+
+def test_rows_saved_are_those_of_the_same_score() -> None:
+    curves = {"soft_prompt": [(32, 0.5), (128, 0.7)], "lora": [(32, 0.4), (128, 0.6)]}
+    saved = rows_saved(curves, "soft_prompt")
+    assert set(saved) == {"lora"}
+    assert [entry["bound"] for entry in saved["lora"]] == ["at_most", "exact"]
+    assert saved["lora"][1]["reference_rows"] == pytest.approx(64)
+    assert saved["lora"][1]["saved"] == pytest.approx(64)
+    assert rows_saved({"lora": curves["lora"]}, "soft_prompt") == {}
+
+
+REFERENCES = list("ab" * 30)
+
+
+def held(name: str, wrong: int, *, trained: bool = True) -> Held:
+    other = {"a": "b", "b": "a"}
+    answers = [other[x] if n < wrong else x for n, x in enumerate(REFERENCES)]
+    return Held(name, trained, 1 - wrong / len(REFERENCES), answers)
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "decision"),
+    [
+        ([], held("zero_shot", 30, trained=False), "go_on"),
+        ([], held("zero_shot", 1, trained=False), "no_room"),
+        ([held("zero_shot", 30, trained=False)], held("soft_prompt", 12), "go_on"),
+        ([held("zero_shot", 30, trained=False)], held("soft_prompt", 28), "does_not_pay"),
+        ([held("soft_prompt", 12)], held("lora", 20), "does_not_pay"),
+        ([held("soft_prompt", 1)], held("lora", 20), "no_room"),
+    ],
+)
+def test_an_escalation_goes_on_while_it_pays(before: list[Held], now: Held, decision: str) -> None:
+    assert judged(("a", "b"), "accuracy", REFERENCES, before, [now]).decision == decision
+
+
+def test_methods_without_training_are_one_step() -> None:
+    methods = [("majority", False), ("zero_shot", False), ("soft_prompt", True), ("full", True)]
+    assert steps_of(methods) == [["majority", "zero_shot"], ["soft_prompt"], ["full"]]
+    assert steps_of(methods[2:]) == [["soft_prompt"], ["full"]]
+
+
+def counter(folder: Path, counted: int, zone: str = "intel-rapl:0") -> None:
+    (folder / zone).mkdir(exist_ok=True, parents=True)
+    (folder / zone / "energy_uj").write_text(f"{counted}\n")
+    (folder / zone / "max_energy_range_uj").write_text("10000000\n")
+
+
+def test_energy_is_read_from_counters_that_begin_anew(tmp_path: Path) -> None:
+    counter(tmp_path, 9_000_000)
+    counter(tmp_path, 0, "intel-rapl:1")
+    counter(tmp_path, 0, "intel-rapl:0:0")
+    with Meter(10.0, tmp_path, lambda: None) as meter:
+        counter(tmp_path, 2_000_000)
+        counter(tmp_path, 500_000, "intel-rapl:1")
+        counter(tmp_path, 5_000_000, "intel-rapl:0:0")
+    found = meter.read()
+    assert found["joules"] == pytest.approx(3.5)
+    assert found["kwh"] == pytest.approx(3.5 / 3.6e6)
+    assert found["sources"] == ["rapl"]
+
+
+def test_energy_without_a_meter_is_an_estimate(tmp_path: Path) -> None:
+    with Meter(20.0, tmp_path / "absent", lambda: None) as meter:
+        sum(range(200_000))
+    found = meter.read()
+    assert found["sources"] == ["estimated"]
+    assert found["watts_per_core"] == 20.0
+    assert found["joules"] == pytest.approx(20.0 * found["cpu_seconds"], abs=0.011)
+
+
+def test_the_draw_of_graphics_processors_is_added(tmp_path: Path) -> None:
+    asked = threading.Event()
+    answers = iter([100.0])
+
+    def gpu() -> float:
+        if next(answers, None) is None:
+            asked.set()
+        return 100.0
+
+    with Meter(10.0, tmp_path, gpu) as meter:
+        asked.wait(5.0)
+    found = meter.read()
+    assert found["sources"] == ["estimated", "nvidia-smi"]
+    assert found["joules"] > 100.0 * 0.5
+
+
+def test_the_peak_is_that_of_this_program(tmp_path: Path) -> None:
+    status = tmp_path / "status"
+    status.write_text("Name:\tpython\nVmPeak:\t 99 kB\nVmHWM:\t  2048 kB\n")
+    device = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0
+    assert peak_memory(status) == 2048 * 1024 + device
+    assert peak_memory(tmp_path / "absent") > 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("error", "is_one"),
+    [
+        (MemoryError(), True),
+        (torch.OutOfMemoryError("CUDA out of memory."), True),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 9 bytes"), True),
+        (RuntimeError("shapes differ"), False),
+        (ValueError("out of memory"), False),
+    ],
+)
+def test_errors_of_memory_are_known(error: Exception, is_one: bool) -> None:
+    assert is_out_of_memory(error) is is_one
+
+
+def test_general_text_is_cut_between_words(tmp_path: Path) -> None:
+    built_in = halves()
+    assert len(built_in) >= 10
+    assert all(second.startswith(" ") and first for first, second in built_in)
+    assert any("ư" in first for first, _ in built_in)
+    own = tmp_path / "own.txt"
+    own.write_text("one two three four five six seven eight\nshort\n")
+    assert halves(own) == [("one two three four", " five six seven eight")]
+    assert passages_of(own) == ["one two three four five six seven eight", "short"]
+    own.write_text("a\n\nb c\nd\n")
+    assert passages_of(own) == ["a", "b c d"]
+    with pytest.raises(DataError, match="at least 8 words"):
+        halves(own)
+    own.write_text(" \n")
+    with pytest.raises(DataError, match="is empty"):
+        halves(own)
+    own.write_bytes(b"\xff\xfe\xff")
+    with pytest.raises(DataError, match="not UTF-8"):
+        halves(own)
+
+
+def test_sizes_of_a_curve_are_in_order() -> None:
+    assert CompareConfig(curve=(64, 8, 64)).curve == (8, 64)
+    with pytest.raises(ValueError, match="above 0"):
+        CompareConfig(curve=(0,))

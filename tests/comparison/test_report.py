@@ -1,0 +1,95 @@
+"""What the report says follows from the answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from softprompt.comparison import CompareConfig
+from softprompt.comparison.report import report
+from softprompt.tasks import Choice, Row, Task
+
+
+def a_task(answers: str) -> Task:
+    rows = tuple(Row("f", n, {"text": f"t{n}"}, answer) for n, answer in enumerate(answers, 1))
+    choices = (Choice("a", "a"), Choice("b", "b"))
+    return Task("t", "classification", None, choices, "label", ("text",), (), (), rows)
+
+
+def a_result(answers: str, accuracy: float) -> dict[str, Any]:
+    test = {"n": len(answers), "accuracy": accuracy, "macro_f1": accuracy, "interval": [0, 1]}
+    return {
+        "test": test,
+        "answers": list(answers),
+        "validation": None,
+        "trainable": 0,
+        "stored_bytes": 0,
+        "seconds": {"search": 1800.0, "training": 1800.0},
+        "energy": {"kwh": 2.0},
+    }
+
+
+def reported(task: Task, results: dict[str, Any], metric: str = "macro_f1", **how: Any) -> Any:
+    return report(task, metric, results, {}, how=CompareConfig(**how))
+
+
+def test_the_cheapest_that_is_as_good_is_recommended() -> None:
+    task = a_task("ab" * 20)
+    right, poor, near = "ab" * 20, "aa" * 20, "ab" * 19 + "aa"
+    results = {
+        "zero_shot": a_result(poor, 0.5),
+        "soft_prompt": a_result(near, 0.975),
+        "full": a_result(right, 1.0),
+    }
+    found = reported(task, results)
+    assert found["recommendation"]["method"] == "soft_prompt"
+    assert found["recommendation"]["best"] == "full"
+    assert found["recommendation"]["points"] == 2.5
+    assert found["recommendation"]["p_value"] > 0.05
+    assert found["methods"]["zero_shot"]["p_value"] <= 0.001
+    results["soft_prompt"] = a_result(poor, 0.5)
+    assert reported(task, results)["recommendation"]["method"] == "full"
+    assert reported(task, {})["recommendation"] is None
+
+
+def test_the_metric_decides_what_a_difference_is() -> None:
+    # Right answers alone would hide what macro-F1 shows: a class that is never named.
+    rare = a_task("a" * 36 + "bbbb")
+    blind, seeing = a_result("a" * 40, 0.9), a_result("a" * 30 + "b" * 10, 0.85)
+    blind["test"]["macro_f1"], seeing["test"]["macro_f1"] = 0.474, 0.74
+    results = {"majority": blind, "soft_prompt": seeing}
+    assert reported(rare, results)["recommendation"]["method"] == "soft_prompt"
+    assert reported(rare, results, "accuracy")["recommendation"]["method"] == "majority"
+    by_accuracy = reported(rare, results, "accuracy")["methods"]["majority"]["p_value"]
+    assert by_accuracy > reported(rare, results)["methods"]["majority"]["p_value"]
+
+
+def test_rows_that_are_not_answered_take_no_part() -> None:
+    task = a_task("ab" * 20)
+    mine, theirs = a_result("ab" * 20, 1.0), a_result("aa" * 20, 0.5)
+    whole = reported(task, {"soft_prompt": mine, "full": theirs})["methods"]["full"]["p_value"]
+    mine["answers"] = [*mine["answers"][:4], *[None] * 36]
+    part = reported(task, {"soft_prompt": mine, "full": theirs})["methods"]["full"]["p_value"]
+    assert whole < 0.01 < part
+    mine["answers"] = [None] * 40
+    none = reported(task, {"soft_prompt": mine, "full": theirs})
+    assert none["methods"]["full"]["p_value"] is None
+
+
+def test_money_follows_from_hours_and_energy() -> None:
+    results = {"full": a_result("ab", 1.0)}
+    task = a_task("ab")
+    assert reported(task, results)["methods"]["full"]["money"] is None
+    priced = reported(task, results, price_per_hour=2.0, price_per_kwh=0.25)
+    assert priced["methods"]["full"]["money"] == pytest.approx(2.0 * 1 + 0.25 * 2)
+
+
+def test_examples_are_rows_that_methods_answer_differently() -> None:
+    task = a_task("abab")
+    results = {"soft_prompt": a_result("abbb", 0.75), "full": a_result("aaab", 0.75)}
+    found = reported(task, results)["examples"]
+    # The row that the soft prompt has wrong comes first.
+    assert [example["text"] for example in found] == ["t3", "t2"]
+    assert found[0]["answers"] == {"soft_prompt": "b", "full": "a"}
+    assert found[0]["right"] == "a"
