@@ -1,0 +1,401 @@
+"""Prompts by name, version and alias, from a folder of artifacts that alone decides.
+
+    registry = Registry("prompts", backbone=backbone)
+    registry.publish("reviews", "runs/reviews/prompt", aliases=["production"])
+    registry.resolve("reviews@production").label                 # 'reviews@1'
+
+Several registries, in one process or in many, on one machine or on a shared disk, may work on one
+folder: each sees what the others publish. It does not know who asks, nor how prompts are used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from softprompt.backbones import Backbone, Identity
+from softprompt.errors import ArtifactError, UnknownPromptError, UsageError
+from softprompt.prompts import SoftPrompt
+from softprompt.serving.registry import names
+from softprompt.serving.registry.cards import Card
+from softprompt.serving.registry.changes import Changes
+from softprompt.serving.registry.examination import details, digest_of
+from softprompt.serving.registry.fitting import Fitting
+from softprompt.serving.registry.folder import PromptFolder
+from softprompt.serving.registry.held import Held
+from softprompt.serving.registry.keeping import IndexKeeper
+from softprompt.serving.registry.location import index_location
+from softprompt.serving.registry.record import Intent, Record
+from softprompt.serving.registry.state import LOOSE, State, Stored
+from softprompt.serving.registry.unknown import unknown_name, unknown_version
+from softprompt.serving.source import Version
+
+__all__ = ["Registry"]
+
+
+class Registry:
+    """A source of prompts (`softprompt.serving.Source`) that are published into a folder.
+
+    All methods may be called from any thread.
+
+    Args:
+        folder: of the prompts; made when something is published.
+        index_url: a database for the index, `sqlite:///FILE` or `postgresql://...`; a SQLite file
+            in the folder, or in the user's cache where that is read-only, when absent.
+        backbone: that serves, or what names it; prompts of any other are refused when they are
+            registered and never served. None accepts all.
+        check_every: seconds for which a name is not looked up in the folder again.
+
+    Raises:
+        UsageError: the folder is none, the address is none, or a library for it is missing.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        *,
+        index_url: str | None = None,
+        backbone: Backbone | Identity | None = None,
+        check_every: float = 0.2,
+    ) -> None:
+        self._folder = PromptFolder(Path(folder))
+        self._changes = Changes(self._folder)
+        self._fitting = Fitting(backbone)
+        uid, url, own = index_location(self._folder, self._changes, index_url)
+        self._keeper = IndexKeeper(url, uid, self._details, own=own)
+        self._held = Held(self._folder, self._keeper.begin(), check_every)
+        if self._folder.own.is_dir():
+            self._changes.sweep()
+        self.refresh()
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the prompts."""
+        return self._folder.root
+
+    @property
+    def index_trouble(self) -> str:
+        """Why the index is not in use; "" while it is."""
+        return self._keeper.trouble
+
+    def resolve(self, name: str) -> Version:
+        """The version that `name`, `name@3` or `name@production` means now.
+
+        Raises:
+            UnknownPromptError: there is none, or it cannot be served; the reason is told.
+        """
+        state, stored = self._find(name)
+        problem = self._problem(stored)
+        if problem or stored.facts is None:
+            raise UnknownPromptError(
+                f"The prompt {state.name}@{stored.number} is not served. {problem}",
+                "Publish it again, or ask for another version.",
+            )
+        return Version(state.name, stored.number, stored.facts.key)
+
+    def load(self, version: Version) -> SoftPrompt:
+        """The content of a version, read and checked.
+
+        Raises:
+            ArtifactError: it is damaged.
+            UnknownPromptError: it has been removed or replaced.
+        """
+        for _ in range(2):
+            state = self._held.get(version.name)
+            stored = state.by_number.get(version.number) if state is not None else None
+            if stored is None or stored.facts is None or stored.facts.key != version.key:
+                break
+            path = self._folder.path(version.name, stored.place)
+            try:
+                prompt = SoftPrompt.load(path)
+                if digest_of(path) == version.key:
+                    return prompt
+            except (ArtifactError, OSError) as error:
+                # It may just have moved into a folder of its own.
+                if self._held.look(version.name) is state and path.is_dir():
+                    told = str(error).replace(str(path), version.label)
+                    raise ArtifactError(told, "Publish it again.") from error
+            self._held.look(version.name)
+        raise UnknownPromptError(
+            f"The prompt {version.label} has been removed or replaced.", "Ask for its name again."
+        )
+
+    def publish(
+        self,
+        name: str,
+        source: str | Path | SoftPrompt,
+        *,
+        current: bool = True,
+        aliases: Iterable[str] = (),
+        tags: Mapping[str, str] | None = None,
+    ) -> Version:
+        """Adds a version in one step and, unless told otherwise, makes it the current one.
+
+        Args:
+            name: of the prompt, new or known.
+            source: an artifact's folder, of this project or of PEFT, or a prompt.
+            current: whether the bare name shall mean it.
+            aliases: that shall mean it.
+            tags: set for the name.
+
+        Raises:
+            ArtifactError: it is damaged, or made for another backbone.
+            UsageError: a name cannot be one, or the folder cannot be written.
+        """
+        checked = names.prompt_name(name)
+        given = Path(source) if isinstance(source, str) else source
+        intent = Intent(current, tuple(map(names.alias_name, aliases)), _tags(tags or {}))
+        number = self._changes.publish(checked, given, intent, self._fitting.check)
+        stored = self._after(checked).by_number[number]
+        assert stored.facts is not None
+        return Version(checked, number, stored.facts.key)
+
+    def alias(self, reference: str, alias: str) -> Version:
+        """Lets an alias mean what `name`, `name@3` or another alias means now.
+
+        Raises:
+            UnknownPromptError: there is no such version.
+            UsageError: the alias cannot be one.
+        """
+        checked, version = names.alias_name(alias), self.resolve(reference)
+
+        def change(state: State) -> Record:
+            if version.number not in state.by_number:
+                raise unknown_version(state, str(version.number))
+            aliases = {**state.record.aliases, checked: version.number}
+            return replace(state.record, aliases=aliases)
+
+        self._changes.record(version.name, change)
+        self._after(version.name)
+        return version
+
+    def unalias(self, name: str, alias: str) -> None:
+        """Takes an alias away.
+
+        Raises:
+            UnknownPromptError: there is no such name or alias.
+        """
+
+        def change(state: State) -> Record:
+            if alias not in state.record.aliases:
+                raise unknown_version(state, alias)
+            aliases = {a: n for a, n in state.record.aliases.items() if a != alias}
+            return replace(state.record, aliases=aliases)
+
+        self._change(name, change)
+
+    def rollback(self, name: str, number: int | None = None) -> Version:
+        """Makes an earlier version current again.
+
+        Args:
+            name: of the prompt.
+            number: of the version; the one that was current before, when absent.
+
+        Raises:
+            UnknownPromptError: there is no such name or version.
+            UsageError: there is none before, or it cannot be served.
+        """
+
+        def change(state: State) -> Record:
+            if number is None and not state.record.before:
+                raise UsageError(
+                    f"{state.name}@{state.record.current} is the first version that was current.",
+                    f"Name one: {', '.join(map(str, state.numbers))}.",
+                )
+            wanted = state.record.before[-1] if number is None else number
+            stored = state.by_number.get(wanted)
+            if stored is None:
+                raise unknown_version(state, str(wanted))
+            if problem := self._problem(stored):
+                raise UsageError(
+                    f"{state.name}@{wanted} cannot be served. {problem}", "Name another version."
+                )
+            return state.record.moved(wanted)
+
+        self._change(name, change)
+        return self.resolve(name)
+
+    def tag(self, name: str, tags: Mapping[str, str | None]) -> None:
+        """Sets tags of a name; those with None are taken away.
+
+        Raises:
+            UnknownPromptError: there is no such name.
+            UsageError: a tag cannot be called so.
+        """
+        given = _tags({tag: value for tag, value in tags.items() if value is not None})
+
+        def change(state: State) -> Record:
+            kept = {tag: value for tag, value in state.record.tags.items() if tag not in tags}
+            return replace(state.record, tags={**kept, **given})
+
+        self._change(name, change)
+
+    def remove(self, name: str, number: int | None = None) -> None:
+        """Removes a version, or a name with all its versions.
+
+        Raises:
+            UnknownPromptError: there is no such name or version.
+            UsageError: an alias means the version, or it is the only one.
+        """
+        known = self._known(name).name
+        if number is None:
+            self._changes.remove(known)
+        else:
+            self._changes.remove_version(known, number)
+        self._held.look(known)
+        self._keeper.follow(self._held)
+
+    def list(
+        self,
+        *,
+        tags: Mapping[str, str | None] | None = None,
+        sort: str = "name",
+        servable: bool = False,
+        limit: int | None = None,
+        offset: int = 0,
+    ) -> Sequence[Card]:
+        """A card of the current version of each name.
+
+        Args:
+            tags: that a name must have, with this value or, at None, with any.
+            sort: `name`, `created` (the newest first) or a metric such as `test.accuracy` (the
+                highest first).
+            servable: leave out what is not served; what lies in the folder and cannot even be a
+                prompt is told only to those who ask for everything.
+            limit, offset: how many, and how many are passed over before.
+        """
+        self.refresh()
+        wanted = tags or {}
+        cards: list[Card] = []
+        for _ in range(2):
+            rows = self._keeper.rows(
+                self._held,
+                tags=wanted,
+                sort=sort,
+                fit=self._fitting.fit,
+                servable=servable,
+                limit=limit,
+                offset=offset,
+            )
+            cards, old = [], []
+            for row in rows:
+                state = self._held.states.get(row.name)
+                stored = _numbered(state, row.number)
+                if state is None or stored is None or _key(stored) != row.key:
+                    old.append(row.name)
+                else:
+                    shown = row.details or self._details(state, stored) or {}
+                    cards.append(Card.of(state, stored, shown, self._problem(stored, state)))
+            if not old:
+                break
+            self._held.mark_changed(old)
+        if not (servable or wanted or offset or limit is not None):
+            cards += self._strange()
+        return cards
+
+    def history(self, name: str) -> Sequence[Card]:
+        """A card of every version of a name, the newest first.
+
+        Raises:
+            UnknownPromptError: there is no such name.
+        """
+        state = self._known(name)
+        return [
+            Card.of(state, stored, self._details(state, stored) or {}, self._problem(stored))
+            for stored in sorted(state.versions, key=lambda stored: -stored.number)
+        ]
+
+    def names(self) -> Sequence[str]:
+        """All names, sorted, also of what cannot be served."""
+        return sorted(self._held.states)
+
+    def refresh(self) -> None:
+        """Looks up everything in the folder, and brings the index up to date."""
+        self._held.look_everywhere()
+        self._keeper.follow(self._held)
+
+    def close(self) -> None:
+        """Brings the index up to date and closes it."""
+        self._keeper.follow(self._held)
+        self._keeper.close()
+
+    def __enter__(self) -> Registry:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _find(self, reference: str) -> tuple[State, Stored]:
+        """What a reference means, served or not."""
+        name, wanted = names.split(reference)
+        state = self._known(name)
+        if not wanted:
+            number = state.record.current
+        elif wanted.isascii() and wanted.isdecimal():
+            number = int(wanted[:12])
+        else:
+            number = state.record.aliases.get(wanted, LOOSE)
+        if state.problem and not wanted.isdecimal():
+            raise UnknownPromptError(f"The prompt {name!r} is not served. {state.problem}")
+        stored = state.by_number.get(number)
+        if stored is None:
+            raise unknown_version(state, wanted)
+        return state, stored
+
+    def _known(self, name: str) -> State:
+        plain = names.split(name)[0]
+        state = self._held.get(plain) if names.is_name(plain) else None
+        if state is None:
+            raise unknown_name(plain, self._held.states)
+        return state
+
+    def _problem(self, stored: Stored, state: State | None = None) -> str:
+        problem = stored.problem or (state.problem if state is not None else "")
+        return problem or (self._fitting.problem(stored.facts) if stored.facts else "")
+
+    def _change(self, name: str, change: Callable[[State], Record]) -> None:
+        known = self._known(name).name
+        self._changes.record(known, change)
+        self._after(known)
+
+    def _after(self, name: str) -> State:
+        """The state after a change by this process, in the index as well."""
+        state = self._held.look(name)
+        self._keeper.follow(self._held)
+        if state is None:
+            raise unknown_name(name, self._held.states)
+        return state
+
+    def _details(self, state: State, stored: Stored) -> Mapping[str, Any] | None:
+        if stored.facts is None:
+            return None
+        return details(self._folder.path(state.name, stored.place), stored.facts.key)
+
+    def _strange(self) -> Sequence[Card]:
+        """What lies in the folder under no version at all, with the reason."""
+        found = dict(self._held.strange)
+        found |= {s.name: s.problem for s in self._held.states.values() if not s.versions}
+        return [
+            Card(name=name, number=LOOSE, current=False, problem=problem)
+            for name, problem in sorted(found.items())
+        ]
+
+
+def _numbered(state: State | None, number: int) -> Stored | None:
+    found = (stored for stored in (state.versions if state else ()) if stored.number == number)
+    return next(found, None)
+
+
+def _key(stored: Stored) -> str:
+    return stored.facts.key if stored.facts else ""
+
+
+def _tags(tags: Mapping[str, str]) -> dict[str, str]:
+    """Tags as they are kept.
+
+    Raises:
+        UsageError: one cannot be called so, or its value cannot be kept.
+    """
+    return dict(names.parse_tag(f"{tag}={value}") for tag, value in tags.items())
