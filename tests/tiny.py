@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from softprompt.backbones import Backbone
+from softprompt.backbones import Backbone, EncoderDecoder
 from softprompt.tasks import Task
 
 VOCABULARY = 320
@@ -25,8 +25,13 @@ SENTENCES = [
 
 
 @cache
-def tiny_tokenizer() -> Any:
-    """A byte-level BPE tokenizer with BOS, EOS and PAD."""
+def tiny_tokenizer(kind: str = "decoder") -> Any:
+    """A byte-level BPE tokenizer with BOS, EOS and PAD.
+
+    Args:
+        kind: what it puts around a text: `decoder` (BOS before), `encoder_decoder` (EOS behind) or
+            `encoder` (both, called CLS and SEP).
+    """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -40,10 +45,16 @@ def tiny_tokenizer() -> Any:
         show_progress=False,
     )
     raw.train_from_iterator(SENTENCES, trainer)
-    raw.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
-    return PreTrainedTokenizerFast(
-        tokenizer_object=raw, bos_token="<s>", eos_token="</s>", pad_token="<pad>"
+    around = {"decoder": "<s> $A", "encoder_decoder": "$A </s>", "encoder": "<s> $A </s>"}[kind]
+    raw.post_processor = processors.TemplateProcessing(
+        single=around, special_tokens=[("<s>", 1), ("</s>", 2)]
     )
+    names = {
+        "decoder": {"bos_token": "<s>", "eos_token": "</s>"},
+        "encoder_decoder": {"eos_token": "</s>"},
+        "encoder": {"cls_token": "<s>", "sep_token": "</s>"},
+    }[kind]
+    return PreTrainedTokenizerFast(tokenizer_object=raw, pad_token="<pad>", **names)
 
 
 def tiny_model(architecture: str) -> Any:
@@ -118,6 +129,53 @@ ARCHITECTURES = (
 
 
 @cache
+def tiny_encoder_decoder(architecture: str = "t5") -> EncoderDecoder:
+    """A frozen tiny encoder-decoder; the same object for the same name."""
+    model = tiny_encoder_decoder_model(architecture)
+    return EncoderDecoder(model, tiny_tokenizer("encoder_decoder"))
+
+
+ENCODER_DECODERS = ("t5", "t5-v1.1", "mt5", "umt5")
+
+
+def tiny_encoder_decoder_model(architecture: str) -> Any:
+    """A random model with three encoder and two decoder layers."""
+    import transformers as hf
+
+    common = {
+        "vocab_size": VOCABULARY,
+        "d_model": 32,
+        "d_kv": 8,
+        "d_ff": 64,
+        "num_layers": 3,
+        "num_decoder_layers": 2,
+        "num_heads": 4,
+        "relative_attention_num_buckets": 8,
+        "relative_attention_max_distance": 16,
+        "pad_token_id": 0,
+        "eos_token_id": 2,
+        "decoder_start_token_id": 3,
+    }
+    gated = {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False}
+    made: dict[str, Callable[[], Any]] = {
+        "t5": lambda: hf.T5ForConditionalGeneration(hf.T5Config(**common)),
+        "t5-v1.1": lambda: hf.T5ForConditionalGeneration(hf.T5Config(**common, **gated)),
+        "mt5": lambda: hf.MT5ForConditionalGeneration(hf.MT5Config(**common)),
+        "umt5": lambda: hf.UMT5ForConditionalGeneration(hf.UMT5Config(**common)),
+    }
+    torch.manual_seed(0)
+    with torch.random.fork_rng():
+        model = made[architecture]()
+        for name, parameter in model.named_parameters():
+            # Larger than usual, so that distances and what is read matter to the output.
+            if "relative_attention_bias" in name:
+                parameter.data.mul_(6.0)
+            elif parameter.dim() > 1 and "shared" not in name:
+                parameter.data.mul_(2.0)
+    return model.float()
+
+
+@cache
 def tiny_backbone(architecture: str = "llama") -> Backbone:
     """A frozen tiny backbone; the same object for the same name."""
     return Backbone(tiny_model(architecture), tiny_tokenizer())
@@ -146,6 +204,10 @@ def feedback_task(folder: Path, count: int = 60) -> Task:
 
 def save_tiny(folder: Path, architecture: str = "llama") -> Path:
     """A model folder as `save_pretrained` makes it."""
+    if architecture in ENCODER_DECODERS:
+        tiny_encoder_decoder_model(architecture).save_pretrained(folder)
+        tiny_tokenizer("encoder_decoder").save_pretrained(folder)
+        return folder
     tiny_model(architecture).save_pretrained(folder)
     tiny_tokenizer().save_pretrained(folder)
     return folder

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -51,6 +51,9 @@ class Backbone(FrozenModel):
     Raises:
         BackboneError: the model cannot be continued exactly from a cached context.
     """
+
+    form: ClassVar[str] = "continued"
+    """How rows are laid out for it (see `softprompt.prompts.forms`)."""
 
     def __init__(
         self,
@@ -98,6 +101,16 @@ class Backbone(FrozenModel):
             tuple(layer.values for layer in layers),
             torch.as_tensor(lengths, device=self.device),
         )
+
+    @property
+    def start(self) -> int:
+        """The id that a decoder beside an encoder starts with."""
+        return self.eos
+
+    @property
+    def closing(self) -> tuple[int, ...]:
+        """Ids behind what an encoder reads; none where the text goes on with the answer."""
+        return ()
 
     def _exact_run(self) -> Run:
         """The fastest way through the layers that gives what the model itself gives.
@@ -173,8 +186,13 @@ class Backbone(FrozenModel):
         return layers
 
     @torch.no_grad()
-    def layer_inputs(self, embeds_PD: Tensor) -> Tensor:
-        """[L, P, D] what comes into each layer when vectors follow the opening token, in fp32."""
+    def layer_inputs(self, embeds_PD: Tensor, *, encoder: bool = False) -> Tensor:
+        """[L, P, D] what comes into each layer when vectors follow the opening token, in fp32.
+
+        Args:
+            embeds_PD: the vectors.
+            encoder: whether an encoder's layers are meant, where there is one beside a decoder.
+        """
         whole_1ND, opening = self._opened(embeds_PD)
         output = self._body(inputs_embeds=whole_1ND, use_cache=False, output_hidden_states=True)
         found = [hidden[0, opening:].float().cpu() for hidden in output.hidden_states]
@@ -189,8 +207,15 @@ class Backbone(FrozenModel):
         return self._key_shapes
 
     @torch.no_grad()
-    def key_values(self, embeds_PD: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """Keys and values [J, P, d], fp32, of each layer when vectors follow the opening token."""
+    def key_values(
+        self, embeds_PD: Tensor, *, encoder: bool = False
+    ) -> list[tuple[Tensor, Tensor]]:
+        """Keys and values [J, P, d], fp32, of each layer when vectors follow the opening token.
+
+        Args:
+            embeds_PD: the vectors.
+            encoder: as for `layer_inputs`.
+        """
         whole_1ND, opening = self._opened(embeds_PD)
         cache = DynamicCache()
         self._body(inputs_embeds=whole_1ND, past_key_values=cache, use_cache=True)
@@ -233,9 +258,18 @@ class Backbone(FrozenModel):
         """By a cache of Transformers, for models that call no attention function by name."""
         return self.over_cache(step.cache(context), step, context)
 
+    def cache(self, context: Context, step: Pass) -> Any:
+        """What `over_cache` grows: keys and values of what stands before a first pass."""
+        return step.cache(context)
+
+    def places(self, context: Context) -> Tensor:
+        """[B, T] the positions of a context's tokens in their rows' sequences; -1 for padding."""
+        slots_T = torch.arange(context.width, device=context.lengths_B.device)
+        return torch.where(slots_T < context.lengths_B[:, None], slots_T, -1)
+
     def over_cache(
         self,
-        cache: DynamicCache,
+        cache: Any,
         step: Pass,
         context: Context | None,
         *,

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from softprompt.backbones.fingerprint import module_fingerprint, tokenizer_fingerprint
+from softprompt.errors import BackboneError
 
 __all__ = ["FrozenModel", "Identity"]
 
@@ -119,6 +120,19 @@ class FrozenModel:
         eos = self.tokenizer.eos_token_id
         assert eos is not None, "load_backbone refuses tokenizers without an end token"
         return int(eos)
+
+    @classmethod
+    def check_tokenizer(cls, tokenizer: Any, name: str) -> None:
+        """Refuses a tokenizer that lacks a token which is needed.
+
+        Raises:
+            BackboneError: which.
+        """
+        if tokenizer.eos_token_id is None:
+            raise BackboneError(
+                f"The tokenizer of {name!r} has no end token, which ends every answer.",
+                "Set `eos_token` in its tokenizer_config.json.",
+            )
 
     @property
     def chat(self) -> Callable[[list[dict[str, str]]], str] | None:

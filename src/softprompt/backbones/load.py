@@ -21,6 +21,7 @@ from softprompt.backbones.fingerprint import (
     module_fingerprint,
     tokenizer_fingerprint,
 )
+from softprompt.backbones.kinds import Kind, kind_of
 from softprompt.backbones.precision import DTYPES, fastest_dtype
 from softprompt.errors import BackboneError
 
@@ -49,7 +50,7 @@ class BackboneConfig(BaseModel):
 
 
 def load_backbone(model: str = "nano", **settings: Any) -> Backbone:
-    """Loads and freezes a causal language model.
+    """Loads and freezes a model: a decoder, an encoder-decoder or an encoder.
 
     Args:
         model: `nano`, a folder with safetensors weights, or a hub id.
@@ -68,14 +69,11 @@ def load_backbone(model: str = "nano", **settings: Any) -> Backbone:
     dtype: str = config.dtype
     if dtype == "auto":
         dtype = fastest_dtype(model_config.get_text_config().hidden_size, device)
-    weights = _load_weights(source, config, options, DTYPES[dtype])
+    kind = kind_of(model_config)
+    weights = _load_weights(source, config, kind, options, DTYPES[dtype])
     if config.device_map is None and config.quantization == "none":
         weights = weights.to(device)
-    if tokenizer.eos_token_id is None:
-        raise BackboneError(
-            f"The tokenizer of {config.model!r} has no end token, which ends every answer.",
-            "Set `eos_token` in its tokenizer_config.json.",
-        )
+    kind.backbone.check_tokenizer(tokenizer, config.model)
     revision = getattr(model_config, "_commit_hash", None) or config.revision
     if nano_version := getattr(model_config, "nano_version", None):
         revision = f"nano {nano_version}"
@@ -86,7 +84,7 @@ def load_backbone(model: str = "nano", **settings: Any) -> Backbone:
         tokenizer_fingerprint(tokenizer),
     )
     resolved = config.model_copy(update={"dtype": dtype, "device": str(device)})
-    return Backbone(weights, tokenizer, identity, dtype, resolved.model_dump())
+    return kind.backbone(weights, tokenizer, identity, dtype, resolved.model_dump())
 
 
 def _device(name: str) -> torch.device:
@@ -125,18 +123,14 @@ def _load_small_parts(
         tokenizer = AutoTokenizer.from_pretrained(source, **options)
     except Exception as error:
         raise _cannot_load(config.model, error) from error
-    if model_config.is_encoder_decoder:
-        raise BackboneError(
-            f"{config.model!r} is an encoder-decoder; a causal (decoder-only) model is needed.",
-            "See `softprompt models` for a list.",
-        )
     return model_config, tokenizer
 
 
 def _load_weights(
-    source: str, config: BackboneConfig, options: dict[str, Any], dtype: torch.dtype
+    source: str, config: BackboneConfig, kind: Kind, options: dict[str, Any], dtype: torch.dtype
 ) -> Any:
-    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+    import transformers
+    from transformers import BitsAndBytesConfig
 
     if config.device_map is not None:
         options = {**options, "device_map": config.device_map}
@@ -151,11 +145,19 @@ def _load_weights(
         }
     try:
         with _bars(config.model != "nano"):
-            return AutoModelForCausalLM.from_pretrained(
-                source, dtype=dtype, use_safetensors=True, **options
+            model, about = getattr(transformers, kind.auto).from_pretrained(
+                source, dtype=dtype, use_safetensors=True, output_loading_info=True, **options
             )
     except Exception as error:
         raise _cannot_load(config.model, error) from error
+    missing = sorted(name for name in about["missing_keys"] if not name.startswith(kind.unused))
+    if missing and kind.whole:
+        raise BackboneError(
+            f"The weights of {config.model!r} are not those of a {type(model).__name__}: "
+            f"{missing[0]!r} and {len(missing) - 1} more are missing.",
+            "Check that config.json and the weights belong together.",
+        )
+    return model
 
 
 @contextmanager

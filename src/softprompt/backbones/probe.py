@@ -15,8 +15,9 @@ from softprompt.errors import BackboneError
 
 if TYPE_CHECKING:
     from softprompt.backbones.backbone import Backbone
+    from softprompt.backbones.encoder_decoder import EncoderDecoder
 
-__all__ = ["probe"]
+__all__ = ["probe", "probe_encoder_decoder"]
 
 _TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 8e-2, torch.float16: 2e-2}
 
@@ -44,11 +45,47 @@ def probe(backbone: Backbone) -> None:
             f"{name} cannot continue from a cached context ({str(error).splitlines()[0]}).",
             "Choose a decoder with rotary or learned positions; see `softprompt models`.",
         ) from error
-    spread = whole_TV.std().clamp(min=1e-6)
-    difference = float((whole_TV - parts_TV).abs().max() / spread)
-    if not difference < _TOLERANCE.get(backbone.compute_dtype, 1e-1):
+    difference = _difference(whole_TV, parts_TV)
+    if not difference < _allowed(backbone):
         raise BackboneError(
             f"{name} gives other logits from a cached context than in one pass "
             f"(difference {difference:.2g} standard deviations).",
             "Choose a decoder with rotary or learned positions; see `softprompt models`.",
         )
+
+
+@torch.no_grad()
+def probe_encoder_decoder(backbone: EncoderDecoder) -> None:
+    """Compares logits of four answer tokens with the model's own, five tokens being read.
+
+    Raises:
+        BackboneError: they differ by more than rounding, or the model is of an unknown kind.
+    """
+    device = backbone.device
+    read_1T = torch.arange(3, 8, device=device)[None] % backbone.vocabulary
+    given_1N = torch.arange(5, 9, device=device)[None] % backbone.vocabulary
+    given_1N[0, 0] = backbone.start
+    position_1N = torch.arange(4, device=device)[None]
+    whole_NV = backbone.model(input_ids=read_1T, decoder_input_ids=given_1N).logits[0].float()
+    hidden_ND = backbone.continue_from(
+        backbone.encode_context(read_1T.tolist()),
+        backbone.embed(given_1N),
+        position_1N,
+        torch.zeros_like(position_1N),
+    )
+    difference = _difference(whole_NV, backbone.logits(hidden_ND))
+    if not difference < _allowed(backbone):
+        raise BackboneError(
+            f"{type(backbone.model).__name__} gives other logits than the layers of the T5 family "
+            f"(difference {difference:.2g} standard deviations).",
+            "Choose T5, mT5, umT5, Flan-T5 or ByT5; see `softprompt models` for others.",
+        )
+
+
+def _difference(one: torch.Tensor, other: torch.Tensor) -> float:
+    """The largest, in standard deviations."""
+    return float((one - other).abs().max() / one.std().clamp(min=1e-6))
+
+
+def _allowed(backbone: Backbone) -> float:
+    return _TOLERANCE.get(backbone.compute_dtype, 1e-1)

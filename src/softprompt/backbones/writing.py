@@ -37,10 +37,9 @@ class Writing:
 
     @torch.no_grad()
     def __init__(self, backbone: Backbone, context: Context, step: Pass) -> None:
-        self._backbone, self._cache = backbone, step.cache(context)
+        self._backbone, self._cache = backbone, backbone.cache(context, step)
         self.hidden_RD = backbone.over_cache(self._cache, step, context)
-        slots_T = torch.arange(context.width, device=step.position_RN.device)
-        context_RT = torch.where(slots_T < context.lengths_B[:, None], slots_T, -1)
+        context_RT = backbone.places(context)
         between = [step.beside.position_RQ] if step.beside else []
         self._seen_RS = torch.cat([context_RT, *between, step.position_RN], 1)
         self._next_R = self._seen_RS.amax(1) + 1

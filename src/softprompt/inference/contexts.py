@@ -71,7 +71,7 @@ class Contexts:
         self.bytes = 0
         self.trouble: str | None = None
         # Contexts of one length may be followed by trunks of many: both pad a batch.
-        sizes = [(len(e.context), len(e.trunk)) for e in examples]
+        sizes = [(len(e.context), len(e.encoder) + len(e.trunk)) for e in examples]
         self.buckets = _buckets(sizes, bucket_rows)
 
     def estimate(self) -> Estimate:

@@ -16,19 +16,25 @@ prompt after the other.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from softprompt.backbones import Backbone, Beside, Context, Inserted
+from softprompt.backbones import Backbone, Beside, Context, EncoderDecoder, Inserted
 from softprompt.inference.laid_row import LaidRow, padded
 from softprompt.prompts import Example
 from softprompt.prompts.depths import DEPTHS, Depth
 
-__all__ = ["Continuation", "entering", "log_scores", "token_log_probabilities"]
+__all__ = [
+    "Continuation",
+    "entering",
+    "log_scores",
+    "read_contexts",
+    "token_log_probabilities",
+]
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,8 @@ class Continuation:
         row_RQ: which row of all prompts stands at the places where nothing is computed; 0 where
             there is padding. None where all places are computed.
         place_RQ: position of those in the row's sequence; -1 for padding.
+        reading: what an encoder reads first, where prompts stand in it; None else.
+        pooled: whether answers are rows of a head, which are rows of the prompts.
     """
 
     ids_RN: Tensor
@@ -61,6 +69,8 @@ class Continuation:
     depth: Depth
     row_RQ: Tensor | None = None
     place_RQ: Tensor | None = None
+    reading: Continuation | None = None
+    pooled: bool = False
 
     @classmethod
     def of(
@@ -82,14 +92,18 @@ class Continuation:
                 at a prompt's places; none where absent.
         """
         prompts = list(zip(lengths, accumulate([0, *lengths]), strict=False))
-        laid = [(e.with_vectors(n), start) for e in examples for n, start in prompts]
+        laid = [(e.with_vectors(n).after(start), start) for e in examples for n, start in prompts]
         laid = laid or [(example, 0) for example in examples]
         where = DEPTHS.get(depth)
         rows = [
             LaidRow.of(example, start, where.computed, hidden[r] if hidden else frozenset())
             for r, (example, start) in enumerate(laid)
         ]
-        return cls.laid([example for example, _ in laid], rows, device, where)
+        what = cls.laid([example for example, _ in laid], rows, device, where)
+        if not any(example.encoder for example in examples):
+            return what
+        reading = cls.of([e.reading for e in examples], device, lengths, depth, hidden)
+        return replace(what, reading=reading)
 
     @classmethod
     def laid(
@@ -109,7 +123,8 @@ class Continuation:
         for r, (example, row) in enumerate(zip(examples, rows, strict=True)):
             place = row.trunk
             for answer in example.answers:
-                before = [row.trunk - 1, *range(place, place + len(answer) - 1)]
+                first = row.trunk - 1 if example.pool is None else example.pool
+                before = [first, *range(place, place + len(answer) - 1)]
                 source += [r * width + n for n in before]
                 target += answer
                 owner += [answers] * len(answer)
@@ -129,6 +144,7 @@ class Continuation:
             depth=depth,
             row_RQ=padded([row.beside for row in rows], 0).to(device) if beside else None,
             place_RQ=padded([row.places for row in rows], -1).to(device) if beside else None,
+            pooled=any(example.pool is not None for example in examples),
         )
 
     def per_answer(self, tokens_M: Tensor) -> Tensor:
@@ -186,13 +202,31 @@ def entering(
     return Entered(embeds_RND, Inserted(places_W, what.layers_LPD.index_select(1, source_W)))
 
 
+def read_contexts(
+    backbone: Backbone, context: Context, what: Continuation, prompts: Sequence[Tensor]
+) -> Context:
+    """The contexts of the rows: those given, or what an encoder makes of the rows with prompts.
+
+    Args:
+        backbone: the frozen model.
+        context: of the examples; empty where prompts stand in the encoder.
+        what, prompts: as for `log_scores`.
+    """
+    first = what.reading
+    if first is None:
+        return context
+    assert isinstance(backbone, EncoderDecoder), "only an encoder reads"
+    entered = entering(backbone, first.ids_RN, prompts, first.depth, first.row_RQ, first.place_RQ)
+    return backbone.read(entered.embeds_RND, first.position_RN, entered.inserted, entered.beside)
+
+
 def token_log_probabilities(
     backbone: Backbone, context: Context, what: Continuation, prompts: Sequence[Tensor]
 ) -> Tensor:
     """[M] log-probability of every answer token, differentiable in the prompts."""
     entered = entering(backbone, what.ids_RN, prompts, what.depth, what.row_RQ, what.place_RQ)
     hidden_UD = backbone.continue_from(
-        context,
+        read_contexts(backbone, context, what, prompts),
         entered.embeds_RND,
         what.position_RN,
         what.branch_RN,
@@ -200,7 +234,21 @@ def token_log_probabilities(
         entered.inserted,
         entered.beside,
     )
+    if what.pooled:
+        return _by_heads(hidden_UD, what, prompts)
     return backbone.log_probabilities(hidden_UD, what.pick_M, what.target_M)
+
+
+def _by_heads(hidden_UD: Tensor, what: Continuation, prompts: Sequence[Tensor]) -> Tensor:
+    """[M] fp32 log-probability of each choice by the head of the row's prompt; one token each.
+
+    A head has no bias: the last normalisation of an encoder leaves a direction in which all hidden
+    states are the same, so a row of the head can hold one.
+    """
+    table_PX = torch.cat([x.to(hidden_UD.device) for x in prompts])
+    head_MD = table_PX.index_select(0, -1 - what.target_M)[:, : hidden_UD.shape[1]].float()
+    logits_M = (hidden_UD.index_select(0, what.pick_M).float() * head_MD).sum(-1)
+    return logits_M.view(len(what.ids_RN), -1).log_softmax(-1).flatten()
 
 
 def log_scores(

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from softprompt.backbones import Backbone, Context, Pass, Writing
 from softprompt.inference.contexts import Contexts
-from softprompt.inference.continuation import Continuation, entering
+from softprompt.inference.continuation import Continuation, entering, read_contexts
 from softprompt.prompts import Example
 
 __all__ = ["generate"]
@@ -101,7 +101,7 @@ def _written(
         entered.inserted,
         entered.beside,
     )
-    writing = Writing(backbone, context, step)
+    writing = Writing(backbone, read_contexts(backbone, context, what, prompts), step)
     found: list[list[int]] = [[] for _ in examples]
     open_rows = set(range(len(examples)))
     for number in range(room):

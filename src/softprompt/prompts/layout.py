@@ -1,6 +1,4 @@
-"""From a rendered row to token ids: constant context, trunk with the prompt's places, answers.
-
-    [ context: constants, cached ][ trunk: from the first prompt vector on ][ answer, end token ]
+"""From a rendered row to token ids: its parts arranged, each tokenised, then laid out by form.
 
 Every segment of text is tokenised on its own, the same way in training, evaluation and use. It does
 not know what the vectors are, nor who runs the model.
@@ -9,11 +7,13 @@ not know what the vectors are, nor who runs the model.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from softprompt.errors import DataError, UsageError
 from softprompt.prompts.depths import DEPTHS
+from softprompt.prompts.example import Example
+from softprompt.prompts.forms import FORMS, Section
 from softprompt.prompts.placements import BOS, PLACEMENTS, Arranged
 from softprompt.tasks import Rendered, Slot
 
@@ -28,35 +28,6 @@ class TooLongError(DataError):
 
 
 @dataclass(frozen=True)
-class Example:
-    """One row as the model gets it.
-
-    Args:
-        context: token ids before the first prompt vector; constants of the frozen model.
-        trunk: ids from there to the answer, at least one; -1 - k stands for prompt vector k.
-        answers: token ids of each answer, the end token included.
-    """
-
-    context: tuple[int, ...]
-    trunk: tuple[int, ...]
-    answers: tuple[tuple[int, ...], ...]
-
-    def with_vectors(self, count: int) -> Example:
-        """The same row for a prompt of only `count` vectors: the first ones keep their places.
-
-        Rows are laid out for the longest prompt of a population; where the prompt stands in one
-        piece, this is the layout of a shorter one.
-        """
-        trunk = tuple(token for token in self.trunk if token >= -count)
-        return self if len(trunk) == len(self.trunk) else replace(self, trunk=trunk)
-
-    @property
-    def tokens(self) -> int:
-        """Positions that the row takes with its longest answer."""
-        return len(self.context) + len(self.trunk) + max(map(len, self.answers), default=0)
-
-
-@dataclass(frozen=True)
 class Layout:
     """How rows become examples for one backbone.
 
@@ -65,12 +36,14 @@ class Layout:
         placement: name of a placement; None where there is no soft prompt.
         length: vectors of the prompt (for `slots` the template decides).
         depth: where they enter.
+        heads: rows of a classifier's head, one a choice, which are the prompt's first rows.
     """
 
     backbone: Backbone
     placement: str | None
     length: int = 0
     depth: str = "input"
+    heads: int = 0
 
     def arrange(self, rendered: Rendered) -> list[Arranged]:
         """The row's parts in order, with the prompt in its place.
@@ -98,27 +71,29 @@ class Layout:
 
         Raises:
             TooLongError: the row does not fit into the model's window.
+            UsageError: a classifier's head has other choices.
         """
-        ids: list[int] = []
-        vectors = 0
-        text_begun = False
+        if self.backbone.form == "pooled" and answers and len(answers) != self.heads:
+            raise UsageError(
+                f"{self.backbone.identity.name} reads its answer from a head that is trained with "
+                f"the prompt and has {self.heads} choices; {len(answers)} are asked for.",
+                "Train a prompt for these choices, or choose a model that writes (`softprompt "
+                "models`).",
+            )
+        sections: list[Section] = []
+        vectors = self.heads
         for part in self.arrange(rendered):
             if isinstance(part, Slot):
-                ids += range(-1 - vectors, -1 - vectors - part.length, -1)
+                ids = list(range(-1 - vectors, -1 - vectors - part.length, -1))
+                sections.append(Section(ids, "slot"))
                 vectors += part.length
             elif isinstance(part, str):
-                ids += self._encode(part, first=not text_begun)
-                text_begun = True
+                first = not any(section.kind == "text" for section in sections)
+                sections.append(Section(self._encode(part, first=first), "text"))
             elif self.backbone.bos is not None:
-                ids.append(self.backbone.bos)
-        if ids and ids[-1] < 0 and not DEPTHS.get(self.depth).computed:
-            ids = _ending_in_a_token(ids)
-        first = next((i for i, token in enumerate(ids) if token < 0), max(len(ids) - 1, 0))
-        example = Example(
-            tuple(ids[:first]),
-            tuple(ids[first:]) or (self.backbone.eos,),
-            tuple(self.answer(rendered.answer_prefix + answer) for answer in answers),
-        )
+                sections.append(Section([self.backbone.bos], "opening"))
+        form, depth = FORMS[self.backbone.form], DEPTHS.get(self.depth)
+        example = form(sections, self._answers(rendered, answers), self.backbone, depth)
         if example.tokens > self.backbone.window:
             raise TooLongError(
                 f"{where or 'The text'} takes {example.tokens} tokens; the window of the model "
@@ -126,6 +101,11 @@ class Layout:
                 "Shorten it, or leave such rows out with --drop-long.",
             )
         return example
+
+    def _answers(self, rendered: Rendered, answers: Sequence[str]) -> tuple[tuple[int, ...], ...]:
+        if self.heads:
+            return tuple((-1 - row,) for row in range(len(answers)))
+        return tuple(self.answer(rendered.answer_prefix + answer) for answer in answers)
 
     def answer(self, text: str) -> tuple[int, ...]:
         """Token ids of an answer with the end token."""
@@ -137,18 +117,3 @@ class Layout:
         if first and self.backbone.bos is not None and opening:
             text = text.removeprefix(opening)
         return self.backbone.encode(text)
-
-
-def _ending_in_a_token(ids: Sequence[int]) -> list[int]:
-    """The same with the last real token at the end, so that something predicts what follows.
-
-    Raises:
-        UsageError: there is none.
-    """
-    real = [place for place, token in enumerate(ids) if token >= 0]
-    if not real:
-        raise UsageError(
-            "A prompt of keys and values needs a token after it, and the row has none.",
-            "Put text into the template, or choose depth input.",
-        )
-    return [*ids[: real[-1]], *ids[real[-1] + 1 :], ids[real[-1]]]

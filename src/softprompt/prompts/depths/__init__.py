@@ -65,8 +65,14 @@ class Depth(Protocol):
         """Numbers X of a row."""
         ...
 
-    def start(self, embeds_PD: Tensor, backbone: Backbone) -> Tensor:
-        """[P, X] a prompt that acts as these input embeddings do."""
+    def start(self, embeds_PD: Tensor, backbone: Backbone, *, encoder: bool = False) -> Tensor:
+        """[P, X] a prompt that acts as these input embeddings do.
+
+        Args:
+            embeds_PD: the embeddings.
+            backbone: that they enter.
+            encoder: whether they stand in an encoder beside a decoder.
+        """
         ...
 
     def scale(self, start_PX: Tensor, backbone: Backbone) -> Tensor | None:

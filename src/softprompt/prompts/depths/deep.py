@@ -37,9 +37,9 @@ class Deep:
         """L * D: a row holds the vectors of a place, the first layer's first."""
         return backbone.layers * backbone.hidden_size
 
-    def start(self, embeds_PD: Tensor, backbone: Backbone) -> Tensor:
+    def start(self, embeds_PD: Tensor, backbone: Backbone, *, encoder: bool = False) -> Tensor:
         """[P, L * D] the hidden states that the embeddings have after the opening token."""
-        inputs_LPD = backbone.layer_inputs(embeds_PD)
+        inputs_LPD = backbone.layer_inputs(embeds_PD, encoder=encoder)
         inputs_LPD[0] = embeds_PD
         return inputs_LPD.transpose(0, 1).flatten(1).contiguous()
 

@@ -32,7 +32,7 @@ class Input:
         """The hidden size D."""
         return backbone.hidden_size
 
-    def start(self, embeds_PD: Tensor, backbone: Backbone) -> Tensor:
+    def start(self, embeds_PD: Tensor, backbone: Backbone, *, encoder: bool = False) -> Tensor:
         """[P, D] the embeddings themselves."""
         return embeds_PD
 

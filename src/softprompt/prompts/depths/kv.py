@@ -37,9 +37,9 @@ class KeysValues:
         """The keys and values of a place, layer after layer."""
         return sum(2 * heads * size for heads, size in backbone.key_shapes)
 
-    def start(self, embeds_PD: Tensor, backbone: Backbone) -> Tensor:
+    def start(self, embeds_PD: Tensor, backbone: Backbone, *, encoder: bool = False) -> Tensor:
         """[P, X] the keys and values that the embeddings have after the opening token."""
-        found = backbone.key_values(embeds_PD)
+        found = backbone.key_values(embeds_PD, encoder=encoder)
         return torch.cat([x.transpose(0, 1).flatten(1) for pair in found for x in pair], 1)
 
     def scale(self, start_PX: Tensor, backbone: Backbone) -> Tensor | None:
