@@ -12,7 +12,7 @@ from typing import Any
 import httpx2
 from serving.made import made
 
-from softprompt.errors import OverloadedError, SoftPromptError
+from softprompt.errors import OverloadedError
 from softprompt.serving import Answer, Piece, Prompts, Request, Ticket
 from softprompt.serving.audit import Audit
 from softprompt.serving.http import Server, ServerConfig, create_app
@@ -148,7 +148,7 @@ def running(
         assert not thread.is_alive()
 
 
-def failing(error: SoftPromptError) -> Any:
+def failing(error: Exception) -> Any:
     """An engine that takes no request."""
 
     class Failing(Held):

@@ -7,42 +7,17 @@ a source cannot do is refused in words. It does not know who asks.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, cast
 
-from softprompt.serving.http.errors import ApiError
-from softprompt.serving.http.schemas.prompts import PromptCard
+from softprompt.errors import UnknownPromptError
+from softprompt.serving.http.errors import ApiError, public
+from softprompt.serving.http.schemas.prompts import PromptCard, PromptVersion
 from softprompt.serving.source import Source
 
-__all__ = ["Catalog", "Shelf"]
+if TYPE_CHECKING:
+    from softprompt.serving.registry import Card, Registry
 
-
-class Shelf(Protocol):
-    """What a registry can do beside being a source."""
-
-    def list(self) -> Sequence[Any]:
-        """A card for each name."""
-        ...
-
-    def publish(self, name: str, artifact: Path, *, aliases: Sequence[str] = ()) -> Any:
-        """Adds a version."""
-        ...
-
-    def alias(self, name: str, alias: str, version: int) -> Any:
-        """Points an alias to a version."""
-        ...
-
-    def unalias(self, name: str, alias: str) -> Any:
-        """Removes an alias."""
-        ...
-
-    def rollback(self, name: str) -> Any:
-        """Goes back to the version that was current before."""
-        ...
-
-    def remove(self, name: str) -> Any:
-        """Removes a name."""
-        ...
+__all__ = ["Catalog"]
 
 
 class Catalog:
@@ -61,15 +36,18 @@ class Catalog:
         return sorted(names()) if callable(names) else ()
 
     def cards(self) -> list[PromptCard]:
-        """A card for each prompt."""
-        return [_card(entry) for entry in self.shelf.list()]
+        """A card for each prompt, with its current version."""
+        return [_card(card.name, [card]) for card in self.registry.list(servable=True)]
 
     def card(self, name: str) -> PromptCard | None:
-        """The card of one prompt, or None where there is none."""
-        return next((card for card in self.cards() if card.id == name), None)
+        """The card of one prompt with all its versions, or None where there is none."""
+        try:
+            return _card(name, self.registry.history(name))
+        except UnknownPromptError:
+            return None
 
     @property
-    def shelf(self) -> Shelf:
+    def registry(self) -> Registry:
         """What lists and changes prompts.
 
         Raises:
@@ -78,14 +56,34 @@ class Catalog:
         if not hasattr(self._source, "publish"):
             message = "The prompts of this server are fixed; start it with a folder of prompts."
             raise ApiError(403, message, code="prompts_are_fixed")
-        return cast(Shelf, self._source)
+        return cast("Registry", self._source)
 
 
-def _card(entry: Any) -> PromptCard:
+def _card(name: str, cards: Sequence[Card]) -> PromptCard:
     return PromptCard(
-        id=entry.name,
-        version=entry.current,
-        versions=list(entry.versions),
-        aliases=dict(entry.aliases),
-        details={},
+        id=name,
+        version=next((card.number for card in cards if card.current), None),
+        aliases={alias: card.number for card in cards for alias in card.aliases},
+        tags=dict(cards[0].tags) if cards else {},
+        versions=[_version(card) for card in cards if card.number],
+    )
+
+
+def _version(card: Card) -> PromptVersion:
+    return PromptVersion(
+        id=card.label,
+        version=card.number,
+        current=card.current,
+        aliases=list(card.aliases),
+        problem=public(card.problem) or None,
+        kind=card.kind,
+        inputs=list(card.inputs),
+        labels=list(card.labels),
+        placement=card.placement,
+        depth=card.depth,
+        length=card.length,
+        parameters=card.parameters,
+        metrics=dict(card.metrics),
+        bytes=card.bytes,
+        created=int(card.created),
     )

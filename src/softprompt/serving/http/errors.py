@@ -24,7 +24,7 @@ from softprompt.errors import (
     UnknownPromptError,
 )
 
-__all__ = ["ApiError", "content_of", "respond", "translate", "unexpected"]
+__all__ = ["ApiError", "content_of", "public", "respond", "translate", "unexpected"]
 
 _PATH = re.compile(r"(?<![\w/:.])(?:~|\.{1,2}|[A-Za-z]:)?[/\\](?:[^\s/\\'\",;:()]+[/\\])*")
 _TYPES = {
@@ -94,7 +94,7 @@ def translate(error: SoftPromptError, param: str | None = None) -> ApiError:
         error: as raised.
         param: the field that it is about, where that is known.
     """
-    told = _public(str(error))
+    told = public(str(error))
     match error:
         case UnknownPromptError():
             return ApiError(404, told, param=param or "model", code="model_not_found")
@@ -115,6 +115,6 @@ def translate(error: SoftPromptError, param: str | None = None) -> ApiError:
     return ApiError(400, told, param=param, code="invalid_value")
 
 
-def _public(text: str) -> str:
+def public(text: str) -> str:
     """A message without folders of this machine, on one line."""
     return " ".join(_PATH.sub("", text).split())

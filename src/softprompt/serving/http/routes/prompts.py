@@ -47,7 +47,7 @@ async def upload_prompt(http: Request) -> PromptCard:
     """Publishes an artifact under a name: its first version, or the next one."""
     service, caller = service_of(http)
     caller.demand("admin")
-    registry = service.catalog.shelf
+    registry = service.catalog.registry
     async with uploaded(http, service) as upload:
         if upload.name == service.model:
             message = "This is the name of the base model; a prompt needs another one."
@@ -69,7 +69,7 @@ async def remove_prompt(http: Request, name: str) -> Removed:
     service, caller = service_of(http)
     caller.demand("admin")
     _check_allowed(service, caller, name)
-    registry = service.catalog.shelf
+    registry = service.catalog.registry
     await _changed(http, "remove", name, lambda: registry.remove(name))
     return Removed(id=name, object="prompt.deleted")
 
@@ -80,12 +80,12 @@ async def set_alias(http: Request, name: str, alias: str, body: AliasBody) -> Pr
     service, caller = service_of(http)
     caller.demand("admin")
     _check_allowed(service, caller, name)
-    registry = service.catalog.shelf
+    registry = service.catalog.registry
     await _changed(
         http,
         "alias",
         name,
-        lambda: registry.alias(name, alias, body.version),
+        lambda: registry.alias(f"{name}@{body.version}", alias),
         alias=alias,
         version=body.version,
     )
@@ -98,7 +98,7 @@ async def remove_alias(http: Request, name: str, alias: str) -> Removed:
     service, caller = service_of(http)
     caller.demand("admin")
     _check_allowed(service, caller, name)
-    registry = service.catalog.shelf
+    registry = service.catalog.registry
     await _changed(http, "unalias", name, lambda: registry.unalias(name, alias), alias=alias)
     return Removed(id=f"{name}@{alias}", object="alias.deleted")
 
@@ -109,7 +109,7 @@ async def rollback_prompt(http: Request, name: str) -> PromptCard:
     service, caller = service_of(http)
     caller.demand("admin")
     _check_allowed(service, caller, name)
-    registry = service.catalog.shelf
+    registry = service.catalog.registry
     await _changed(http, "rollback", name, lambda: registry.rollback(name))
     return await _card(service, caller, name)
 

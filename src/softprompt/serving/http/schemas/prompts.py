@@ -14,6 +14,7 @@ __all__ = [
     "ModelList",
     "PromptCard",
     "PromptList",
+    "PromptVersion",
     "Removed",
     "Status",
 ]
@@ -37,15 +38,35 @@ class ModelList(Out):
     data: list[ModelCard]
 
 
+class PromptVersion(Out):
+    """A version of a prompt; it never changes."""
+
+    id: str = Field(description="`name@3`.")
+    version: int
+    current: bool = Field(description="Whether the bare name means it.")
+    aliases: list[str] = Field(description="That mean it.")
+    problem: str | None = Field(description="Why it is not served; null where it is.")
+    kind: str = Field(description="`classification` or `generation`.")
+    inputs: list[str] = Field(description="Columns that it reads.")
+    labels: list[str] = Field(description="To choose from; empty for free text.")
+    placement: str
+    depth: str
+    length: int = Field(description="Vectors.")
+    parameters: int
+    metrics: dict[str, Any] = Field(description="On named splits.")
+    bytes: int
+    created: int = Field(description="Seconds since 1970.")
+
+
 class PromptCard(Out):
     """A prompt of the registry."""
 
     id: str
     object: Literal["prompt"] = "prompt"
-    version: int = Field(description="That the bare name means now.")
-    versions: list[int]
-    aliases: dict[str, int]
-    details: dict[str, Any] = Field(default_factory=dict, description="What else is known of it.")
+    version: int | None = Field(description="That the bare name means now.")
+    aliases: dict[str, int] = Field(description="From alias to version.")
+    tags: dict[str, str]
+    versions: list[PromptVersion] = Field(description="The newest first; in a list, the current.")
 
 
 class PromptList(Out):
