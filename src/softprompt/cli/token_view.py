@@ -55,7 +55,7 @@ def show_tokens(console: Console, tokenizer: Any, example: Example) -> None:
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold")
-    for vectors, ids in _runs((*example.context, *example.trunk)):
+    for vectors, ids in _runs((*example.context, *example.encoder, *example.trunk)):
         if vectors:
             marks = Text(" ".join(f"‹{-token}›" for token in ids), style="magenta")
             grid.add_row(_("soft prompt"), marks)

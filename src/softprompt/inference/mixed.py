@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from softprompt.backbones import Backbone, Beside, Context, Inserted, Pass, extended
+from softprompt.errors import BackboneError
 from softprompt.inference.continuation import Continuation
 from softprompt.inference.laid_row import LaidRow
 from softprompt.prompts import Example
@@ -115,7 +116,17 @@ def first_pass(
 
 
 def _laid(backbone: Backbone, rows: Sequence[MixedRow]) -> tuple[Continuation, Pass]:
-    """Rows as tensors, with what enters them."""
+    """Rows as tensors, with what enters them.
+
+    Raises:
+        BackboneError: the backbone is no decoder, whose contexts alone can be cut and continued.
+    """
+    if backbone.form != "continued":
+        raise BackboneError(
+            f"Rows with different prompts are answered together by decoders only; "
+            f"{backbone.identity.name} is of another kind.",
+            "Use `softprompt predict`, or a Predictor, for this prompt.",
+        )
     prompts = list(dict.fromkeys(row.prompt for row in rows if row.prompt is not None))
     # Places that are computed and places that are not count apart: they come from two tables.
     computed = [prompt for prompt in prompts if prompt.computed]

@@ -61,6 +61,14 @@ class Layout:
             )
         return PLACEMENTS.get(self.placement)(parts, self.length)
 
+    def begins_in_encoder(self, rendered: Rendered) -> bool:
+        """Whether the first vector stands in an encoder beside a decoder."""
+        parts = self.arrange(rendered)
+        slots = [place for place, part in enumerate(parts) if isinstance(part, Slot)]
+        texts = [place for place, part in enumerate(parts) if isinstance(part, str)]
+        beside = self.backbone.form == "encoder_decoder"
+        return beside and bool(slots and texts) and slots[0] < texts[-1]
+
     def example(self, rendered: Rendered, answers: Sequence[str], where: str = "") -> Example:
         """Token ids of a row with the given answers.
 

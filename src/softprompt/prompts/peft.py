@@ -52,6 +52,12 @@ def export_peft(prompt: SoftPrompt, path: Path, backbone: Backbone) -> Path:
         UsageError: PEFT's format cannot hold the prompt; the message says why.
     """
     prompt.check_backbone(backbone)
+    if backbone.form != "continued":
+        raise UsageError(
+            f"Prompts go to PEFT for decoder-only models; {backbone.identity.name} is of another "
+            "kind, which PEFT lays out differently.",
+            "Use the artifact as it is.",
+        )
     refuse_foreign(path, "adapter_config.json")
     if prompt.depth not in _WRITTEN or prompt.placement not in {"front", "prefix"}:
         raise UsageError(

@@ -246,7 +246,11 @@ class Setup:
             wordings=[choice.wording for choice in self.task.choices],
             text=self.prompt.text,
             prompt=source,
-            deepened=partial(DEPTHS.get(self.prompt.depth).start, backbone=self.backbone),
+            deepened=partial(
+                DEPTHS.get(self.prompt.depth).start,
+                backbone=self.backbone,
+                encoder=self.layout.begins_in_encoder(self.task.render(self.task.train[0])),
+            ),
         )
 
     def _module(self, candidate: Candidate, request: Request) -> nn.Module:

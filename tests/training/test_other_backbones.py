@@ -1,0 +1,83 @@
+"""Whole runs on backbones that are no decoders, from a task to answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tiny import feedback_task, tiny_encoder_decoder
+
+from softprompt import SoftPrompt, evaluate, predict, tune
+from softprompt.backbones.fingerprint import module_fingerprint
+from softprompt.errors import UsageError
+from softprompt.prompts.peft import export_peft
+from softprompt.tasks import Task
+from softprompt.training.run_directory import RunDirectory
+
+FAST: dict[str, Any] = {"epochs": 2, "batch_size": 8, "length": 4, "baselines": ()}
+
+
+def used_as_measured(result: dict[str, Any], task: Task, backbone: Any, file: Path) -> SoftPrompt:
+    """The prompt of a run, after its answers to the test rows were counted again."""
+    prompt = SoftPrompt.load(result["prompt"])
+    texts = [row.columns["text"] for row in task.test]
+    answers = [p.answer for p in predict(prompt, texts, backbone)]
+    right = sum(a == row.answer for a, row in zip(answers, task.test, strict=True))
+    assert right / len(texts) == pytest.approx(result["test"]["accuracy"])
+    assert evaluate(prompt, file, backbone)["n"] == 60
+    return prompt
+
+
+@pytest.mark.parametrize(
+    ("placement", "depth"),
+    [("suffix", "input"), ("suffix", "kv"), ("front", "input"), ("front", "deep"), ("both", "kv")],
+)
+def test_an_encoder_decoder_from_start_to_use(tmp_path: Path, placement: str, depth: str) -> None:
+    task, backbone = feedback_task(tmp_path), tiny_encoder_decoder()
+    before = module_fingerprint(backbone.model)
+    settings = {**FAST, "placement": placement, "depth": depth}
+    result = tune(task, backbone, tmp_path / "run", **settings)
+    prompt = used_as_measured(result, task, backbone, tmp_path / "feedback.jsonl")
+    assert prompt.placement == placement
+    assert module_fingerprint(backbone.model) == before
+    with pytest.raises(UsageError, match="of another kind"):
+        export_peft(prompt, tmp_path / "peft", backbone)
+
+
+@pytest.mark.parametrize("placement", ["suffix", "front"])
+def test_an_encoder_decoder_learns(tmp_path: Path, placement: str) -> None:
+    task, backbone = feedback_task(tmp_path), tiny_encoder_decoder()
+    settings = {**FAST, "placement": placement, "epochs": 12, "population": 1, "length": 8}
+    tune(task, backbone, tmp_path / "run", **settings)
+    losses = [record["loss"] for record in RunDirectory(tmp_path / "run").records()]
+    assert losses[-1] < 0.9 * losses[0]
+
+
+def test_an_encoder_decoder_writes_and_measures_what_it_writes(tmp_path: Path) -> None:
+    feedback_task(tmp_path)
+    task = Task.from_file(tmp_path / "feedback.jsonl", kind="generation", target="label")
+    backbone = tiny_encoder_decoder()
+    settings = {**FAST, "max_new_tokens": 4, "baselines": ("zero_shot",)}
+    result = tune(task, backbone, tmp_path / "run", **settings)
+    prompt = SoftPrompt.load(result["prompt"])
+    assert isinstance(predict(prompt, ["the late parcel"], backbone)[0].answer, str)
+
+
+def test_start_vectors_are_those_of_the_side_that_they_stand_on(tmp_path: Path) -> None:
+    task, backbone = feedback_task(tmp_path), tiny_encoder_decoder()
+    found = {}
+    for placement in ("suffix", "front"):
+        settings = {**FAST, "placement": placement, "depth": "deep", "epochs": 1, "population": 1}
+        result = tune(
+            task, backbone, tmp_path / placement, **settings, text="a b c d", learning_rate=1e-9,
+            initialisation="text",
+        )  # fmt: skip
+        found[placement] = SoftPrompt.load(result["prompt"]).vectors
+        ids = torch.tensor(backbone.encode("a b c d")[:4])
+        own = backbone.layer_inputs(backbone.embed(ids), encoder=placement == "front")
+        own[0] = backbone.embed(ids)
+        expected = own.transpose(0, 1).flatten(1)
+        torch.testing.assert_close(found[placement], expected, atol=1e-4, rtol=1e-4)
+    assert not torch.allclose(found["suffix"], found["front"])
