@@ -35,6 +35,12 @@ class Catalog:
         names = getattr(self._source, "names", None)
         return sorted(names()) if callable(names) else ()
 
+    def served(self) -> dict[str, int | None]:
+        """Names that can be asked for, sorted, with the seconds since 1970 of their making."""
+        if not hasattr(self._source, "publish"):
+            return dict.fromkeys(self.names())
+        return {card.name: int(card.created) for card in self.registry.list(servable=True)}
+
     def cards(self) -> list[PromptCard]:
         """A card for each prompt, with its current version."""
         return [_card(card.name, [card]) for card in self.registry.list(servable=True)]

@@ -20,8 +20,11 @@ async def list_models(http: Request) -> ModelList:
     """The base model and every prompt that the caller may use."""
     service, caller = service_of(http)
     caller.demand("infer")
-    names = await in_thread(service, lambda: list(service.names(caller)))
-    return ModelList(data=[_card(service, name) for name in names])
+    served = {service.model: None, **await in_thread(service, service.catalog.served)}
+    cards = [
+        _card(service, name, created) for name, created in served.items() if caller.may_use(name)
+    ]
+    return ModelList(data=cards)
 
 
 @router.get("/v1/models/{model:path}", operation_id="get_model")
@@ -38,8 +41,9 @@ async def get_model(http: Request, model: str) -> ModelCard:
     return _card(service, model)
 
 
-def _card(service: Service, name: str) -> ModelCard:
+def _card(service: Service, name: str, created: int | None = None) -> ModelCard:
     base = name == service.model
+    created = service.created if created is None else created
     return ModelCard(
-        id=name, created=service.created, root=service.model, parent=None if base else service.model
+        id=name, created=created, root=service.model, parent=None if base else service.model
     )
