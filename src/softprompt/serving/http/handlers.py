@@ -20,6 +20,8 @@ from softprompt.serving.http.note import note_of
 
 __all__ = ["add_handlers"]
 
+_FORMS = {"str", "int", "float", "bool", "list", "dict"}
+
 
 def add_handlers(app: FastAPI) -> None:
     """Gives an app the answers to everything that routes raise on purpose."""
@@ -70,7 +72,8 @@ def _of_validation(errors: Sequence[Mapping[str, Any]]) -> ApiError:
             code="invalid_json",
         )
     # Where several forms are allowed the place goes on with the name of a form.
-    param = ".".join(part for part in place if re.fullmatch(r"[a-z_]{1,40}|\d{1,6}", part))
+    fields = [part for part in place if re.fullmatch(r"[a-z_]{1,40}|\d{1,6}", part)]
+    param = ".".join(part for part in fields if part not in _FORMS)
     if first["type"] == "missing":
         return ApiError(400, f"{param} is missing.", param=param, code="missing_field")
     said = str(first["msg"]).removeprefix("Value error, ")

@@ -79,7 +79,7 @@ class Service:
             ApiError: 404, the caller may not use it; the same as where there is none.
         """
         stem = self.model if model == self.model else model.partition("@")[0]
-        if not caller.may_use(stem):
+        if not caller.may_use(stem) or model.endswith("@"):
             raise self.unknown(caller, model, param)
         return None if model == self.model else model
 
