@@ -73,9 +73,14 @@ class ContinuousRunner:
         self._closed = False
 
     @property
+    def waiting(self) -> int:
+        """Requests that have not written anything."""
+        return sum(run.seen == 0 for run in list(self._runs.values()))
+
+    @property
     def running(self) -> int:
-        """Requests taken and not answered."""
-        return len(self._runs)
+        """Requests that are being written."""
+        return len(self._runs) - self.waiting
 
     def takes(self, work: Work) -> bool:
         """Whether the manager can carry a request."""

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from threading import Lock
-from typing import Any
+from typing import Any, Literal
 
 from softprompt.backbones import Backbone, free_memory_budget
 from softprompt.errors import OverloadedError
 from softprompt.serving.batch_runner import BatchRunner
 from softprompt.serving.context_pool import ContextPool
+from softprompt.serving.continuous_runner import ContinuousRunner
 from softprompt.serving.requests import Request
 from softprompt.serving.residents import Residents
 from softprompt.serving.source import Source
@@ -26,6 +27,9 @@ __all__ = ["Engine"]
 
 PROMPT_BYTES = 512 * 2**20
 """Loaded prompts take so much memory at most; of a 135M model that is some 10,000 prompts."""
+
+PAGED = 1024
+"""Positions a row that Transformers' cache has room for; it allocates all of them at once."""
 
 POOL_SHARE, TEXT_SHARE = 0.1, 0.4
 """Parts of the free memory for contexts of texts read lately, and for texts being written."""
@@ -41,6 +45,8 @@ class Engine:
         max_rows: rows that are computed side by side.
         context_bytes: keys and values of texts read lately to keep; None for a part of the memory
             that is free.
+        texts: what writes text where both runners can: `batches` (this project's own) or
+            `continuous` (Transformers' continuous batching).
 
     Attributes:
         backbone: as given.
@@ -55,6 +61,7 @@ class Engine:
         max_waiting: int = 1024,
         max_rows: int = 64,
         context_bytes: int | None = None,
+        texts: Literal["batches", "continuous"] = "batches",
     ) -> None:
         self.backbone, self.source = backbone, source
         self._max_waiting = max_waiting
@@ -64,8 +71,14 @@ class Engine:
         self._preparation = Preparation(backbone, self._residents)
         self._pool = ContextPool(backbone, pool_bytes)
         cells = max(backbone.window, int(TEXT_SHARE * free) // _bytes_of_a_position(backbone))
-        self._batches = BatchRunner(
-            backbone, self._pool, max_rows=max_rows, cells=cells, turn=Lock()
+        turn = Lock()
+        self._batches = BatchRunner(backbone, self._pool, max_rows=max_rows, cells=cells, turn=turn)
+        self._continuous = (
+            ContinuousRunner(
+                backbone, max_rows=max_rows, positions=min(cells, max_rows * PAGED), turn=turn
+            )
+            if texts == "continuous"
+            else None
         )
 
     def submit(self, request: Request) -> Ticket:
@@ -84,22 +97,29 @@ class Engine:
         Raises:
             SoftPromptError: as for `submit`, for any of them; then none is taken.
         """
-        if self._batches.waiting + len(requests) > self._max_waiting:
+        waiting = self._batches.waiting + (self._continuous.waiting if self._continuous else 0)
+        if waiting + len(requests) > self._max_waiting:
             raise OverloadedError(
-                f"{self._batches.waiting} requests are waiting, and {self._max_waiting} may.",
+                f"{waiting} requests are waiting, and {self._max_waiting} may.",
                 "Try again in a moment.",
             )
         works = [self._preparation.work(request) for request in requests]
-        self._batches.put(works, shared=len(works) > 1)
+        mine = works
+        if self._continuous is not None:
+            mine = [work for work in works if not self._continuous.takes(work)]
+            self._continuous.put([work for work in works if work not in mine])
+        if mine:
+            self._batches.put(mine, shared=len(mine) > 1)
         return [work.ticket for work in works]
 
     @property
     def figures(self) -> dict[str, Any]:
         """Requests `running` and `waiting`; tokens of contexts that were known (`context_hits`) and
         that were computed (`context_misses`); loaded prompts and their bytes."""
+        other = self._continuous
         return {
-            "running": self._batches.running,
-            "waiting": self._batches.waiting,
+            "running": self._batches.running + (other.running if other else 0),
+            "waiting": self._batches.waiting + (other.waiting if other else 0),
             "context_hits": self._pool.hits,
             "context_misses": self._pool.misses,
             "loaded_prompts": len(self._residents),
@@ -113,6 +133,8 @@ class Engine:
             drain: answer those that have been taken.
             timeout: seconds that this may take; then what is left fails. None for no limit.
         """
+        if self._continuous is not None:
+            self._continuous.close(drain=drain, timeout=timeout)
         self._batches.close(drain=drain, timeout=timeout)
 
     def __enter__(self) -> Engine:
