@@ -16,7 +16,7 @@ from softprompt.errors import OverloadedError
 from softprompt.serving import Answer, Piece, Prompts, Request, Ticket
 from softprompt.serving.audit import Audit
 from softprompt.serving.http import Server, ServerConfig, create_app
-from softprompt.serving.http.server import listen
+from softprompt.serving.http.server import bind
 from softprompt.serving.http.service import Service
 from softprompt.serving.keys import Keys
 from softprompt.serving.source import Source
@@ -135,7 +135,7 @@ def running(
     config = ServerConfig(**{"port": 0, "drain_seconds": 5, **settings})
     app = create_app(engine, source, model=BASE, config=config, keys=keys, audit=audit)
     server = Server(app)
-    listening = listen(config, with_keys=keys is not None)
+    listening = bind(config, with_keys=keys is not None)
     url = f"http://127.0.0.1:{listening.getsockname()[1]}"
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()

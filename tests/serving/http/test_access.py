@@ -28,7 +28,7 @@ from softprompt.serving.http import ServerConfig
 from softprompt.serving.http.caller import Caller, Rates
 from softprompt.serving.http.errors import ApiError
 from softprompt.serving.http.gate import is_loopback
-from softprompt.serving.http.server import listen
+from softprompt.serving.http.server import bind
 from softprompt.serving.keys import Key, Keys
 
 ASK = {"model": "story", "prompt": "late"}
@@ -216,14 +216,14 @@ def test_pages_of_other_sites_are_kept_out(headers: dict[str, str], allowed: boo
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.org", ""])
 def test_a_public_address_needs_keys(host: str) -> None:
     with pytest.raises(UsageError, match="can be reached from other machines"):
-        listen(ServerConfig(host=host, port=0), with_keys=False)
+        bind(ServerConfig(host=host, port=0), with_keys=False)
     assert not is_loopback(host)
 
 
 def test_a_port_in_use_is_told(tiny: Running) -> None:
     port = int(tiny.url.rpartition(":")[2])
     with pytest.raises(UsageError, match=f"Cannot listen at 127.0.0.1:{port}"):
-        listen(ServerConfig(port=port), with_keys=False)
+        bind(ServerConfig(port=port), with_keys=False)
 
 
 def logged(caplog: pytest.LogCaptureFixture, path: str) -> dict[str, Any]:

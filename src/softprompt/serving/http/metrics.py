@@ -38,6 +38,9 @@ class Metrics:
         model: name of the base model; its own figures have this label.
         figures: the engine's, at the moment.
         labels: prompts with figures of their own.
+
+    Attributes:
+        answers: how many there have been.
     """
 
     def __init__(
@@ -45,6 +48,7 @@ class Metrics:
     ) -> None:
         self._model, self._most = model, labels
         self._labels: set[str] = set()
+        self.answers = 0
         self.registry = CollectorRegistry()
         self.registry.register(_Engine(figures))
         ProcessCollector(registry=self.registry)
@@ -75,6 +79,7 @@ class Metrics:
 
     def answered(self, ticket: Ticket, answer: Answer) -> None:
         """Notes an answer."""
+        self.answers += 1
         label = self._label(answer.prompt)
         ended, begun = ticket.finished, ticket.submitted
         if ended is not None:

@@ -22,30 +22,33 @@ from softprompt.serving.http.config import ServerConfig
 from softprompt.serving.http.gate import is_loopback
 from softprompt.serving.http.service import Service
 
-__all__ = ["Server", "listen", "run"]
+__all__ = ["Server", "bind", "log_to", "run"]
 
 
-def listen(config: ServerConfig, *, with_keys: bool) -> socket.socket:
-    """Opens the port.
+def bind(config: ServerConfig, *, with_keys: bool) -> socket.socket:
+    """Takes the port; nobody is let in before the server runs.
 
     Raises:
         UsageError: the address is public and there are no keys, or it cannot be had.
     """
     if not with_keys and not is_loopback(config.host):
         raise UsageError(
-            f"{config.host} can be reached from other machines, and anybody there could ask and "
-            "change prompts.",
+            f"{config.host or 'This host'} can be reached from other machines, and anybody there "
+            "could ask and change prompts.",
             "Make a key (softprompt keys add NAME) and give --keys FILE, or listen at 127.0.0.1.",
         )
+    taken = socket.socket(socket.AF_INET6 if ":" in config.host else socket.AF_INET)
     try:
-        family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
-        return socket.create_server((config.host, config.port), family=family, backlog=2048)
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind((config.host.strip("[]"), config.port))
     except (OSError, UnicodeError) as error:
+        taken.close()
         reason = getattr(error, "strerror", None) or str(error)
         raise UsageError(
             f"Cannot listen at {config.host}:{config.port}: {reason}.",
             "Choose another --host or --port; --port 0 takes a free one.",
         ) from error
+    return taken
 
 
 class Server(uvicorn.Server):
@@ -87,21 +90,21 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
 
-def run(app: FastAPI, config: ServerConfig | None = None) -> None:
+def run(app: FastAPI, taken: socket.socket | None = None) -> None:
     """Serves until a signal ends it.
 
     Args:
         app: of `create_app`.
-        config: where to listen; the application's own where it is not given.
+        taken: what `bind` returned; done here with the application's settings if absent.
 
     Raises:
-        UsageError: see `listen`.
+        UsageError: see `bind`.
     """
     service: Service = app.state.service
-    config = config or service.config
-    listening = listen(config, with_keys=service.keys is not None and service.keys.usable)
+    with_keys = service.keys is not None and service.keys.usable
+    taken = taken or bind(service.config, with_keys=with_keys)
     log_to(sys.stdout)
-    Server(app).run(sockets=[listening])
+    Server(app).run(sockets=[taken])
 
 
 def log_to(stream: TextIO) -> None:

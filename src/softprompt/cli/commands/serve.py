@@ -1,0 +1,211 @@
+"""`softprompt serve`: one model answering over HTTP for every prompt of a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from softprompt.cli import flags
+from softprompt.cli.commands import Outcome, command
+from softprompt.cli.streams import error_console, waiting, warn
+from softprompt.errors import UsageError
+from softprompt.locale import _, mark, ngettext, number
+
+if TYPE_CHECKING:
+    from softprompt.serving.keys import Keys
+    from softprompt.serving.registry import Registry
+
+__all__ = ["serve"]
+
+
+@command(
+    "serve",
+    summary=mark("Answer over HTTP for every prompt of a folder, with one copy of the model."),
+    examples=(
+        "softprompt serve prompts/",
+        "softprompt serve prompts/ --model nano --port 9000",
+        "softprompt serve prompts/ --host 0.0.0.0 --keys keys.json",
+    ),
+)
+def serve(
+    prompts: Annotated[
+        str,
+        typer.Argument(
+            metavar="PROMPTS",
+            show_default=False,
+            help=mark("Folder of prompts, one folder for each name; may be empty at first."),
+        ),
+    ],
+    *,
+    model: flags.Model = None,
+    name: Annotated[
+        str | None,
+        typer.Option("--name", metavar="NAME", help=mark("What clients call the model.")),
+    ] = None,
+    host: Annotated[
+        str, typer.Option("--host", metavar="H", help=mark("Address to listen at."))
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option("--port", metavar="N", help=mark("Port; 0 takes a free one."))
+    ] = 8000,
+    keys: Annotated[
+        str | None,
+        typer.Option("--keys", metavar="FILE", help=mark("Keys of `softprompt keys`.")),
+    ] = None,
+    audit: Annotated[
+        str | None,
+        typer.Option(
+            "--audit",
+            metavar="FILE",
+            help=mark(
+                "Log of changes to prompts; audit.jsonl beside keys or prompts if not given."
+            ),
+        ),
+    ] = None,
+    database: Annotated[
+        str | None,
+        typer.Option("--database", metavar="URL", help=mark("Database for the index of prompts.")),
+    ] = None,
+    max_waiting: Annotated[
+        int,
+        typer.Option("--max-waiting", metavar="N", help=mark("Requests that may wait.")),
+    ] = 1024,
+    max_rows: Annotated[
+        int,
+        typer.Option("--max-rows", metavar="N", help=mark("Rows computed side by side.")),
+    ] = 64,
+    deadline: Annotated[
+        float,
+        typer.Option("--deadline", metavar="S", help=mark("Seconds for an answer.")),
+    ] = 60.0,
+    drain: Annotated[
+        float,
+        typer.Option("--drain", metavar="S", help=mark("Seconds for running requests at the end.")),
+    ] = 30.0,
+    drain_delay: Annotated[
+        float,
+        typer.Option(
+            "--drain-delay", metavar="S", help=mark("Seconds of failing /ready before the end.")
+        ),
+    ] = 0.0,
+    origin: Annotated[
+        list[str] | None,
+        typer.Option("--origin", metavar="URL", help=mark("Web site whose pages may call.")),
+    ] = None,
+    log_contents: Annotated[
+        bool,
+        typer.Option(
+            "--log-contents", metavar=" ", help=mark("Write texts and answers to the log.")
+        ),
+    ] = False,
+    dtype: flags.Dtype = None,
+    device: flags.Device = None,
+    json: flags.Json = False,
+) -> Outcome:
+    """Runs the command."""
+    settings: dict[str, Any] = {
+        "host": host,
+        "port": port,
+        "deadline": deadline,
+        "max_deadline": max(600.0, deadline),
+        "drain_seconds": drain,
+        "drain_delay": drain_delay,
+        "origins": tuple(origin or ()),
+        "log_contents": log_contents,
+    }
+    with waiting(_("Loading ...")):
+        from softprompt.backbones import load_backbone
+        from softprompt.serving import Engine
+        from softprompt.serving.audit import Audit
+        from softprompt.serving.http import bind, create_app, run
+        from softprompt.serving.registry import Registry
+
+        config = _config(settings)
+        known = _keys(keys)
+        # What cannot be is told before a large model is loaded.
+        taken = bind(config, with_keys=known is not None)
+        backbone = load_backbone(model or "nano", dtype=dtype or "auto", device=device or "auto")
+        registry = Registry(prompts, index_url=database, backbone=backbone)
+    with registry:
+        engine = Engine(backbone, registry, max_waiting=max_waiting, max_rows=max_rows)
+        called = name or _called(model or "nano")
+        app = create_app(
+            engine,
+            registry,
+            model=called,
+            config=config,
+            keys=known,
+            audit=Audit(audit or Path(keys or prompts).absolute().with_name("audit.jsonl")),
+        )
+        _announce(registry, called, f"http://{host}:{taken.getsockname()[1]}")
+        try:
+            run(app, taken)
+        finally:
+            # What could finish in its time has finished.
+            engine.close(drain=False)
+    answers = app.state.service.metrics.answers
+    return Outcome(
+        {"model": called, "answers": answers},
+        lambda console: _show(console, answers),
+        json,
+    )
+
+
+def _show(console: Console, answers: int) -> None:
+    text = ngettext("Stopped after {n} answer.", "Stopped after {n} answers.", answers)
+    console.print(text.format(n=number(answers)))
+
+
+def _config(settings: dict[str, Any]) -> Any:
+    from pydantic import ValidationError
+
+    from softprompt.serving.http import ServerConfig
+
+    try:
+        return ServerConfig(**settings)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UsageError(
+            _("The setting {name} cannot be {value}.").format(
+                name=".".join(map(str, first["loc"])), value=first["input"]
+            ),
+            f"{first['msg']}.",
+        ) from error
+
+
+def _keys(file: str | None) -> Keys | None:
+    """The keys of a file that has some.
+
+    Raises:
+        UsageError: it has none, so that nobody could ask.
+    """
+    from softprompt.serving.keys import Keys
+
+    if file is None:
+        return None
+    keys = Keys(file)
+    if not any(key.revoked is None for key in keys.all()):
+        raise UsageError(
+            _("There is no key in {file}, so nobody could ask.").format(file=file),
+            _("Make one: softprompt keys add NAME --keys {file}").format(file=file),
+        )
+    return keys
+
+
+def _called(model: str) -> str:
+    """A name for clients: that of a folder without the way to it."""
+    return Path(model).resolve().name if Path(model).is_dir() else model
+
+
+def _announce(registry: Registry, model: str, url: str) -> None:
+    cards = registry.list()
+    served = sum(not card.problem for card in cards)
+    for card in cards:
+        if card.problem:
+            warn(_("{name} is not served: {why}").format(name=card.label, why=card.problem))
+    prompts = ngettext("{n} prompt", "{n} prompts", served).format(n=number(served))
+    text = _("{model} with {prompts} at {url}").format(model=model, prompts=prompts, url=url)
+    error_console().print(text, soft_wrap=True)
