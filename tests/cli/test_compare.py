@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
+import subprocess
 from pathlib import Path
 
+import pytest
+from rich.console import Console
+
 from cli.conftest import Shell
+from softprompt import locale
+from softprompt.cli.comparison import show_comparison
+from softprompt.comparison import METHODS
 
 QUICK = ["--epochs", 1, "--length", 4, "--set", "population=1"]
 
@@ -28,7 +36,81 @@ def test_a_comparison_from_start_to_table(
     assert "Measuring" not in shown.err
     assert "majority guess" in shown.out
     assert "Choose:" in shown.out
-    assert all(len(line) <= 80 for line in shown.out.splitlines()[:6])
+    assert "Page: " in shown.out
+    html = (run / "report.html").read_text("utf-8")
+    assert html.startswith("<!DOCTYPE html>")
+
+
+@pytest.mark.parametrize("language", ["en", "vi"])
+def test_every_table_fits_eighty_columns(language: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locale, "_chosen", None)
+    locale.set_language(language)
+    method = {
+        "test": {"n": 9999, "macro_f1": 0.987654, "macro_f1_interval": [0.12, 0.999]},
+        "p_value": 0.012345,
+        "trainable_parameters": 134_515_008,
+        "stored_bytes": 269_030_016,
+        "shared_bytes": 269_000_000,
+        "seconds": {"search": 30_000.0, "training": 6_000.0, "to_best": 5_400.0},
+        "peak_memory_bytes": 123_400_000_000,
+        "energy": {"kwh": 0.123456, "sources": ["estimated"]},
+        "latency": {"median": 0.1234, "p95": 12.34},
+        "switch_seconds": 12.34,
+        "money": 12.3456,
+        "forgetting": {
+            "loss": {"untouched": 12.345, "attached": 12.345, "detached": None},
+            "other": None,
+            "detached_identical": 1.0,
+        },
+    }
+    found = {
+        "metric": "macro_f1",
+        "methods": dict.fromkeys(METHODS, method),
+        "errors": {},
+        "rows_saved": {},
+        "escalation": None,
+        "recommendation": None,
+    }
+    console = Console(file=io.StringIO(), width=80)
+    show_comparison(console, found)
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert len(lines) > 3 * len(METHODS.names())
+    assert "…" not in "".join(lines)
+    assert all(len(line.rstrip()) <= 80 for line in lines if not line.startswith("p: "))
+    for name in METHODS:
+        title = locale._(METHODS.get(name).title)
+        assert sum(line.startswith(f" {title}  ") for line in lines) == 3, title
+
+
+def test_its_own_settings_are_kept(
+    shell: Shell, data: Path, tiny_folder: Path, tmp_path: Path
+) -> None:
+    run, text = tmp_path / "run", tmp_path / "general.txt"
+    text.write_text("one two three four five six seven eight nine ten")
+    words = [data, "--model", tiny_folder, "--output", run, "--methods", "majority,soft_prompt"]
+    more = ["--curve", "8,all", "--escalate", "--general", text, "--price-per-hour", "2"]
+    ended = shell("compare", *words, *more, *QUICK, "--json")
+    assert ended.code == 0, ended.err
+    kept = json.loads((run / "config.json").read_text("utf-8"))["comparison"]
+    assert kept["curve"] == [8]
+    assert kept["escalate"] is True
+    assert kept["general"] == str(text)
+    assert ended.value["escalation"]["stopped"] in ("no_room", "does_not_pay", "all_measured")
+    if "soft_prompt" in ended.value["methods"]:
+        assert ended.value["methods"]["soft_prompt"]["money"] > 0
+        assert ended.value["curves"]["soft_prompt"][0][0] == 8
+        assert ended.value["methods"]["soft_prompt"]["forgetting"]["loss"]["passages"] == 1
+
+
+def test_a_process_that_the_system_ends_is_noted(
+    shell: Shell, data: Path, tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = subprocess.CompletedProcess([], -9)
+    monkeypatch.setattr(subprocess, "run", lambda *words, **settings: ended)
+    words = [data, "--model", tiny_folder, "--output", tmp_path / "run", "--methods", "full"]
+    value = shell("compare", *words, *QUICK, "--json").value
+    assert value["errors"] == {"full": {"error": "ended by signal 9", "kind": "memory"}}
+    assert "ran out of memory" in shell("compare", "--resume", tmp_path / "run").out
 
 
 def test_one_method_can_be_measured_here(
@@ -47,7 +129,7 @@ def test_one_method_can_be_measured_here(
     Comparison.begin(run, run_config(str(data), flags), CompareConfig(methods=("majority", "full")))
     value = shell("compare", "--resume", run, "--only", "majority", "--json").value
     assert list(value["methods"]) == ["majority"]
-    assert value["errors"] == {"full": "not measured yet"}
+    assert value["errors"] == {"full": {"error": "not measured yet", "kind": "waiting"}}
     assert "takes no" in shell.mistake("compare", "--resume", run, *words[:2])
 
 
@@ -57,6 +139,11 @@ def test_mistakes(shell: Shell, data: Path, tmp_path: Path) -> None:
     told = shell.mistake("compare", data, "--output", tmp_path / "b", "--methods", "lorra")
     assert "Unknown method 'lorra'" in told
     assert "lora" in told
+    wrong = shell.mistake("compare", data, "--output", tmp_path / "e", "--curve", "8,many")
+    assert "--curve cannot be '8,many'" in wrong
+    assert "compare.watts cannot be" in shell.mistake(
+        "compare", data, "--output", tmp_path / "f", "--watts", -1
+    )
     absent = shell.mistake("compare", tmp_path / "absent.csv", "--output", tmp_path / "d")
     assert "absent.csv" in absent
     assert not (tmp_path / "d").exists()

@@ -1,4 +1,7 @@
-"""What a comparison shows people: a table of methods, and which of them to choose."""
+"""What a comparison shows people: tables of quality, costs and forgetting, and what to choose.
+
+Every table fits 80 columns; what does not fit stands in the report's page.
+"""
 
 from __future__ import annotations
 
@@ -6,102 +9,124 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
+from rich.table import Table
 
 from softprompt.cli.amounts import measure_name, size
 from softprompt.cli.tables import table
-from softprompt.locale import _, mark, number, percent
+from softprompt.comparison.words import (
+    answered_in,
+    clock,
+    energy,
+    escalation,
+    interval,
+    kept_out,
+    named,
+    recommended,
+    rows_saved,
+    short,
+)
+from softprompt.locale import _, number, percent
 
 __all__ = ["show_comparison"]
 
-_NAMES = {
-    "majority": mark("majority guess"),
-    "zero_shot": mark("best hand prompt"),
-    "few_shot": mark("examples in context"),
-    "soft_prompt": mark("soft prompt"),
-    "lora": mark("LoRA"),
-    "full": mark("full fine-tuning"),
-}
-
 
 def show_comparison(console: Console, found: Mapping[str, Any]) -> None:
-    """The table and the recommendation.
+    """The tables and the recommendation.
 
     Args:
         console: to print on.
         found: the report.
     """
-    methods, metric = found["methods"], found["metric"]
+    methods = found["methods"]
     if methods:
-        headers = (measure_name(metric), "95%", "p", _("numbers"), _("saved"), _("time"))
-        rows = table("", *headers)
-        for column in rows.columns:
-            column.no_wrap = True
-        for name, method in methods.items():
-            rows.add_row(
-                _named(name),
-                percent(method["test"][metric]),
-                _interval(method["test"], metric),
-                "" if method["p_value"] is None else number(method["p_value"], 3),
-                _short(method["trainable_parameters"]),
-                size(method["stored_bytes"]) if method["stored_bytes"] else "",
-                _clock(sum(method["seconds"].values())) if method["seconds"] else "",
-                style="bold" if name == "soft_prompt" else "",
-            )
-        console.print(rows)
+        console.print(_quality(found))
         console.print(
             _("p: the chance of so large a difference from the soft prompt if both were equal."),
             style="dim",
             soft_wrap=True,
         )
-    for name, reason in found["errors"].items():
-        console.print(_("{method}: {reason}").format(method=_named(name), reason=reason))
-    counts = [method["test"]["n"] for method in methods.values()]
-    _recommend(console, found["recommendation"], max(counts, default=0))
+        console.print(_costs(found))
+    if any(method["forgetting"] for method in methods.values()):
+        console.print(_forgetting(found))
+    lines = [*kept_out(found["errors"]), *rows_saved(found), escalation(found), recommended(found)]
+    for line in filter(None, lines):
+        console.print(line, soft_wrap=True)
 
 
-def _recommend(console: Console, chosen: Mapping[str, Any] | None, rows: int) -> None:
-    if chosen is None:
-        return
-    name, best = _named(chosen["method"]), _named(chosen["best"])
-    if chosen["method"] == chosen["best"]:
-        text = _("Choose: {method}. Nothing cheaper comes close.").format(method=name)
-    else:
-        text = _(
-            "Choose: {method}. On these {n} test rows nothing is better beyond chance; {best} is "
-            "{points} points ahead (p = {p}), and more test rows may tell them apart."
-        ).format(
-            method=name,
-            best=best,
-            n=number(rows),
-            points=number(chosen["points"], 1),
-            p=number(chosen["p_value"], 2),
+def _quality(found: Mapping[str, Any]) -> Table:
+    metric = found["metric"]
+    headers = (measure_name(metric), "95%", "p", _("numbers"), _("saved"), _("time"))
+    rows = _rows(*headers)
+    for name, method in found["methods"].items():
+        rows.add_row(
+            named(name),
+            percent(method["test"][metric]),
+            interval(method["test"], metric),
+            "" if method["p_value"] is None else number(method["p_value"], 3),
+            short(method["trainable_parameters"]),
+            size(method["stored_bytes"]) if method["stored_bytes"] else "",
+            clock(_spent(method)) if method["seconds"] else "",
+            style=_style(found, name),
         )
-    console.print(text, soft_wrap=True)
+    return rows
 
 
-def _named(method: str) -> str:
-    """A method as people call it."""
-    return _(_NAMES[method]) if method in _NAMES else method
+def _costs(found: Mapping[str, Any]) -> Table:
+    """Money takes the place of the time to the best, where prices are given."""
+    priced = any(method["money"] is not None for method in found["methods"].values())
+    last = _("money") if priced else _("to best")
+    rows = _rows(_("memory"), _("energy"), _("latency"), "95%", _("switch"), last)
+    for name, method in found["methods"].items():
+        latency = method["latency"] or {}
+        best = (method["seconds"] or {}).get("to_best")
+        money = "" if method["money"] is None else number(method["money"], 4)
+        rows.add_row(
+            named(name),
+            size(method["peak_memory_bytes"]) if method["peak_memory_bytes"] else "",
+            energy(method["energy"]),
+            answered_in(latency.get("median", 0.0)),
+            answered_in(latency.get("p95", 0.0)),
+            answered_in(method["switch_seconds"] or 0.0),
+            money if priced else clock(best) if best is not None else "",
+            style=_style(found, name),
+        )
+    return rows
 
 
-def _interval(test: Mapping[str, Any], metric: str) -> str:
-    """The metric's interval in whole points."""
-    low, high = test.get(f"{metric}_interval") or test["interval"]
-    return f"{number(100 * low)}–{number(100 * high)}"
+def _forgetting(found: Mapping[str, Any]) -> Table:
+    """Loss on general text; the other task's scores stand in the page."""
+    rows = _rows(_("untouched"), _("attached"), _("detached"), _("same outputs"))
+    rows.columns[0].header = _("loss on general text")
+    for name, method in found["methods"].items():
+        told = method["forgetting"]
+        if not told:
+            continue
+        loss, same = told["loss"], told["detached_identical"]
+        states = (loss[state] for state in ("untouched", "attached", "detached"))
+        rows.add_row(
+            named(name),
+            *("–" if value is None else number(value, 3) for value in states),
+            "–" if same is None else percent(same, 0),
+            style=_style(found, name),
+        )
+    return rows
 
 
-def _clock(seconds: float) -> str:
-    """Hours, minutes and seconds as a clock shows them."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+def _rows(*headers: str) -> Table:
+    rows = table("", *headers)
+    for column in rows.columns:
+        column.no_wrap = True
+    # One space between columns leaves room for long names.
+    rows.padding = (0, 1, 0, 0)
+    return rows
 
 
-def _short(count: int) -> str:
-    """A count in a few characters; nothing for none."""
-    if not count:
-        return ""
-    for unit, name in ((1_000_000, "M"), (1_000, "k")):
-        if count >= unit:
-            return f"{number(count / unit, 1)} {name}"
-    return number(count)
+def _style(found: Mapping[str, Any], name: str) -> str:
+    chosen = found["recommendation"]
+    return "bold" if chosen is not None and chosen["method"] == name else ""
+
+
+def _spent(method: Mapping[str, Any]) -> float:
+    """Seconds of search and training."""
+    seconds = method["seconds"]
+    return float(seconds.get("search", 0.0) + seconds.get("training", 0.0))

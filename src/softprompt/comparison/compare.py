@@ -5,6 +5,7 @@
                             it could not be
     methods/NAME/rows-N/    the same with N training rows, for the learning curve
     report.json             all methods, what their differences are worth, a recommendation
+    report.html             the same as a page, in the language in use
 
 A comparison that was stopped goes on with the methods and sizes that have no result. It does not
 know how a method works.
@@ -27,9 +28,10 @@ from softprompt.comparison.job import Job, metric_of
 from softprompt.comparison.measures import GENERATED_ROWS, measured, quality
 from softprompt.comparison.memory import is_out_of_memory
 from softprompt.comparison.methods import METHODS, Method
+from softprompt.comparison.page import page
 from softprompt.comparison.report import report
 from softprompt.errors import DataError, SoftPromptError, UsageError
-from softprompt.storage import write_json
+from softprompt.storage import write_bytes, write_json
 from softprompt.tasks import Task
 from softprompt.tasks.splits import draw
 from softprompt.training import Reporter, RunConfig
@@ -162,6 +164,7 @@ class Comparison:
             model=self.config.backbone.model,
         )
         write_json(self.directory.path / "report.json", found)
+        write_bytes(self.directory.path / "report.html", page(found).encode())
         return found
 
     def escalated(self, steps: list[Step], reason: str) -> None:

@@ -68,21 +68,6 @@ def report(
         and `recommendation` (`method`, `best`, `p_value` between the two, `points`).
     """
     references = [str(row.answer) for row in task.test]
-    other = results.get(REFERENCE)
-    methods: dict[str, Any] = {}
-    for name, result in results.items():
-        chance = None
-        if other is not None and name != REFERENCE:
-            chance = p_value(task.labels, metric, references, result["answers"], other["answers"])
-        methods[name] = {
-            "test": result["test"],
-            "p_value": chance,
-            "trainable_parameters": result["trainable"],
-            "stored_bytes": result["stored_bytes"],
-            "shared_bytes": result.get("shared_bytes", 0),
-            "money": _money(result, how),
-            **{key: result.get(key) for key in _COPIED},
-        }
     points = _points(task, metric, results, curves or {})
     return {
         "format": VERSION,
@@ -98,7 +83,7 @@ def report(
         },
         "model": model,
         "metric": metric,
-        "methods": methods,
+        "methods": _methods(task, metric, references, results, how),
         "errors": {name: dict(error) for name, error in errors.items()},
         "curves": {name: [list(point) for point in curve] for name, curve in points.items()},
         "rows_saved": rows_saved(points, REFERENCE),
@@ -107,6 +92,32 @@ def report(
         "prices": {"per_hour": how.price_per_hour, "per_kwh": how.price_per_kwh},
         "recommendation": _recommendation(task, references, results, metric),
     }
+
+
+def _methods(
+    task: Task,
+    metric: str,
+    references: Sequence[str],
+    results: Mapping[str, Mapping[str, Any]],
+    how: CompareConfig,
+) -> dict[str, Any]:
+    """What was measured of each method, with what follows from it."""
+    other = results.get(REFERENCE)
+    found: dict[str, Any] = {}
+    for name, result in results.items():
+        chance = None
+        if other is not None and name != REFERENCE:
+            chance = p_value(task.labels, metric, references, result["answers"], other["answers"])
+        found[name] = {
+            "test": result["test"],
+            "p_value": chance,
+            "trainable_parameters": result["trainable"],
+            "stored_bytes": result["stored_bytes"],
+            "shared_bytes": result.get("shared_bytes", 0),
+            "money": _money(result, how),
+            **{key: result.get(key) for key in _COPIED},
+        }
+    return found
 
 
 def _points(

@@ -14,7 +14,7 @@ from softprompt.cli import flags
 from softprompt.cli.commands import Outcome, command
 from softprompt.cli.configuration import given, run_config
 from softprompt.cli.streams import waiting
-from softprompt.errors import UsageError
+from softprompt.errors import ConfigError, UsageError
 from softprompt.locale import _, mark
 
 if TYPE_CHECKING:
@@ -27,7 +27,10 @@ Methods = Annotated[
     typer.Option(
         "--methods",
         metavar="LIST",
-        help=mark("Methods, with commas: majority, zero_shot, few_shot, soft_prompt, lora, full."),
+        help=mark(
+            "Methods, with commas, or `all`: majority, zero_shot, few_shot, soft_prompt, "
+            "lora_suffix, lora, lora_prompt, full, full_prompt."
+        ),
     ),
 ]
 Only = Annotated[
@@ -38,6 +41,68 @@ Only = Annotated[
         help=mark("With --resume: measure this one, in this process, and stop."),
     ),
 ]
+Curve = Annotated[
+    str | None,
+    typer.Option(
+        "--curve",
+        metavar="32,128,...",
+        help=mark("Measure with these numbers of training rows too; `all` is always measured."),
+    ),
+]
+Escalate = Annotated[
+    bool,
+    typer.Option(
+        "--escalate",
+        metavar=" ",
+        help=mark("Begin with the cheapest method; go on only while validation says it pays."),
+    ),
+]
+Domain = Annotated[
+    str | None,
+    typer.Option(
+        "--domain",
+        metavar="FILE",
+        help=mark("Broad domain of full_prompt: labelled rows, or text (.txt)."),
+    ),
+]
+DomainTarget = Annotated[
+    str | None,
+    typer.Option(
+        "--domain-target",
+        metavar="COL",
+        help=mark("The domain's answers; without --domain a column of DATA."),
+    ),
+]
+General = Annotated[
+    str | None,
+    typer.Option(
+        "--general", metavar="FILE", help=mark("General text that forgetting is measured on.")
+    ),
+]
+Other = Annotated[
+    str | None,
+    typer.Option("--other", metavar="DATA", help=mark("Another task that may be forgotten.")),
+]
+PerHour = Annotated[
+    float | None,
+    typer.Option("--price-per-hour", metavar="M", help=mark("Money for an hour of machine.")),
+]
+PerKwh = Annotated[
+    float | None,
+    typer.Option("--price-per-kwh", metavar="M", help=mark("Money for a kWh of energy.")),
+]
+Watts = Annotated[
+    float | None,
+    typer.Option(
+        "--watts", metavar="W", help=mark("Watts of a busy core, where no meter is read; 10.")
+    ),
+]
+
+_OWN = (
+    "methods", "curve", "escalate", "domain", "domain_target", "general", "other",
+    "price_per_hour", "price_per_kwh", "watts",
+)  # fmt: skip
+_PATHS = ("domain", "general", "other")
 
 
 @command(
@@ -45,7 +110,7 @@ Only = Annotated[
     summary=mark("Measure a soft prompt beside hand prompts, LoRA and full fine-tuning."),
     examples=(
         "softprompt compare reviews.csv --output runs/compared",
-        "softprompt compare reviews.csv --methods zero_shot,soft_prompt,lora --output runs/three",
+        "softprompt compare reviews.csv --curve 32,128,512 --escalate --output runs/curve",
         "softprompt compare --resume runs/compared",
     ),
 )
@@ -56,6 +121,15 @@ def compare(
     resume: flags.Resume = None,
     methods: Methods = None,
     only: Only = None,
+    curve: Curve = None,
+    escalate: Escalate = False,
+    domain: Domain = None,
+    domain_target: DomainTarget = None,
+    general: General = None,
+    other: Other = None,
+    price_per_hour: PerHour = None,
+    price_per_kwh: PerKwh = None,
+    watts: Watts = None,
     input_: flags.Input = None,
     target: flags.Target = None,
     template: flags.Template = None,
@@ -83,9 +157,12 @@ def compare(
 ) -> Outcome:
     """Runs the command."""
     used = {name.rstrip("_"): value for name, value in given(locals()).items()}
-    as_json = bool(used.pop("json", False))
-    chosen, alone = used.pop("methods", None), used.pop("only", None)
-    comparison, folder = _comparison(used, chosen)
+    return _outcome(used, as_json=bool(used.pop("json", False)))
+
+
+def _outcome(used: dict[str, Any], *, as_json: bool) -> Outcome:
+    alone = used.pop("only", None)
+    comparison, folder = _comparison(used)
     from softprompt.comparison import compare as measure
 
     if alone is not None:
@@ -96,24 +173,24 @@ def compare(
         found = comparison.report()
     else:
         found = measure(comparison, apart=partial(_apart, comparison, folder))
-    return Outcome(found, partial(_show, found), as_json)
+    return Outcome(found, partial(_show, found, folder), as_json)
 
 
-def _comparison(used: dict[str, Any], chosen: str | None) -> tuple[Comparison, Path]:
+def _comparison(used: dict[str, Any]) -> tuple[Comparison, Path]:
     """The comparison that is begun or goes on, and its folder.
 
     Raises:
         SoftPromptError: what is wrong with flags, data or folder.
     """
     with waiting(_("Loading ...")):
-        from softprompt.comparison import CompareConfig, Comparison
+        from softprompt.comparison import Comparison
 
     if "resume" in used:
         folder = Path(used.pop("resume"))
-        if used or chosen:
+        if used:
             raise UsageError(
                 _("--resume goes on with the plan in the folder and takes no {name}.").format(
-                    name=", ".join(sorted(used)) or "--methods"
+                    name=", ".join(sorted(f"--{name.replace('_', '-')}" for name in used))
                 ),
                 _("Leave it out, or start a new run with another --output."),
             )
@@ -128,9 +205,39 @@ def _comparison(used: dict[str, Any], chosen: str | None) -> tuple[Comparison, P
                 command="compare"
             ),
         )
-    names = [name.strip() for name in (chosen or "").split(",") if name.strip()]
-    how = CompareConfig(methods=tuple(names)) if names else CompareConfig()
-    return Comparison.begin(Path(output), run_config(data, used), how), Path(output)
+    own = {name: used.pop(name) for name in _OWN if name in used}
+    config = run_config(data, used)
+    return Comparison.begin(Path(output), config, _settings(own)), Path(output)
+
+
+def _settings(own: dict[str, Any]) -> Any:
+    """The comparison's own settings.
+
+    Raises:
+        ConfigError: a value that cannot be.
+    """
+    from softprompt.comparison import METHODS, CompareConfig
+    from softprompt.training.config import validated
+
+    names = [name.strip() for name in own.pop("methods", "").split(",") if name.strip()]
+    if names == ["all"]:
+        names = sorted(METHODS, key=lambda name: METHODS.get(name).cost)
+    if names:
+        own["methods"] = tuple(names)
+    if "curve" in own:
+        sizes = [size.strip() for size in str(own["curve"]).split(",")]
+        sizes = [size for size in sizes if size and size != "all"]
+        if not all(size.isdigit() and int(size) for size in sizes):
+            raise ConfigError(
+                _("--curve cannot be {value!r}.").format(value=own["curve"]),
+                _("Write numbers of training rows, for example --curve 32,128,512,all."),
+            )
+        own["curve"] = tuple(map(int, sizes))
+    for name in _PATHS:
+        # A run is gone on with from anywhere, so files are named from the root.
+        if name in own and Path(own[name]).exists():
+            own[name] = str(Path(own[name]).absolute())
+    return validated("compare", CompareConfig, own)
 
 
 def _apart(comparison: Comparison, folder: Path, name: str) -> None:
@@ -141,12 +248,20 @@ def _apart(comparison: Comparison, folder: Path, name: str) -> None:
         [*command, "--only", name, "--json"], check=False, stdout=subprocess.DEVNULL
     )
     if done.returncode < 0:
-        comparison.failed(name, f"ended by signal {-done.returncode}, perhaps for lack of memory")
+        # The system ends a process that takes too much memory; nothing else sends this by itself.
+        kind = "memory" if done.returncode == -_KILLED else "failed"
+        comparison.failed(name, f"ended by signal {-done.returncode}", kind)
     elif done.returncode > 0:
         comparison.failed(name, f"ended with exit code {done.returncode}")
 
 
-def _show(found: dict[str, Any], console: Any) -> None:
+def _show(found: dict[str, Any], folder: Path, console: Any) -> None:
     from softprompt.cli.comparison import show_comparison
 
     show_comparison(console, found)
+    console.print(
+        _("Page: {path}").format(path=folder / "report.html"), style="dim", soft_wrap=True
+    )
+
+
+_KILLED = 9

@@ -58,7 +58,7 @@ def _check(job: Job) -> None:
 METHODS.register("full_prompt")(
     Method(
         full_prompt,
-        mark("domain model, then a soft prompt"),
+        mark("domain model + prompt"),
         8,
         check=_check,
         space=lambda job: {"model": space(job), "prompt": space_of(job)},

@@ -85,7 +85,7 @@ def _check(job: Job) -> None:
 METHODS.register("lora_prompt")(
     Method(
         lora_prompt,
-        mark("LoRA, then a soft prompt"),
+        mark("LoRA + soft prompt"),
         6,
         needs="peft",
         check=_check,

@@ -1,0 +1,290 @@
+"""Which way to adapt a model suits a situation: by measurements, or by rules where there are none.
+
+Where the report of a comparison is given, its recommendation decides: the cheapest way that the
+best one does not beat beyond chance. Without one, rules of thumb give points for and against every
+way, each with its reason; they are opinions that follow from how the methods work, no measurements.
+What rules out a way (texts that may not leave the house) rules it out in both cases.
+
+It does not know any prices, and has measured no model behind an API.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+from softprompt.comparison.methods import METHODS
+from softprompt.comparison.report import VERSION
+from softprompt.comparison.significance import LEVEL
+from softprompt.errors import UsageError
+from softprompt.locale import mark
+
+__all__ = ["OPTIONS", "RULES", "Rule", "Situation", "advise"]
+
+OPTIONS: Mapping[str, str] = {
+    "hand_prompt": mark("a prompt by hand"),
+    "soft_prompt": mark("a soft prompt"),
+    "lora": mark("LoRA"),
+    "full": mark("full fine-tuning"),
+    "hosted": mark("a hosted model behind an API"),
+}
+"""Ways, the cheapest to make first, as people call them."""
+
+_OF_METHOD = {
+    "zero_shot": "hand_prompt",
+    "few_shot": "hand_prompt",
+    "soft_prompt": "soft_prompt",
+    "lora": "lora",
+    "lora_suffix": "lora",
+    "lora_prompt": "lora",
+    "full": "full",
+    "full_prompt": "full",
+}
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What somebody has and wants; None where it is not said.
+
+    Args:
+        rows: labelled rows at hand.
+        hardware: `none`, `cpu` (a laptop or server without a graphics card), `gpu` (one card).
+        tasks: how many tasks the same model shall do.
+        quality: `good` enough at little cost, or the `best` there is.
+        private: whether texts may not leave the house.
+        output: `label`, `text` or `structured` (JSON, fields, a fixed form).
+        changes: how often the task changes: `rarely`, `monthly` or `daily`.
+    """
+
+    rows: int | None = None
+    hardware: Literal["none", "cpu", "gpu"] | None = None
+    tasks: int | None = None
+    quality: Literal["good", "best"] | None = None
+    private: bool | None = None
+    output: Literal["label", "text", "structured"] | None = None
+    changes: Literal["rarely", "monthly", "daily"] | None = None
+
+    def filled(self) -> tuple[Situation, list[str]]:
+        """With what most people have where nothing is said, and the names of what was assumed."""
+        assumed = [f.name for f in fields(self) if getattr(self, f.name) is None]
+        values = {
+            f.name: _USUAL[f.name] if f.name in assumed else getattr(self, f.name)
+            for f in fields(self)
+        }
+        return Situation(**values), assumed
+
+
+_USUAL: Mapping[str, Any] = {
+    "rows": 500,
+    "hardware": "cpu",
+    "tasks": 1,
+    "quality": "good",
+    "private": False,
+    "output": "label",
+    "changes": "rarely",
+}
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule of thumb.
+
+    Args:
+        name: short.
+        applies: whether it does, from the situation.
+        points: for (above 0) and against each way.
+        why: one sentence, marked for translation.
+    """
+
+    name: str
+    applies: Callable[[Any], bool]
+    points: Mapping[str, float]
+    why: str
+
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        "few_rows",
+        lambda s: s.rows < 20,
+        {"hand_prompt": 3, "hosted": 2, "soft_prompt": -2, "lora": -3, "full": -4},
+        mark("Fewer than 20 labelled rows are too few to train on and to measure with."),
+    ),
+    Rule(
+        "some_rows",
+        lambda s: 20 <= s.rows < 200,
+        {"hand_prompt": 1, "soft_prompt": 2, "full": -2},
+        mark("Some dozens of rows carry a few vectors; a whole model learns them by heart."),
+    ),
+    Rule(
+        "enough_rows",
+        lambda s: 200 <= s.rows < 2000,
+        {"soft_prompt": 2, "lora": 1, "hand_prompt": -1},
+        mark("Hundreds of rows are what a soft prompt is trained on."),
+    ),
+    Rule(
+        "many_rows",
+        lambda s: s.rows >= 2000,
+        {"soft_prompt": 1, "lora": 2, "full": 2, "hand_prompt": -2},
+        mark("Thousands of rows pay for more trained numbers."),
+    ),
+    Rule(
+        "no_machine",
+        lambda s: s.hardware == "none",
+        {"hosted": 4, "hand_prompt": 0, "soft_prompt": -1, "lora": -2, "full": -3},
+        mark("Without a machine to train or serve on, somebody else's has to do it."),
+    ),
+    Rule(
+        "no_graphics_card",
+        lambda s: s.hardware == "cpu",
+        {"soft_prompt": 1, "lora": -1, "full": -2},
+        mark("On a processor alone, training few vectors over cached contexts is what is fast."),
+    ),
+    Rule(
+        "graphics_card",
+        lambda s: s.hardware == "gpu",
+        {"lora": 1, "full": 0.5},
+        mark("A graphics card makes training weights practicable."),
+    ),
+    Rule(
+        "several_tasks",
+        lambda s: s.tasks >= 3,
+        {"soft_prompt": 2, "lora": 1, "full": -2},
+        mark("Several tasks share one model with prompts of kilobytes each, in the same batch."),
+    ),
+    Rule(
+        "best_quality",
+        lambda s: s.quality == "best",
+        {"lora": 1, "full": 2, "hosted": 1, "hand_prompt": -2},
+        mark("The last points usually come from more trained weights, or a larger model."),
+    ),
+    Rule(
+        "good_enough",
+        lambda s: s.quality == "good",
+        {"soft_prompt": 1, "hand_prompt": 0.5},
+        mark("Where good is enough, the cheapest that gets there is right."),
+    ),
+    Rule(
+        "labels",
+        lambda s: s.output == "label",
+        {"soft_prompt": 1},
+        mark("Choosing among labels needs no new abilities, only directions."),
+    ),
+    Rule(
+        "free_text",
+        lambda s: s.output == "text",
+        {"lora": 1, "hosted": 1},
+        mark("Writing well depends on the model itself; weights or a larger model help most."),
+    ),
+    Rule(
+        "fixed_form",
+        lambda s: s.output == "structured",
+        {"lora": 1, "soft_prompt": 0.5, "hand_prompt": -1},
+        mark("A fixed form is kept more reliably when it was trained than when it is asked for."),
+    ),
+    Rule(
+        "changes_daily",
+        lambda s: s.changes == "daily",
+        {"hand_prompt": 2, "hosted": 1, "lora": -1, "full": -3},
+        mark("What changes every day is rewritten faster than it is trained."),
+    ),
+    Rule(
+        "changes_monthly",
+        lambda s: s.changes == "monthly",
+        {"soft_prompt": 1, "full": -1},
+        mark("What changes every month must be cheap to train again."),
+    ),
+)
+
+
+def advise(situation: Situation, report: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """A recommendation with its reasons, as plain data.
+
+    Args:
+        situation: as far as it is known.
+        report: of a comparison.
+
+    Returns:
+        `choice` (see `OPTIONS`), `basis` (`measurements` or `rules_of_thumb`), `reasons` (rule and
+        points that speak for the choice), `points` of every way, `excluded`, `assumed`, and
+        `measured` where there is a report.
+
+    Raises:
+        UsageError: the report is none, or has nothing measured.
+    """
+    full, assumed = situation.filled()
+    excluded = ["hosted"] if full.private else []
+    points = {name: 0.0 for name in OPTIONS if name not in excluded}
+    applied = [rule for rule in RULES if rule.applies(full)]
+    for rule in applied:
+        for name in points:
+            points[name] += rule.points.get(name, 0.0)
+    measured = None if report is None else _measured(report)
+    if measured is not None and measured["option"] in points:
+        choice, basis = measured["option"], "measurements"
+    elif measured is not None:
+        # Nothing beats guessing: a larger model has to be found, here where texts must stay.
+        choice = "hosted" if "hosted" in points else "soft_prompt"
+        basis = "measurements"
+    else:
+        # Of equal points the cheaper way, which stands first.
+        choice, basis = max(points, key=lambda name: points[name]), "rules_of_thumb"
+    reasons = [
+        {"rule": rule.name, "points": rule.points[choice], "why": rule.why}
+        for rule in applied
+        if rule.points.get(choice, 0.0) > 0
+    ]
+    return {
+        "choice": choice,
+        "basis": basis,
+        "situation": {f.name: getattr(full, f.name) for f in fields(full)},
+        "assumed": assumed,
+        "reasons": [] if basis == "measurements" else reasons,
+        "points": points,
+        "excluded": excluded,
+        "measured": measured,
+    }
+
+
+def _measured(report: Mapping[str, Any]) -> dict[str, Any]:
+    """What a report says: the way it recommends, and the numbers behind it.
+
+    `option` is None where no method that was measured is better than the majority guess.
+
+    Raises:
+        UsageError: it is no report, or has nothing measured.
+    """
+    if report.get("format") != VERSION or "methods" not in report:
+        raise UsageError(
+            f"This is no report of a comparison (format {report.get('format')!r}).",
+            "Give the report.json that `softprompt compare` wrote.",
+        )
+    chosen = report["recommendation"]
+    if chosen is None:
+        raise UsageError(
+            "The report has no measurements yet.",
+            "Go on with `softprompt compare --resume DIR` first.",
+        )
+    metric, name, best = report["metric"], chosen["method"], chosen["best"]
+    rows = report["methods"][name]["test"]["n"]
+    return {
+        "option": _OF_METHOD.get(name),
+        "method": name,
+        "best": best,
+        "points_behind": chosen["points"],
+        "p_value": chosen["p_value"],
+        "level": LEVEL,
+        "metric": metric,
+        "test_rows": rows,
+        "methods": {
+            each: {
+                "title": METHODS.get(each).title if each in METHODS else each,
+                "score": told["test"][metric],
+                "stored_bytes": told["stored_bytes"],
+                "seconds": sum(
+                    (told["seconds"] or {}).get(stage, 0.0) for stage in ("search", "training")
+                ),
+            }
+            for each, told in report["methods"].items()
+        },
+    }

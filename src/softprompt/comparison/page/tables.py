@@ -1,0 +1,206 @@
+"""The tables of the page: quality, costs, forgetting, labels, examples, searches.
+
+Every cell is escaped here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from typing import Any, NamedTuple
+
+from softprompt.comparison.words import answered_in, clock, energy, interval, measure, named, short
+from softprompt.locale import _, number, percent
+
+__all__ = ["classes", "costs", "examples", "forgetting", "quality", "saved", "searches"]
+
+
+class Cell(NamedTuple):
+    """A cell and its class in the style sheet."""
+
+    text: str
+    kind: str = ""
+
+
+def quality(found: Mapping[str, Any]) -> str:
+    """Score, interval and what the difference from the soft prompt is worth."""
+    metric = found["metric"]
+    rows = []
+    for name, method in found["methods"].items():
+        chance, test = method["p_value"], method["test"]
+        others = [percent(test[key]) for key in _others(found)]
+        told = "" if chance is None else number(chance, 3)
+        rows.append([named(name), percent(test[metric]), interval(test, metric), told, *others])
+    headers = ["", measure(metric), "95%", "p", *map(measure, _others(found))]
+    return _table(headers, rows, _ours(found))
+
+
+def costs(found: Mapping[str, Any]) -> str:
+    """What each method takes."""
+    headers = [
+        "", _("trained numbers"), _("stored"), _("search"), _("training"), _("to its best"),
+        _("memory"), _("energy"), _("answer, median"), _("answer, 95%"), _("switching"),
+    ]  # fmt: skip
+    priced = any(method["money"] is not None for method in found["methods"].values())
+    rows = []
+    for name, method in found["methods"].items():
+        seconds, latency = method["seconds"] or {}, method["latency"] or {}
+        stored = _size(method["stored_bytes"])
+        if method["shared_bytes"]:
+            stored += f" ({_size(method['shared_bytes'])})"
+        row = [
+            named(name),
+            short(method["trainable_parameters"]),
+            stored,
+            *(
+                clock(seconds[stage]) if seconds.get(stage) else ""
+                for stage in ("search", "training", "to_best")
+            ),
+            _size(method["peak_memory_bytes"] or 0),
+            energy(method["energy"]),
+            answered_in(latency.get("median", 0.0)),
+            answered_in(latency.get("p95", 0.0)),
+            answered_in(method["switch_seconds"] or 0.0),
+        ]
+        if priced:
+            row.append("" if method["money"] is None else number(method["money"], 4))
+        rows.append(row)
+    return _table([*headers, *([_("money")] if priced else [])], rows, _ours(found))
+
+
+def saved(found: Mapping[str, Any]) -> str:
+    """Rows that the soft prompt needs for what others reach."""
+    rows = []
+    metric = found["metric"]
+    for name, entries in found["rows_saved"].items():
+        for entry in entries:
+            needed = "" if entry["reference_rows"] is None else number(entry["reference_rows"])
+            sign = {"at_most": "≤ ", "more_than": "> ", "exact": ""}[entry["bound"]]
+            most = number(max(n for n, _ in found["curves"]["soft_prompt"]))
+            told = f"{sign}{needed or most}"
+            rows.append([named(name), number(entry["rows"]), percent(entry["score"]), told])
+    headers = ["", _("rows"), measure(metric), _("rows of the soft prompt for that")]
+    return _table(headers, rows) if rows else ""
+
+
+def forgetting(found: Mapping[str, Any]) -> str:
+    """Loss on general text and the score on another task, attached and detached."""
+    headers = [
+        "", _("untouched"), _("attached"), _("detached"), _("outputs the same when detached"),
+    ]  # fmt: skip
+    rows, name_of_other = [], None
+    for name, method in found["methods"].items():
+        told = method["forgetting"]
+        if not told:
+            continue
+        loss, same = told["loss"], told["detached_identical"]
+        cells = [_number(loss[state]) for state in ("untouched", "attached", "detached")]
+        row = [named(name), *cells, _("cannot be detached") if same is None else percent(same, 0)]
+        other = told["other"]
+        if other is not None:
+            name_of_other = other["name"]
+            row += [_score(other[state]) for state in ("untouched", "attached", "detached")]
+        rows.append(row)
+    if name_of_other is not None:
+        headers += [
+            f"{name_of_other}: {state}" for state in (_("untouched"), _("attached"), _("detached"))
+        ]
+    caption = _("Loss on general text in nats per token; lower is better.")
+    return f'<p class="dim">{escape(caption)}</p>' + _table(headers, rows, _ours(found))
+
+
+def classes(found: Mapping[str, Any]) -> str:
+    """F1 of each label by each method."""
+    methods = {n: m for n, m in found["methods"].items() if "per_class" in m["test"]}
+    if not methods:
+        return ""
+    rows = []
+    for label in found["task"]["labels"]:
+        scores = [method["test"]["per_class"][label] for method in methods.values()]
+        told = [percent(score["f1"]) for score in scores]
+        rows.append([label, number(scores[0]["n"]), *told])
+    return _table([_("label"), _("rows"), *map(named, methods)], rows)
+
+
+def examples(found: Mapping[str, Any]) -> str:
+    """Test rows side by side with what each method answers."""
+    names = list(found["methods"])
+    rows = []
+    for example in found["examples"]:
+        right = example["right"]
+        cells: list[Cell | str] = [Cell(example["text"], "text"), right]
+        for name in names:
+            given = example["answers"].get(name)
+            kind = "right" if given == right else "wrong"
+            cells.append(Cell(given, kind) if given is not None else "")
+        rows.append(cells)
+    return _table([_("text"), _("right answer"), *map(named, names)], rows)
+
+
+def searches(found: Mapping[str, Any]) -> str:
+    """The space that each method searched, and what won."""
+    rows: list[list[Cell | str]] = []
+    for name, method in found["methods"].items():
+        space = json.dumps(method["space"] or {}, ensure_ascii=False)
+        details = {k: v for k, v in (method["details"] or {}).items() if k != "population"}
+        if method["space"]:
+            won = json.dumps(details, ensure_ascii=False)
+            rows.append([named(name), Cell(space, "text"), Cell(won, "text")])
+    return _table(["", _("space"), _("what won")], rows)
+
+
+def _others(found: Mapping[str, Any]) -> list[str]:
+    """Metrics beside the one that counts which every method has."""
+    tests = [method["test"] for method in found["methods"].values()]
+    names = ("accuracy", "macro_f1", "exact_match", "token_f1", "chrf", "rougeL")
+    return [
+        name
+        for name in names
+        if name != found["metric"] and all(test.get(name) is not None for test in tests)
+    ]
+
+
+def _score(metric: Mapping[str, Any] | None) -> str:
+    if metric is None:
+        return ""
+    name = "accuracy" if "accuracy" in metric else "token_f1"
+    return percent(metric[name])
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else number(value, 3)
+
+
+def _size(count: int) -> str:
+    """Bytes in powers of 1,000; nothing for none."""
+    for unit, scale in (("GB", 1_000_000_000), ("MB", 1_000_000), ("kB", 1_000)):
+        if count >= scale:
+            return f"{number(count / scale, 1)} {unit}"
+    return f"{number(count)} B" if count else ""
+
+
+def _ours(found: Mapping[str, Any]) -> str | None:
+    chosen = found["recommendation"]
+    return None if chosen is None else named(chosen["method"])
+
+
+def _table(
+    headers: Sequence[str], rows: Iterable[Sequence[Cell | str]], ours: str | None = None
+) -> str:
+    head = "".join(f'<th scope="col">{escape(text)}</th>' for text in headers)
+    body = []
+    for row in rows:
+        cells = [cell if isinstance(cell, Cell) else Cell(cell) for cell in row]
+        written = "".join(
+            f'<td class="{cell.kind}">{escape(cell.text)}</td>'
+            if cell.kind
+            else f"<td>{escape(cell.text)}</td>"
+            for cell in cells
+        )
+        mark = ' class="ours"' if ours is not None and cells[0].text == ours else ""
+        body.append(f"<tr{mark}>{written}</tr>")
+    return (
+        f'<div class="wide"><table><thead><tr>{head}</tr></thead>'
+        f"<tbody>{''.join(body)}</tbody></table></div>"
+    )

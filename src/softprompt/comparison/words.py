@@ -1,0 +1,181 @@
+"""A comparison in words, in the language in use: names, amounts, what is recommended and why.
+
+The terminal and the page say the same; both read the report and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from softprompt.comparison.methods import METHODS
+from softprompt.locale import _, mark, number, percent
+
+__all__ = [
+    "answered_in",
+    "clock",
+    "energy",
+    "escalation",
+    "interval",
+    "kept_out",
+    "measure",
+    "named",
+    "recommended",
+    "rows_saved",
+    "short",
+]
+
+_KINDS = {
+    "memory": mark("{method}: ran out of memory ({reason})"),
+    "refused": mark("{method}: cannot be done here. {reason}"),
+    "failed": mark("{method}: failed. {reason}"),
+    "waiting": mark("{method}: not measured yet."),
+    "not_needed": mark("{method}: not measured, since going on does not pay."),
+}
+_MEASURES = {
+    "accuracy": mark("accuracy"),
+    "macro_f1": mark("macro-F1"),
+    "exact_match": mark("exact match"),
+    "token_f1": mark("token F1"),
+    "chrf": mark("chrF"),
+    "rougeL": mark("ROUGE-L"),
+}
+_STOPPED = {
+    "no_room": mark(
+        "Stopped after {method}: on the validation rows not even right answers throughout would be "
+        "better beyond chance (p = {p})."
+    ),
+    "does_not_pay": mark(
+        "Stopped after {method}: on the validation rows it is not better than {than} beyond chance "
+        "(p = {p})."
+    ),
+    "all_measured": mark("Every step paid on the validation rows, so all methods are measured."),
+}
+
+
+def named(method: str) -> str:
+    """A method as people call it."""
+    return _(METHODS.get(method).title) if method in METHODS else method
+
+
+def measure(metric: str) -> str:
+    """A metric as people call it."""
+    return _(_MEASURES[metric]) if metric in _MEASURES else metric
+
+
+def interval(test: Mapping[str, Any], metric: str) -> str:
+    """The metric's 95% interval in whole points; nothing where none was measured."""
+    bounds = test.get(f"{metric}_interval")
+    if bounds is None and metric in ("accuracy", "exact_match"):
+        bounds = test.get("interval")
+    return "" if bounds is None else f"{number(100 * bounds[0])}–{number(100 * bounds[1])}"
+
+
+def clock(seconds: float) -> str:
+    """Hours, minutes and seconds as a clock shows them."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def answered_in(seconds: float) -> str:
+    """A short time: 12 ms, 3.4 s; nothing for none."""
+    if seconds <= 0:
+        return ""
+    if seconds < 1:
+        return f"{number(1000 * seconds, 0 if seconds >= 0.01 else 1)} ms"
+    return f"{number(seconds, 1)} s"
+
+
+def energy(told: Mapping[str, Any] | None) -> str:
+    """Watt-hours, with a sign where they are estimated."""
+    if told is None:
+        return ""
+    hours = 1000 * told["kwh"]
+    sign = "~" if "estimated" in told["sources"] else ""
+    return f"{sign}{number(hours, 0 if hours >= 100 else 2)} Wh"
+
+
+def short(count: int) -> str:
+    """A count in a few characters; nothing for none."""
+    if not count:
+        return ""
+    for unit, name in ((1_000_000, "M"), (1_000, "k")):
+        if count >= unit:
+            return f"{number(count / unit, 1)} {name}"
+    return number(count)
+
+
+def kept_out(errors: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Why methods have no result."""
+    lines = []
+    for name, error in errors.items():
+        text = _KINDS.get(error["kind"], _KINDS["failed"])
+        lines.append(_(text).format(method=named(name), reason=error["error"]))
+    return lines
+
+
+def recommended(found: Mapping[str, Any]) -> str:
+    """What to choose, and by what rule; nothing where nothing was measured."""
+    chosen = found["recommendation"]
+    if chosen is None:
+        return ""
+    counts = [method["test"]["n"] for method in found["methods"].values()]
+    name, best = named(chosen["method"]), named(chosen["best"])
+    if chosen["method"] == chosen["best"]:
+        return _("Choose: {method}. Nothing cheaper comes close.").format(method=name)
+    return _(
+        "Choose: {method}. On these {n} test rows nothing is better beyond chance; {best} is "
+        "{points} points ahead (p = {p}), and more test rows may tell them apart."
+    ).format(
+        method=name,
+        best=best,
+        n=number(max(counts, default=0)),
+        points=number(chosen["points"], 1),
+        p=number(chosen["p_value"], 2),
+    )
+
+
+def escalation(found: Mapping[str, Any]) -> str:
+    """Why an escalation stopped; nothing where there was none."""
+    told = found["escalation"]
+    if told is None:
+        return ""
+    last = told["steps"][-1] if told["steps"] else None
+    if last is None:
+        return ""
+    text = _STOPPED[told["stopped"]]
+    return _(text).format(
+        method=named(last["method"]),
+        than=named(last["than"]) if last["than"] else "",
+        p="–" if last["p_value"] is None else number(last["p_value"], 3),
+    )
+
+
+def rows_saved(found: Mapping[str, Any]) -> list[str]:
+    """By method, what the soft prompt needs for the score that the method reaches with all rows."""
+    lines = []
+    for name, entries in found["rows_saved"].items():
+        last = entries[-1]
+        values = {
+            "method": named(name),
+            "rows": number(last["rows"]),
+            "score": percent(last["score"]),
+            "n": number(last["reference_rows"] or 0),
+        }
+        text = _SAVED[last["bound"]]
+        lines.append(_(text).format(**values))
+    return lines
+
+
+_SAVED = {
+    "exact": mark(
+        "{method} reaches {score} with {rows} rows; the soft prompt needs about {n} for that."
+    ),
+    "at_most": mark(
+        "{method} reaches {score} with {rows} rows; the soft prompt needs {n} or fewer for that."
+    ),
+    "more_than": mark(
+        "{method} reaches {score} with {rows} rows; the soft prompt does not with as many."
+    ),
+}

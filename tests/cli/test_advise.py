@@ -1,0 +1,76 @@
+"""`softprompt advise`: from flags, from a report, from questions; in two languages; mistakes."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from comparison.test_advice import a_report
+
+from cli.conftest import Shell
+
+
+def test_advice_from_flags(shell: Shell) -> None:
+    words = ["--rows", 500, "--hardware", "cpu", "--tasks", 8, "--private", "yes"]
+    value = shell("advise", *words, "--json").value
+    assert value["choice"] == "soft_prompt"
+    assert value["situation"]["private"] is True
+    assert value["excluded"] == ["hosted"]
+    shown = shell("advise", *words).out
+    assert "Recommended: a soft prompt." in shown
+    assert "rests on rules of thumb" in shown
+    assert "the texts must stay" in shown
+    assert "softprompt tune DATA" in shown
+
+
+def test_advice_from_measurements(shell: Shell, tmp_path: Path) -> None:
+    file = tmp_path / "report.json"
+    file.write_text(json.dumps(a_report("lora", "full", 0.3)))
+    value = shell("advise", "--report", file, "--json").value
+    assert (value["choice"], value["basis"]) == ("lora", "measurements")
+    shown = shell("advise", "--report", tmp_path).out
+    assert "Recommended: LoRA." in shown
+    assert "rules of thumb" not in shown
+    assert "full fine-tuning is 1.5 points ahead (p = 0.30)" in shown
+    file.write_text(json.dumps(a_report("majority", "full", 0.3)))
+    assert "nothing is better than guessing" in shell("advise", "--report", file).out
+
+
+def test_advice_in_vietnamese(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOFTPROMPT_LANG", "vi")
+    shown = shell("advise", "--rows", 5).out
+    assert "Recommended" not in shown
+    assert "Nên chọn" in shown
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_short_questions_are_asked_where_nothing_is_said(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # An answer that cannot be is asked for again; an empty one leaves the question open.
+    monkeypatch.setattr(sys, "stdin", Terminal("many\n5\nnone\n\n\nyes\n\n\n"))
+    ended = shell("advise")
+    assert ended.code == 0
+    assert "How many labelled rows" in ended.err
+    assert "--rows cannot be 'many'" in ended.err
+    assert "Recommended: a prompt by hand." in ended.out
+    assert "tasks = 1" in ended.out
+
+
+def test_mistakes(shell: Shell, tmp_path: Path) -> None:
+    assert "--hardware cannot be 'gpus'" in shell.mistake("advise", "--hardware", "gpus")
+    assert "Did you mean 'gpu'" in shell.mistake("advise", "--hardware", "gpus")
+    assert "--rows cannot be '-3'" in shell.mistake("advise", "--rows", -3)
+    absent = tmp_path / "absent.json"
+    assert "holds no report" in shell.mistake("advise", "--report", absent)
+    absent.write_text("[]")
+    assert "holds no report" in shell.mistake("advise", "--report", absent)
+    absent.write_text("{}")
+    assert "no report of a comparison" in shell.mistake("advise", "--report", absent)

@@ -1,0 +1,94 @@
+"""Advice follows from the situation by rules, or from measurements where there are some."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from softprompt.comparison.advice import OPTIONS, RULES, Situation, advise
+from softprompt.comparison.report import VERSION
+from softprompt.errors import UsageError
+
+
+@pytest.mark.parametrize(
+    ("situation", "choice"),
+    [
+        (Situation(rows=5), "hand_prompt"),
+        (Situation(rows=5, hardware="none"), "hosted"),
+        (Situation(rows=500, hardware="cpu", tasks=8), "soft_prompt"),
+        (Situation(rows=100, changes="monthly"), "soft_prompt"),
+        (Situation(rows=1000, hardware="gpu", quality="best", output="text"), "lora"),
+        (Situation(rows=50_000, hardware="gpu", quality="best"), "full"),
+        (Situation(rows=50_000, hardware="gpu", quality="best", tasks=10), "lora"),
+        (Situation(rows=500, hardware="none", output="text"), "hosted"),
+        (Situation(rows=500, hardware="none", private=True), "soft_prompt"),
+    ],
+)
+def test_rules_of_thumb(situation: Situation, choice: str) -> None:
+    found = advise(situation)
+    assert found["choice"] == choice, found["points"]
+    assert found["basis"] == "rules_of_thumb"
+    assert found["reasons"]
+    assert all(reason["points"] > 0 for reason in found["reasons"])
+    assert found["measured"] is None
+
+
+def test_texts_that_must_stay_rule_out_an_api() -> None:
+    found = advise(Situation(rows=2, hardware="none", private=True))
+    assert found["choice"] == "hand_prompt"
+    assert found["excluded"] == ["hosted"]
+    assert "hosted" not in found["points"]
+
+
+def test_what_is_not_said_is_assumed_and_told() -> None:
+    found = advise(Situation(rows=300, tasks=2))
+    assert set(found["assumed"]) == {"hardware", "quality", "private", "output", "changes"}
+    assert found["situation"]["rows"] == 300
+    assert found["situation"]["hardware"] == "cpu"
+
+
+def test_every_way_can_be_recommended_and_every_rule_speaks_of_ways() -> None:
+    for rule in RULES:
+        assert set(rule.points) <= set(OPTIONS)
+        assert any(rule.points.values())
+    assert len({rule.name for rule in RULES}) == len(RULES)
+
+
+def a_report(method: str, best: str, p_value: float | None) -> dict[str, Any]:
+    told = {"test": {"macro_f1": 0.5, "n": 40}, "stored_bytes": 10, "seconds": {"training": 3.0}}
+    return {
+        "format": VERSION,
+        "metric": "macro_f1",
+        "methods": {"majority": told, method: told, best: told},
+        "recommendation": {"method": method, "best": best, "p_value": p_value, "points": 1.5},
+    }
+
+
+@pytest.mark.parametrize(
+    ("method", "choice"),
+    [("few_shot", "hand_prompt"), ("lora_suffix", "lora"), ("full_prompt", "full")],
+)
+def test_measurements_decide(method: str, choice: str) -> None:
+    found = advise(Situation(rows=5), a_report(method, "full", 0.3))
+    assert found["choice"] == choice
+    assert found["basis"] == "measurements"
+    assert found["reasons"] == []
+    assert found["measured"]["method"] == method
+    assert found["measured"]["points_behind"] == 1.5
+    assert found["measured"]["methods"][method]["seconds"] == 3.0
+
+
+def test_where_nothing_beats_guessing_another_model_is_needed() -> None:
+    report = a_report("majority", "full", 0.4)
+    assert advise(Situation(), report)["choice"] == "hosted"
+    assert advise(Situation(private=True), report)["choice"] != "hosted"
+    assert advise(Situation(), report)["measured"]["option"] is None
+
+
+def test_what_is_no_report_is_refused() -> None:
+    with pytest.raises(UsageError, match="no report of a comparison"):
+        advise(Situation(), {"methods": {}})
+    empty = {"format": VERSION, "methods": {}, "recommendation": None}
+    with pytest.raises(UsageError, match="no measurements yet"):
+        advise(Situation(), empty)

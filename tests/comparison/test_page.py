@@ -1,0 +1,146 @@
+"""The page stands alone, escapes what it is given, and speaks both languages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from comparison.test_report import a_result, a_task
+from softprompt import locale
+from softprompt.comparison import CompareConfig
+from softprompt.comparison.page import page
+from softprompt.comparison.report import report
+
+EVIL = "<script>alert('x')</script>"
+
+
+@pytest.fixture(params=["en", "vi"])
+def language(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    monkeypatch.setattr(locale, "_chosen", None)
+    locale.set_language(request.param)
+    yield request.param
+
+
+class Read(HTMLParser):
+    """Tags with their attributes, texts, and whether every tag is closed."""
+
+    VOID = ("meta",)
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = []
+        self.open: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+
+def a_report() -> dict[str, Any]:
+    task = a_task("ab" * 10)
+    task = replace(task, train=task.test)
+    results = {
+        "soft_prompt": a_result("ab" * 10, 1.0),
+        "lora": a_result("aa" * 10, 0.5),
+        "full": a_result("ab" * 9 + "ba", 0.9),
+    }
+    loss = {"untouched": 3.0, "attached": 3.5, "detached": 3.0, "tokens": 100, "passages": 2}
+    for result in results.values():
+        each = {"f1": 0.5, "precision": 0.5, "recall": 0.5, "n": 10}
+        result["test"]["per_class"] = {"a": each, "b": each}
+        result["seconds"] = {"search": 1.0, "training": 2.0, "to_best": 1.5}
+        result["energy"] = {"kwh": 0.001, "sources": ["estimated"]}
+        result["latency"] = {"median": 0.012, "p95": 0.02, "n": 2}
+        result["switch_seconds"], result["peak_memory_bytes"] = 0.003, 10**9
+        other = {state: {"accuracy": 0.5} for state in ("untouched", "attached", "detached")}
+        result["forgetting"] = {
+            "loss": loss,
+            "other": {"name": EVIL, **other},
+            "detached_identical": 1.0,
+        }
+        result["space"], result["details"] = {"rates": [0.001]}, {"rate": 0.001}
+    full = results["full"]["forgetting"]
+    full["loss"] = {**loss, "attached": 2.9, "detached": None}
+    full["detached_identical"], full["other"]["detached"] = None, None
+    point = {"test": {"macro_f1": 0.4}}
+    curves = {name: {4: point} for name in results}
+    errors = {"full_prompt": {"error": EVIL, "kind": "memory"}}
+    return report(task, "macro_f1", results, errors, how=CompareConfig(), curves=curves, model=EVIL)
+
+
+def with_evil(found: dict[str, Any]) -> dict[str, Any]:
+    found["task"]["name"] = EVIL
+    found["task"]["labels"] = [EVIL, "b"]
+    for method in found["methods"].values():
+        method["test"]["per_class"][EVIL] = method["test"]["per_class"]["a"]
+        method["details"][EVIL] = EVIL
+    found["examples"][0] = {"row": 1, "text": EVIL, "right": EVIL, "answers": {"lora": EVIL}}
+    return found
+
+
+def test_the_page_is_whole_and_needs_nothing(language: str) -> None:
+    text = page(a_report())
+    read = Read(text)
+    assert read.open == []
+    assert ("html", {"lang": language}) in read.tags
+    assert not {"script", "link", "img", "iframe", "object"} & {tag for tag, _ in read.tags}
+    for _, attributes in read.tags:
+        assert not {"src", "href", "onload", "onclick", "style"} & set(attributes)
+    assert "http" not in text.replace("http-equiv", "")
+    assert "url(" not in text
+    assert "default-src 'none'" in text
+    assert [tag for tag, _ in read.tags].count("svg") == 3
+    assert [tag for tag, _ in read.tags].count("section") == 9
+
+
+def test_what_users_wrote_is_escaped(language: str) -> None:
+    text = page(with_evil(a_report()))
+    read = Read(text)
+    assert "<script" not in text
+    assert "script" not in {tag for tag, _ in read.tags}
+    assert read.texts.count(EVIL) >= 4
+
+
+def test_the_page_speaks_vietnamese(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locale, "_chosen", None)
+    locale.set_language("vi")
+    read = Read(page(a_report()))
+    assert "Chất lượng" in read.texts
+    assert "Quality" not in read.texts
+    locale.set_language("en")
+    assert "Quality" in Read(page(a_report())).texts
+
+
+def test_numbers_of_the_report_stand_in_the_page(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(locale, "_chosen", None)
+    locale.set_language("en")
+    texts = Read(page(a_report())).texts
+    for told in ("100.0%", "50.0%", "~1.00 Wh", "12 ms", "3.500", "cannot be detached", "+0.500"):
+        assert told in texts, told
+    assert any(text.startswith("Choose: soft prompt") for text in texts)
+    assert any("ran out of memory" in text for text in texts)
+
+
+def test_a_report_without_results_is_a_page() -> None:
+    errors = {"full": {"error": "no", "kind": "failed"}}
+    found = report(a_task("ab"), "macro_f1", {}, errors, how=CompareConfig())
+    assert Read(page(found)).open == []
