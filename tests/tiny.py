@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from softprompt.backbones import Backbone, EncoderDecoder
+from softprompt.backbones import Backbone, EncoderClassifier, EncoderDecoder
 from softprompt.tasks import Task
 
 VOCABULARY = 320
@@ -135,6 +135,66 @@ def tiny_encoder_decoder(architecture: str = "t5") -> EncoderDecoder:
     return EncoderDecoder(model, tiny_tokenizer("encoder_decoder"))
 
 
+ENCODERS = ("bert", "roberta", "distilbert", "electra", "deberta", "modernbert")
+
+
+@cache
+def tiny_encoder(architecture: str = "bert") -> EncoderClassifier:
+    """A frozen tiny encoder; the same object for the same name."""
+    return EncoderClassifier(tiny_encoder_model(architecture), tiny_tokenizer("encoder"))
+
+
+def tiny_encoder_model(architecture: str) -> Any:
+    """A random model of two small layers."""
+    import transformers as hf
+
+    common = {
+        "vocab_size": VOCABULARY,
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "max_position_embeddings": 130,
+        "pad_token_id": 0,
+    }
+    made: dict[str, Callable[[], Any]] = {
+        "bert": lambda: hf.BertModel(hf.BertConfig(**common)),
+        "roberta": lambda: hf.RobertaModel(hf.RobertaConfig(**common)),
+        "distilbert": lambda: hf.DistilBertModel(
+            hf.DistilBertConfig(
+                vocab_size=VOCABULARY,
+                dim=32,
+                hidden_dim=64,
+                n_layers=2,
+                n_heads=4,
+                max_position_embeddings=130,
+            )
+        ),
+        "electra": lambda: hf.ElectraModel(hf.ElectraConfig(**common, embedding_size=32)),
+        "deberta": lambda: hf.DebertaV2Model(
+            hf.DebertaV2Config(**common, relative_attention=True, pos_att_type=["p2c", "c2p"])
+        ),
+        "modernbert": lambda: hf.ModernBertModel(
+            hf.ModernBertConfig(
+                **common,
+                cls_token_id=1,
+                sep_token_id=2,
+                bos_token_id=1,
+                eos_token_id=2,
+                local_attention=8,
+                reference_compile=False,
+            )
+        ),
+    }
+    torch.manual_seed(0)
+    with torch.random.fork_rng():
+        model = made[architecture]()
+        for parameter in model.parameters():
+            # Larger than usual, so that what is read matters to the output.
+            parameter.data.mul_(12.0 if parameter.dim() > 1 else 1.0)
+    return model.float()
+
+
 ENCODER_DECODERS = ("t5", "t5-v1.1", "mt5", "umt5")
 
 
@@ -207,6 +267,10 @@ def save_tiny(folder: Path, architecture: str = "llama") -> Path:
     if architecture in ENCODER_DECODERS:
         tiny_encoder_decoder_model(architecture).save_pretrained(folder)
         tiny_tokenizer("encoder_decoder").save_pretrained(folder)
+        return folder
+    if architecture in ENCODERS:
+        tiny_encoder_model(architecture).save_pretrained(folder)
+        tiny_tokenizer("encoder").save_pretrained(folder)
         return folder
     tiny_model(architecture).save_pretrained(folder)
     tiny_tokenizer().save_pretrained(folder)

@@ -10,7 +10,7 @@ from tiny import save_tiny
 from cli.conftest import Shell
 
 
-@pytest.mark.parametrize("architecture", ["t5"])
+@pytest.mark.parametrize("architecture", ["t5", "bert"])
 def test_the_commands_take_the_models_folder(
     shell: Shell, data: Path, tmp_path: Path, architecture: str
 ) -> None:

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 import torch
-from tiny import feedback_task, tiny_encoder_decoder
+from tiny import feedback_task, tiny_encoder, tiny_encoder_decoder
 
 from softprompt import SoftPrompt, evaluate, predict, tune
 from softprompt.backbones.fingerprint import module_fingerprint
-from softprompt.errors import UsageError
+from softprompt.errors import BackboneError, UsageError
 from softprompt.prompts.peft import export_peft
 from softprompt.tasks import Task
 from softprompt.training.run_directory import RunDirectory
@@ -81,3 +81,58 @@ def test_start_vectors_are_those_of_the_side_that_they_stand_on(tmp_path: Path) 
         expected = own.transpose(0, 1).flatten(1)
         torch.testing.assert_close(found[placement], expected, atol=1e-4, rtol=1e-4)
     assert not torch.allclose(found["suffix"], found["front"])
+
+
+@pytest.mark.parametrize(
+    ("architecture", "placement", "depth"),
+    [("bert", "prefix", "input"), ("roberta", "front", "deep"), ("distilbert", "suffix", "input")],
+)
+def test_an_encoder_from_start_to_use(
+    tmp_path: Path, architecture: str, placement: str, depth: str
+) -> None:
+    task, backbone = feedback_task(tmp_path), tiny_encoder(architecture)
+    before = module_fingerprint(backbone.model)
+    settings = {**FAST, "placement": placement, "depth": depth}
+    settings["baselines"] = ("majority", "zero_shot")
+    result = tune(task, backbone, tmp_path / "run", **settings)
+    assert set(result["baselines"]) == {"majority"}, "without a head an encoder has no answer"
+    prompt = used_as_measured(result, task, backbone, tmp_path / "feedback.jsonl")
+    heads = {name: t.shape for name, t in prompt.tensors.items() if name.endswith("head.weight")}
+    assert len(heads) == len(prompt.members)
+    assert set(heads.values()) == {(2, 32)}
+    assert (prompt.heads, prompt.length) == (2, 4)
+    assert module_fingerprint(backbone.model) == before
+
+
+def test_an_encoder_learns_and_a_warm_start_takes_the_head_along(tmp_path: Path) -> None:
+    task, backbone = feedback_task(tmp_path), tiny_encoder()
+    settings = {**FAST, "placement": "prefix", "population": 1, "parametrisation": "residual"}
+    first = tune(task, backbone, tmp_path / "run", **{**settings, "epochs": 10})
+    losses = [record["loss"] for record in RunDirectory(tmp_path / "run").records()]
+    assert losses[-1] < 0.9 * losses[0]
+    again = {**settings, "initialisation": "prompt", "start": first["prompt"]}
+    second = tune(task, backbone, tmp_path / "warm", **again, learning_rate=1e-9)
+    before, after = (SoftPrompt.load(run["prompt"]) for run in (first, second))
+    torch.testing.assert_close(after.members[0], before.members[0])
+    assert second["validation"]["accuracy"] == first["validation"]["accuracy"]
+
+
+def test_a_classifiers_prompt_grows_with_its_head(tmp_path: Path) -> None:
+    task, backbone = feedback_task(tmp_path), tiny_encoder()
+    settings = {**FAST, "placement": "prefix", "grow_to": 10}
+    del settings["length"]
+    result = tune(task, backbone, tmp_path / "run", **settings)
+    prompt = used_as_measured(result, task, backbone, tmp_path / "feedback.jsonl")
+    assert prompt.length in {8, 10}
+
+
+def test_what_an_encoder_cannot_do_is_refused_before_training(tmp_path: Path) -> None:
+    task, backbone = feedback_task(tmp_path), tiny_encoder()
+    with pytest.raises(BackboneError, match=r"no keys and values.*--depth deep"):
+        tune(task, backbone, tmp_path / "run", **FAST, depth="kv")
+    with pytest.raises(UsageError, match="writes no text"):
+        tune(task, backbone, tmp_path / "run", **FAST, objective="answer")
+    free = Task.from_file(tmp_path / "feedback.jsonl", kind="generation", target="label")
+    with pytest.raises(UsageError, match="writes no text"):
+        tune(free, backbone, tmp_path / "run", **FAST)
+    assert not (tmp_path / "run").exists()

@@ -4,6 +4,7 @@ from softprompt.backbones.backbone import Backbone, Identity
 from softprompt.backbones.beside import Beside
 from softprompt.backbones.catalog import CATALOG, CatalogEntry
 from softprompt.backbones.context import Context
+from softprompt.backbones.encoder_classifier import EncoderClassifier
 from softprompt.backbones.encoder_decoder import EncoderDecoder
 from softprompt.backbones.extending import extended
 from softprompt.backbones.free_memory import free_memory_budget
@@ -21,6 +22,7 @@ __all__ = [
     "Beside",
     "CatalogEntry",
     "Context",
+    "EncoderClassifier",
     "EncoderDecoder",
     "Identity",
     "Inserted",

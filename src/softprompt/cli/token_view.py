@@ -50,7 +50,7 @@ def show_tokens(console: Console, tokenizer: Any, example: Example) -> None:
     Args:
         console: to print on.
         tokenizer: of the model.
-        example: the row with its one answer.
+        example: the row with its one answer, or without where a head gives it.
     """
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(no_wrap=True)
@@ -61,8 +61,9 @@ def show_tokens(console: Console, tokenizer: Any, example: Example) -> None:
             grid.add_row(_("soft prompt"), marks)
         else:
             grid.add_row(_("context"), _text(pieces(tokenizer, ids)))
-    answer = " ".join(f"[{piece}]" for piece in pieces(tokenizer, example.answers[0]))
-    grid.add_row(_("trained"), Text(answer, style="bold green"))
+    if example.answers:
+        answer = " ".join(f"[{piece}]" for piece in pieces(tokenizer, example.answers[0]))
+        grid.add_row(_("trained"), Text(answer, style="bold green"))
     console.print(grid)
     console.print(
         _("│ ends a token of the constant context, ‹n› is a trained vector, [ ] is predicted."),

@@ -18,6 +18,7 @@ from torch import Tensor
 from softprompt.backbones import Backbone, Identity
 from softprompt.errors import ArtifactError, UsageError
 from softprompt.prompts.depths import DEPTHS
+from softprompt.prompts.head import HEAD, headless, with_head
 from softprompt.prompts.layout import Layout
 from softprompt.tasks import Choice, Template
 
@@ -65,7 +66,8 @@ class SoftPrompt:
 
     Args:
         tensors: as the depth names them: `vectors` [P, D], or `slot.0`, `slot.1`, ... [P_i, D], or
-            `deep` [L, P, D]; an ensemble has the same under `member.0.`, `member.1.`, ...; fp32.
+            `deep` [L, P, D]; `head.weight` [C, D] beside them for a classifier; an ensemble has
+            the same under `member.0.`, `member.1.`, ...; fp32.
         placement, depth, parametrisation, initialisation: the four choices.
         task: what it does.
         backbone: what it was trained over.
@@ -91,13 +93,26 @@ class SoftPrompt:
 
     @property
     def members(self) -> tuple[Tensor, ...]:
-        """[P_k, X] the rows of each member of an ensemble, all slots in order; one otherwise."""
+        """[P_k, X] the rows of each member of an ensemble, all slots in order; one otherwise.
+
+        With a head, its rows come first: [C + P_k, X].
+        """
         depth = DEPTHS.get(self.depth)
-        return tuple(depth.vectors(tensors) for tensors in self._by_member())
+        found = []
+        for tensors in self._by_member():
+            rows_PX = depth.vectors(headless(tensors))
+            found.append(with_head(tensors[HEAD], rows_PX) if HEAD in tensors else rows_PX)
+        return tuple(found)
+
+    @property
+    def heads(self) -> int:
+        """Rows C of the head; 0 where there is none."""
+        head = self._by_member()[0].get(HEAD)
+        return 0 if head is None else len(head)
 
     @property
     def vectors(self) -> Tensor:
-        """[P, X] the rows of all slots, in order; for depth `input` the vectors [P, D].
+        """[P, X] the rows of all slots, in order, without a head; for depth `input` [P, D].
 
         Raises:
             UsageError: the prompt is an ensemble.
@@ -108,12 +123,12 @@ class SoftPrompt:
                 f"The prompt is an ensemble of {len(members)} members.",
                 "Use `members`, or train with --ensemble off for a single prompt.",
             )
-        return members[0]
+        return members[0][self.heads :]
 
     @property
     def length(self) -> int:
         """Number of vectors, all slots together; of the longest member of an ensemble."""
-        return max(len(vectors_PX) for vectors_PX in self.members)
+        return max(len(vectors_PX) for vectors_PX in self.members) - self.heads
 
     def _by_member(self) -> list[Mapping[str, Tensor]]:
         """Tensors of each member without its prefix, in order."""
@@ -136,7 +151,7 @@ class SoftPrompt:
             ArtifactError: the backbone or tokenizer is not the prompt's own.
         """
         self.check_backbone(backbone)
-        return Layout(backbone, self.placement, self.length, self.depth)
+        return Layout(backbone, self.placement, self.length, self.depth, self.heads)
 
     def check_backbone(self, backbone: Backbone) -> None:
         """Refuses a backbone or tokenizer with other content.
@@ -172,7 +187,7 @@ class SoftPrompt:
         """
         template = Template(text)
         lengths = tuple(slot.length for slot in template.slots)
-        mine = DEPTHS.get(self.depth).lengths(self._by_member()[0])
+        mine = DEPTHS.get(self.depth).lengths(headless(self._by_member()[0]))
         if lengths and lengths != mine:
             raise UsageError(
                 f"The template has slots of {list(lengths)} vectors; the prompt has {list(mine)}.",

@@ -18,6 +18,7 @@ from torch import Tensor
 from softprompt.inference import Answers, Contexts, Encoded, answer, measure
 from softprompt.prompts import PromptTask, SoftPrompt
 from softprompt.prompts.depths import DEPTHS
+from softprompt.prompts.head import HEAD
 from softprompt.training.loop import Outcome
 from softprompt.training.member import Member
 from softprompt.training.reporters import Reporter
@@ -164,10 +165,13 @@ def _prompt(
 def _tensors(setup: Setup, members: Sequence[Member]) -> dict[str, Tensor]:
     """The best vectors of the members under the names that the artifact gives them."""
     found: dict[str, Tensor] = {}
-    depth = DEPTHS.get(setup.prompt.depth)
+    depth, heads = DEPTHS.get(setup.prompt.depth), setup.layout.heads
     for number, member in enumerate(members):
-        lengths = list(setup.slots) or [len(member.best_PX)]
+        rows_PX = member.best_PX[heads:]
+        lengths = list(setup.slots) or [len(rows_PX)]
         prefix = f"member.{number}." if len(members) > 1 else ""
-        tensors = depth.tensors(member.best_PX, lengths, setup.backbone)
+        tensors = depth.tensors(rows_PX, lengths, setup.backbone)
+        if heads:
+            tensors[HEAD] = member.best_PX[:heads, : setup.backbone.hidden_size].contiguous()
         found |= {f"{prefix}{name}": tensor for name, tensor in tensors.items()}
     return found

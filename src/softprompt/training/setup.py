@@ -17,9 +17,10 @@ from softprompt.backbones import Backbone
 from softprompt.errors import DataError, UsageError, nearest
 from softprompt.evaluation import default_metric
 from softprompt.inference import Encoded, chat_used, encode_rows
-from softprompt.inference.baselines import BASELINES, BaselineRequest
+from softprompt.inference.baselines import ASKING, BASELINES, BaselineRequest
 from softprompt.prompts import Layout, PromptConfig, SoftPrompt
 from softprompt.prompts.depths import DEPTHS
+from softprompt.prompts.head import Headed, first_head
 from softprompt.prompts.initialisers import INITIALISERS, SHOWING_ROWS, Request
 from softprompt.prompts.parametrisations import PARAMETRISATIONS, Scaled
 from softprompt.prompts.placements import pieces
@@ -47,8 +48,8 @@ class Setup:
         chat: whether the model's chat template is used.
         initialisation, objective, metric: what `auto` came to.
         slice_column: a column whose values are scored apart, or None.
-        source: [P, X] rows for the initialisation `prompt`; None where the configuration names
-            them, if at all.
+        source: [P, X] rows for the initialisation `prompt`, those of a head first; None where the
+            configuration names them, if at all.
     """
 
     task: Task
@@ -84,8 +85,9 @@ class Setup:
         lengths = tuple(slot.length for slot in slots)
         placement = "slots" if slots else prompt.placement
         longest = sum(lengths) or training.grow_to or max(prompt.length, *training.lengths, 1)
-        layout = Layout(backbone, placement, longest, prompt.depth)
         closed = bool(task.choices)
+        heads = len(task.choices) if backbone.form == "pooled" else 0
+        layout = Layout(backbone, placement, longest, prompt.depth, heads)
         resolved = {
             "initialisation": prompt.initialisation,
             "objective": training.objective,
@@ -127,6 +129,15 @@ class Setup:
             raise UsageError(
                 f"The objective {self.objective!r} needs answer choices; this task writes freely.",
                 "Use objective=answer.",
+            )
+        if self.backbone.form == "pooled" and (
+            OBJECTIVES.get(self.objective).answers != "choices" or not task.choices
+        ):
+            raise UsageError(
+                f"{self.backbone.identity.name} is an encoder: it tells choices apart and writes "
+                "no text.",
+                "Give a task with answer choices and leave training.objective out, or choose a "
+                "model that writes (`softprompt models`).",
             )
         INITIALISERS.get(self.initialisation)
         DEPTHS.get(self.prompt.depth)
@@ -220,22 +231,46 @@ class Setup:
         found = []
         for candidate in candidates:
             own = replace(request, length=candidate.length, seed=candidate.seed, made_of={})
-            module = self._module(candidate, own)
+            module = self._headed(self._module(candidate, own), candidate)
             found.append(Member(candidate, module, self.training, scale, rate, own.made_of))
         return found
 
+    def _headed(self, module: nn.Module, candidate: Candidate) -> nn.Module:
+        """The module with a classifier's head, begun from another prompt's where there is one."""
+        heads, size = self.layout.heads, self.backbone.hidden_size
+        if not heads:
+            return module
+        source = self._source()
+        if source is None or candidate.initialisation != "prompt":
+            return Headed(module, first_head(heads, size, candidate.seed))
+        return Headed(module, source[:heads, :size])
+
+    def _source(self) -> Tensor | None:
+        """[P, X] the rows that the initialisation `prompt` begins from, those of a head first.
+
+        Raises:
+            UsageError: they are of another depth, or have another head.
+        """
+        if self.source is not None or self.prompt.start is None:
+            return self.source
+        start = SoftPrompt.load(self.prompt.start)
+        start.check_backbone(self.backbone)
+        if start.depth not in {"input", self.prompt.depth}:
+            raise UsageError(
+                f"The prompt to start from is of depth {start.depth!r}, the new one of depth "
+                f"{self.prompt.depth!r}.",
+                "Start from a prompt of the same depth, or of depth input.",
+            )
+        if start.heads != self.layout.heads:
+            raise UsageError(
+                f"The prompt to start from has a head of {start.heads} choices, the new one "
+                f"{self.layout.heads}.",
+                "Start from a prompt of a task with as many choices, or leave prompt.start out.",
+            )
+        return start.members[0]
+
     def _request(self, rows: Sequence[Row]) -> Request:
-        source = self.source
-        if source is None and self.prompt.start is not None:
-            start = SoftPrompt.load(self.prompt.start)
-            start.check_backbone(self.backbone)
-            if start.depth not in {"input", self.prompt.depth}:
-                raise UsageError(
-                    f"The prompt to start from is of depth {start.depth!r}, the new one of depth "
-                    f"{self.prompt.depth!r}.",
-                    "Start from a prompt of the same depth, or of depth input.",
-                )
-            source = start.members[0]
+        source = self._source()
         return Request(
             backbone=self.backbone,
             demonstrations=lambda place: demonstration(self.task, rows[place]),
@@ -245,7 +280,7 @@ class Setup:
             labels=[str(row.answer) for row in rows] if self.task.choices else (),
             wordings=[choice.wording for choice in self.task.choices],
             text=self.prompt.text,
-            prompt=source,
+            prompt=None if source is None else source[self.layout.heads :],
             deepened=partial(
                 DEPTHS.get(self.prompt.depth).start,
                 backbone=self.backbone,
@@ -286,6 +321,9 @@ class Setup:
         )
         # A majority of free texts means nothing; asking for the default baselines is no mistake.
         names = [n for n in self.training.baselines if self.task.choices or n != "majority"]
+        if self.backbone.form == "pooled":
+            # Without a trained head an encoder has no answer.
+            names = [name for name in names if name not in ASKING]
         return {name: partial(BASELINES.get(name), request) for name in names}
 
 

@@ -100,7 +100,9 @@ def _report(settings: RunConfig, backbone: Backbone) -> tuple[CheckReport, Examp
         return report, None
     wording = report.example_answer.removeprefix(report.example.answer_prefix)
     try:
-        return report, layout.example(report.example, [wording])
+        # An encoder's head has a row for each choice and no wording to show.
+        shown = [] if backbone.form == "pooled" else [wording]
+        return report, layout.example(report.example, shown)
     except TooLongError:
         return report, None
 

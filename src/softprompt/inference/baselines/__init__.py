@@ -13,7 +13,7 @@ from softprompt.backbones import Backbone
 from softprompt.registry import Registry, discover
 from softprompt.tasks import Task
 
-__all__ = ["BASELINES", "Baseline", "BaselineRequest"]
+__all__ = ["ASKING", "BASELINES", "Baseline", "BaselineRequest"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,9 @@ class BaselineRequest:
 
 Baseline = Callable[[BaselineRequest], dict[str, Any]]
 """From a request to a metric on the test rows, with what was chosen for it."""
+
+ASKING: set[str] = set()
+"""Baselines that have the model itself write or score answers."""
 
 BASELINES: Registry[Baseline] = Registry("baseline")
 discover(__name__, list(__path__))

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from softprompt.inference.answers import answer, measure
-from softprompt.inference.baselines import BASELINES, BaselineRequest
+from softprompt.inference.baselines import ASKING, BASELINES, BaselineRequest
 from softprompt.inference.rows import Encoded
 from softprompt.prompts import Example, Layout, TooLongError
 from softprompt.tasks import Rendered, Row, Slot, Task, demonstration, in_turn
@@ -70,3 +70,6 @@ def _fitting(
         except TooLongError:
             continue
     return None
+
+
+ASKING.add("few_shot")

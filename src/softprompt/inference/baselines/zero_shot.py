@@ -9,7 +9,7 @@ from typing import Any
 
 from softprompt.evaluation import value
 from softprompt.inference.answers import Answers, answer, measure
-from softprompt.inference.baselines import BASELINES, BaselineRequest
+from softprompt.inference.baselines import ASKING, BASELINES, BaselineRequest
 from softprompt.inference.rows import encode_rows
 from softprompt.prompts import Layout
 from softprompt.tasks import Row, Task, Template
@@ -86,3 +86,6 @@ def _metric(
 def _without_slots(template: Template) -> str:
     """The template's text with its {prompt:N} taken out."""
     return re.sub(r"(?<!\{)\{prompt\s*:\s*\d+\}", "", template.text)
+
+
+ASKING.add("zero_shot")

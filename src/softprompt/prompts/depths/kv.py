@@ -31,7 +31,8 @@ class KeysValues:
     rate = 1 / 30
 
     def check(self, backbone: Backbone) -> None:
-        """Every backbone that continues a context has keys and values."""
+        """Refuses a backbone whose layers take no keys and values (BackboneError)."""
+        backbone.check_beside()
 
     def width(self, backbone: Backbone) -> int:
         """The keys and values of a place, layer after layer."""
