@@ -177,11 +177,11 @@ class Changes:
         place = self._folder.path(name, str(number))
         place.parent.mkdir(exist_ok=True)
         fresh.rename(place)
-        _flush_entries(place.parent)
-        _flush_entries(self._folder.root)
-        after = self._folder.read(name)
+        # From here on it is published; the record only repeats what the version itself says.
         try:
-            # From here on everything is done; the record only repeats what the version says.
+            _flush_entries(place.parent)
+            _flush_entries(self._folder.root)
+            after = self._folder.read(name)
             self._write(name, after.record if after is not None else Record())
         except (OSError, UsageError) as error:
             _LOG.warning("%s@%d is published; its record follows later: %s", name, number, error)

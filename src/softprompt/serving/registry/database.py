@@ -106,4 +106,5 @@ def check_sound(engine: Engine) -> None:
     with engine.connect() as connection:
         found = connection.execute(text("PRAGMA quick_check(1)")).scalar()
     if found != "ok":
-        raise DatabaseError(f"the file is damaged: {found}", None, ValueError())
+        told = f"the file is damaged: {found}"
+        raise DatabaseError(told, None, ValueError(told))

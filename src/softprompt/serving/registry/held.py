@@ -17,6 +17,9 @@ from softprompt.serving.registry.state import State
 
 __all__ = ["Held"]
 
+_AWAY = 0.1
+"""Seconds that the folder of a known name may be away before it counts as removed."""
+
 _LOG = logging.getLogger("softprompt.registry")
 
 
@@ -36,7 +39,7 @@ class Held:
         self._lock = RLock()
         self._states = {state.name: state for state in known}
         self._checked: dict[str, float] = {}
-        self._missing: set[str] = set()
+        self._missing: dict[str, float] = {}
         self._changed: set[str] = set()
         self.strange: dict[str, str] = {}
         """What lies in the folder and cannot be a name, with the reason."""
@@ -92,8 +95,8 @@ class Held:
 
         Args:
             name: checked.
-            patient: believe that a known name is gone only when it is so twice: a folder that is
-                saved over is away for a moment.
+            patient: believe that a known name is gone only when it is so for a while: a folder
+                that is saved over is away for a moment.
         """
         known = self._states.get(name)
         try:
@@ -107,17 +110,19 @@ class Held:
             # The disk or the network is away: what is known may still be right.
             _LOG.warning("The folder of %r cannot be read: %s", name, error.strerror)
             return known
-        if state is None and (not gone or (patient and name not in self._missing)):
-            self._missing.add(name)
-            self._checked[name] = time.monotonic()
+        now = time.monotonic()
+        if state is None and not (
+            gone and (not patient or now - self._missing.setdefault(name, now) >= _AWAY)
+        ):
+            self._checked[name] = now
             return known
-        self._missing.discard(name)
+        self._missing.pop(name, None)
         if state is None:
             self._states.pop(name, None)
             self._checked.pop(name, None)
         else:
             self._states[name] = state
-            self._checked[name] = time.monotonic()
+            self._checked[name] = now
         if state is not known:
             self._changed.add(name)
         return state

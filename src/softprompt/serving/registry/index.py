@@ -20,10 +20,10 @@ from typing import Any, NamedTuple, TypeVar
 from sqlalchemy import URL, Connection, and_, delete, exists, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from softprompt.serving.registry.database import check_sound, connect
+from softprompt.serving.registry.database import check_sound, connect, sqlite_file
 from softprompt.serving.registry.migrations import migrate
 from softprompt.serving.registry.state import LOOSE, State, Stored
-from softprompt.serving.registry.tables import FOLDERS, METRICS, PROMPTS, TAGS, VERSIONS
+from softprompt.serving.registry.tables import FOLDERS, METADATA, METRICS, PROMPTS, TAGS, VERSIONS
 from softprompt.storage import canonical_json, sha256
 
 __all__ = ["Fit", "Index", "Row"]
@@ -88,7 +88,10 @@ class Index:
         try:
             check_sound(self._engine)
             with self._engine.begin() as connection:
-                migrate(connection)
+                if sqlite_file(url) is None and self._engine.dialect.name == "sqlite":
+                    METADATA.create_all(connection)  # in memory there is nothing to migrate
+                else:
+                    migrate(connection)
             self._folder = self._own_row(uid)
         except BaseException:
             self._engine.dispose()

@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from threading import RLock
 from typing import Any
 
-from sqlalchemy import URL
 from sqlalchemy.exc import DatabaseError, OperationalError, SQLAlchemyError
 
 from softprompt.serving.registry.database import MEMORY, address, sqlite_file
 from softprompt.serving.registry.held import Held
 from softprompt.serving.registry.index import Details, Index, Row
+from softprompt.serving.registry.location import Location
 from softprompt.serving.registry.migrations import NewerDatabaseError
 from softprompt.serving.registry.state import State
 
@@ -32,10 +32,8 @@ class IndexKeeper:
     """The index of a registry, or its stand-in.
 
     Args:
-        url: of the database.
-        uid: what names the folder.
+        locate: says where it is, or None while there is no folder.
         details: see `Index.write`.
-        own: whether the file is the registry's own, to be made anew when it is damaged.
         retry_every: seconds between attempts to reach a database that is away.
 
     Raises:
@@ -43,10 +41,14 @@ class IndexKeeper:
     """
 
     def __init__(
-        self, url: URL, uid: str, details: Details, *, own: bool, retry_every: float = 10.0
+        self,
+        locate: Callable[[], Location | None],
+        details: Details,
+        *,
+        retry_every: float = 10.0,
     ) -> None:
-        self._url, self._uid, self._details, self._own = url, uid, details, own
-        self._retry_every = retry_every
+        self._locate, self._details, self._retry_every = locate, details, retry_every
+        self._location: Location | None = None
         self._lock = RLock()
         self._index: Index | None = None
         self._spare: Index | None = None
@@ -74,7 +76,7 @@ class IndexKeeper:
                 self._write(target, held, changed)
             except SQLAlchemyError as error:
                 held.mark_changed(changed)
-                self._give_up(error)
+                self._give_up(error, again_at_once=self._discard(error))
 
     def rows(self, held: Held, **wanted: Any) -> list[Row]:
         """See `Index.rows`."""
@@ -84,9 +86,9 @@ class IndexKeeper:
                 try:
                     return self._index.rows(**wanted)
                 except SQLAlchemyError as error:
-                    self._give_up(error)
+                    self._give_up(error, again_at_once=self._discard(error))
             if self._spare is None:
-                self._spare = Index(address(MEMORY), self._uid)
+                self._spare = Index(address(MEMORY), "")
                 self._write(self._spare, held, held.states)
             return self._spare.rows(**wanted)
 
@@ -100,15 +102,18 @@ class IndexKeeper:
 
     def _open(self) -> dict[str, State] | None:
         """Opens the database and reads what it knows; None where it cannot be used."""
+        location = self._location = self._location or self._locate()
+        if location is None:
+            return None
         self._tried = time.monotonic()
         for again in (True, False):
             try:
-                index = Index(self._url, self._uid)
+                index = Index(location.url, location.uid)
                 found = index.states()
             except SQLAlchemyError as error:
                 if again and self._discard(error):
                     continue
-                self._give_up(error)
+                self._give_up(error, again_at_once=False)
                 return None
             if self.trouble:
                 _LOG.warning("The index is in use again.")
@@ -121,8 +126,9 @@ class IndexKeeper:
 
     def _discard(self, error: SQLAlchemyError) -> bool:
         """Removes a damaged file of the registry's own; False where there is none."""
-        file = sqlite_file(self._url)
-        if not self._own or file is None or not _is_damage(error):
+        location = self._location
+        file = sqlite_file(location.url) if location is not None and location.own else None
+        if file is None or not _is_damage(error):
             return False
         _LOG.warning("The index was damaged and is made anew from the folder: %s", _first(error))
         for name in (file.name, f"{file.name}-journal", f"{file.name}-wal", f"{file.name}-shm"):
@@ -130,12 +136,11 @@ class IndexKeeper:
                 file.with_name(name).unlink(missing_ok=True)
         return True
 
-    def _give_up(self, error: SQLAlchemyError) -> None:
+    def _give_up(self, error: SQLAlchemyError, *, again_at_once: bool) -> None:
         if self._index is not None:
             self._index.close()
             self._index = None
-        # A file that was made anew can be used at once; a server may need its time.
-        self._tried = time.monotonic() - (self._retry_every if self._discard(error) else 0.0)
+        self._tried = time.monotonic() - (self._retry_every if again_at_once else 0.0)
         reason = _first(error)
         if not self.trouble:
             _LOG.warning("The index is not in use, the folder alone decides: %s", reason)

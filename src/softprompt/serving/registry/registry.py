@@ -21,15 +21,15 @@ from softprompt.prompts import SoftPrompt
 from softprompt.serving.registry import names
 from softprompt.serving.registry.cards import Card
 from softprompt.serving.registry.changes import Changes
-from softprompt.serving.registry.examination import details, digest_of
+from softprompt.serving.registry.examination import details, examine
 from softprompt.serving.registry.fitting import Fitting
 from softprompt.serving.registry.folder import PromptFolder
 from softprompt.serving.registry.held import Held
 from softprompt.serving.registry.keeping import IndexKeeper
 from softprompt.serving.registry.location import index_location
+from softprompt.serving.registry.lookup import find, known, unknown_name, unknown_version
 from softprompt.serving.registry.record import Intent, Record
 from softprompt.serving.registry.state import LOOSE, State, Stored
-from softprompt.serving.registry.unknown import unknown_name, unknown_version
 from softprompt.serving.source import Version
 
 __all__ = ["Registry"]
@@ -63,8 +63,9 @@ class Registry:
         self._folder = PromptFolder(Path(folder))
         self._changes = Changes(self._folder)
         self._fitting = Fitting(backbone)
-        uid, url, own = index_location(self._folder, self._changes, index_url)
-        self._keeper = IndexKeeper(url, uid, self._details, own=own)
+        self._keeper = IndexKeeper(
+            lambda: index_location(self._folder, self._changes, index_url), self._details
+        )
         self._held = Held(self._folder, self._keeper.begin(), check_every)
         if self._folder.own.is_dir():
             self._changes.sweep()
@@ -86,7 +87,7 @@ class Registry:
         Raises:
             UnknownPromptError: there is none, or it cannot be served; the reason is told.
         """
-        state, stored = self._find(name)
+        state, stored = find(self._held, name)
         problem = self._problem(stored)
         if problem or stored.facts is None:
             raise UnknownPromptError(
@@ -102,22 +103,23 @@ class Registry:
             ArtifactError: it is damaged.
             UnknownPromptError: it has been removed or replaced.
         """
+        told = ""
         for _ in range(2):
             state = self._held.get(version.name)
             stored = state.by_number.get(version.number) if state is not None else None
-            if stored is None or stored.facts is None or stored.facts.key != version.key:
+            if stored is None or (stored.facts is not None and stored.facts.key != version.key):
                 break
             path = self._folder.path(version.name, stored.place)
             try:
-                prompt = SoftPrompt.load(path)
-                if digest_of(path) == version.key:
+                prompt, facts = examine(path)
+                if facts.key == version.key:
                     return prompt
-            except (ArtifactError, OSError) as error:
-                # It may just have moved into a folder of its own.
-                if self._held.look(version.name) is state and path.is_dir():
-                    told = str(error).replace(str(path), version.label)
-                    raise ArtifactError(told, "Publish it again.") from error
+            except ArtifactError as error:
+                told = str(error).replace(str(path), version.label)
+            # Perhaps it has only moved into a folder of its own.
             self._held.look(version.name)
+        else:
+            raise ArtifactError(f"{version.label} cannot be read. {told}", "Publish it again.")
         raise UnknownPromptError(
             f"The prompt {version.label} has been removed or replaced.", "Ask for its name again."
         )
@@ -239,12 +241,12 @@ class Registry:
             UnknownPromptError: there is no such name or version.
             UsageError: an alias means the version, or it is the only one.
         """
-        known = self._known(name).name
+        plain = known(self._held, name).name
         if number is None:
-            self._changes.remove(known)
+            self._changes.remove(plain)
         else:
-            self._changes.remove_version(known, number)
-        self._held.look(known)
+            self._changes.remove_version(plain, number)
+        self._held.look(plain)
         self._keeper.follow(self._held)
 
     def list(
@@ -301,7 +303,7 @@ class Registry:
         Raises:
             UnknownPromptError: there is no such name.
         """
-        state = self._known(name)
+        state = known(self._held, name)
         return [
             Card.of(state, stored, self._details(state, stored) or {}, self._problem(stored))
             for stored in sorted(state.versions, key=lambda stored: -stored.number)
@@ -327,38 +329,14 @@ class Registry:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _find(self, reference: str) -> tuple[State, Stored]:
-        """What a reference means, served or not."""
-        name, wanted = names.split(reference)
-        state = self._known(name)
-        if not wanted:
-            number = state.record.current
-        elif wanted.isascii() and wanted.isdecimal():
-            number = int(wanted[:12])
-        else:
-            number = state.record.aliases.get(wanted, LOOSE)
-        if state.problem and not wanted.isdecimal():
-            raise UnknownPromptError(f"The prompt {name!r} is not served. {state.problem}")
-        stored = state.by_number.get(number)
-        if stored is None:
-            raise unknown_version(state, wanted)
-        return state, stored
-
-    def _known(self, name: str) -> State:
-        plain = names.split(name)[0]
-        state = self._held.get(plain) if names.is_name(plain) else None
-        if state is None:
-            raise unknown_name(plain, self._held.states)
-        return state
-
     def _problem(self, stored: Stored, state: State | None = None) -> str:
         problem = stored.problem or (state.problem if state is not None else "")
         return problem or (self._fitting.problem(stored.facts) if stored.facts else "")
 
     def _change(self, name: str, change: Callable[[State], Record]) -> None:
-        known = self._known(name).name
-        self._changes.record(known, change)
-        self._after(known)
+        plain = known(self._held, name).name
+        self._changes.record(plain, change)
+        self._after(plain)
 
     def _after(self, name: str) -> State:
         """The state after a change by this process, in the index as well."""

@@ -41,9 +41,8 @@ def migrate(connection: Connection) -> None:
     if found == HEAD:
         return
     if found is not None and found > HEAD:
-        raise NewerDatabaseError(
-            f"the tables are of version {found}, and this release knows {HEAD}", None, ValueError()
-        )
+        told = f"the tables are of version {found}, and this release knows {HEAD}"
+        raise NewerDatabaseError(told, None, ValueError(told))
     from alembic import command
     from alembic.config import Config
     from alembic.util import CommandError
@@ -54,7 +53,7 @@ def migrate(connection: Connection) -> None:
     try:
         command.upgrade(config, "head")
     except CommandError as error:
-        raise DatabaseError(f"the tables cannot be migrated: {error}", None, error) from error
+        raise DatabaseError("the tables cannot be migrated", None, error) from error
 
 
 def _version(connection: Connection) -> str | None:
