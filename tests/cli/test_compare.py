@@ -89,11 +89,13 @@ def test_its_own_settings_are_kept(
     text.write_text("one two three four five six seven eight nine ten")
     words = [data, "--model", tiny_folder, "--output", run, "--methods", "majority,soft_prompt"]
     more = ["--curve", "8,all", "--escalate", "--general", text, "--price-per-hour", "2"]
+    more += ["--set", "compare.lora_rank=3", "--set", "compare.full_rates=[0.01]"]
     ended = shell("compare", *words, *more, *QUICK, "--json")
     assert ended.code == 0, ended.err
     kept = json.loads((run / "config.json").read_text("utf-8"))["comparison"]
     assert kept["curve"] == [8]
     assert kept["escalate"] is True
+    assert (kept["lora_rank"], kept["full_rates"]) == (3, [0.01])
     assert kept["general"] == str(text)
     assert ended.value["escalation"]["stopped"] in ("no_room", "does_not_pay", "all_measured")
     if "soft_prompt" in ended.value["methods"]:
@@ -144,6 +146,9 @@ def test_mistakes(shell: Shell, data: Path, tmp_path: Path) -> None:
     assert "compare.watts cannot be" in shell.mistake(
         "compare", data, "--output", tmp_path / "f", "--watts", -1
     )
+    unknown = ["--set", "compare.lora_ranks=3"]
+    told = shell.mistake("compare", data, "--output", tmp_path / "g", *unknown)
+    assert "Unknown setting compare.lora_ranks. Did you mean 'lora_rank'" in told
     absent = shell.mistake("compare", tmp_path / "absent.csv", "--output", tmp_path / "d")
     assert "absent.csv" in absent
     assert not (tmp_path / "d").exists()

@@ -9,13 +9,15 @@ from typing import Any
 
 import pytest
 import torch
-from tiny import feedback_task, tiny_backbone
+from tiny import feedback_task, save_tiny, tiny_backbone
 
+from comparison.conftest import FAST, HOW
 from softprompt.comparison import METHODS, CompareConfig, Comparison, compare
 from softprompt.comparison.job import Job, Trained
 from softprompt.comparison.methods import Method
 from softprompt.comparison.weights import Lesson, train_weights
 from softprompt.errors import ConfigError, DataError, UsageError
+from softprompt.training import RunConfig
 from softprompt.training.run_directory import RunDirectory
 
 
@@ -155,6 +157,30 @@ def test_another_metric_is_what_is_compared_by(begun: Any) -> None:
     assert found["metric"] == "accuracy"
     told = {name: method["test"]["accuracy"] for name, method in found["methods"].items()}
     assert told[found["recommendation"]["best"]] == max(told.values())
+
+
+def test_free_text_is_compared_too(tmp_path: Path) -> None:
+    data = tmp_path / "answers.jsonl"
+    rows = [{"question": f"what is {n}", "answer": f"it is {n} or {n + 1}"} for n in range(60)]
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    config = RunConfig.of(
+        str(data),
+        task={"input": "question", "target": "answer", "kind": "generation"},
+        backbone={"model": str(save_tiny(tmp_path / "model")), "dtype": "fp32"},
+        prompt={"length": 4},
+        training={**FAST, "max_new_tokens": 3},
+    )
+    usual = Comparison.begin(tmp_path / "usual", config, CompareConfig())
+    assert "majority" not in usual.how.methods
+    names = ("majority", "few_shot", "soft_prompt", "lora_suffix", "full")
+    how = CompareConfig(methods=names, **HOW)
+    found = compare(Comparison.begin(tmp_path / "run", config, how))
+    assert found["metric"] == "token_f1"
+    assert set(found["methods"]) == set(names[1:])
+    assert found["errors"]["majority"]["kind"] == "refused"
+    assert found["methods"]["soft_prompt"]["forgetting"]["detached_identical"] == 1.0
+    assert all(0 < found["methods"][n]["p_value"] <= 1 for n in names[1:] if n != "soft_prompt")
+    assert (tmp_path / "run" / "report.html").is_file()
 
 
 def test_forgetting_of_another_task(begun: Any, tmp_path: Path) -> None:

@@ -79,6 +79,10 @@ class Comparison:
         directory = RunDirectory(folder)
         directory.refuse_used()
         task = _task(config)
+        if "methods" not in how.model_fields_set and not task.choices:
+            # Taking the methods that are usual is no mistake where one of them does not apply.
+            usual = tuple(n for n in how.methods if not METHODS.get(n).choices_only)
+            how = how.model_copy(update={"methods": usual})
         _refuse_sizes(task, config, how)
         halves(Path(how.general) if how.general else None)
         if how.other is not None:

@@ -102,6 +102,7 @@ _OWN = (
     "methods", "curve", "escalate", "domain", "domain_target", "general", "other",
     "price_per_hour", "price_per_kwh", "watts",
 )  # fmt: skip
+_SECTION = "compare."
 _PATHS = ("domain", "general", "other")
 
 
@@ -206,16 +207,21 @@ def _comparison(used: dict[str, Any]) -> tuple[Comparison, Path]:
             ),
         )
     own = {name: used.pop(name) for name in _OWN if name in used}
-    config = run_config(data, used)
-    return Comparison.begin(Path(output), config, _settings(own)), Path(output)
+    assigned = list(used.pop("set", ()))
+    others = [text for text in assigned if not text.strip().startswith(_SECTION)]
+    settings = _settings(own, [text for text in assigned if text not in others])
+    config = run_config(data, {**used, "set": others})
+    return Comparison.begin(Path(output), config, settings), Path(output)
 
 
-def _settings(own: dict[str, Any]) -> Any:
-    """The comparison's own settings.
+def _settings(own: dict[str, Any], assigned: list[str]) -> Any:
+    """The comparison's own settings, from flags and from `compare.KEY=VALUE`.
 
     Raises:
         ConfigError: a value that cannot be.
     """
+    import yaml
+
     from softprompt.comparison import METHODS, CompareConfig
     from softprompt.training.config import validated
 
@@ -237,6 +243,11 @@ def _settings(own: dict[str, Any]) -> Any:
         # A run is gone on with from anywhere, so files are named from the root.
         if name in own and Path(own[name]).exists():
             own[name] = str(Path(own[name]).absolute())
+    for text in assigned:
+        key, equals, value = text.strip().removeprefix(_SECTION).partition("=")
+        if not equals:
+            raise ConfigError(f"{text!r} is no assignment.", "Write --set compare.lora_rank=16.")
+        own[key.strip()] = yaml.safe_load(value)
     return validated("compare", CompareConfig, own)
 
 

@@ -25,6 +25,7 @@ class Method:
         title: what people call it; marked for translation.
         cost: place in the order of what a task costs to make and keep, the cheapest first.
         trains: whether anything learns.
+        choices_only: whether it needs answer choices.
         needs: the optional package that it imports, or None.
         check: refuses what the method cannot do with this task and backbone, before anything is
             trained; the hint names the nearest that works.
@@ -35,6 +36,7 @@ class Method:
     title: str
     cost: int
     trains: bool = True
+    choices_only: bool = False
     needs: str | None = None
     check: Callable[[Job], None] = lambda job: None
     space: Callable[[Job], Mapping[str, Any]] = lambda job: {}

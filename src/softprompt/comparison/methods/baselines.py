@@ -48,7 +48,12 @@ _TOLD = ("guess", "template", "templates_tried", "shots")
 
 METHODS.register("majority")(
     Method(
-        lambda job: asked("majority", job), mark("majority guess"), 0, trains=False, check=_closed
+        lambda job: asked("majority", job),
+        mark("majority guess"),
+        0,
+        trains=False,
+        choices_only=True,
+        check=_closed,
     )
 )
 METHODS.register("zero_shot")(
