@@ -57,6 +57,19 @@ def test_what_is_detached_leaves_the_model_as_it_was(name: str, job: Job) -> Non
     assert found["loss"]["detached"] == found["loss"]["untouched"]
 
 
+def test_what_cannot_be_measured_does_not_cost_the_rest(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: Taught, passages: Any) -> Any:
+        raise MemoryError("no room for a second model")
+
+    monkeypatch.setattr(Taught, "continuation_loss", full)
+    found = measured(job, METHODS.get("soft_prompt"))
+    assert found["unmeasured"] == {"forgetting": "no room for a second model"}
+    assert found["forgetting"] is None
+    assert found["latency"]["median"] > 0
+
+
 def test_changed_weights_cannot_be_detached(job: Job) -> None:
     full = measured(job, METHODS.get("full"))["forgetting"]
     assert full["detached_identical"] is None

@@ -31,17 +31,6 @@ OPTIONS: Mapping[str, str] = {
 }
 """Ways, the cheapest to make first, as people call them."""
 
-_OF_METHOD = {
-    "zero_shot": "hand_prompt",
-    "few_shot": "hand_prompt",
-    "soft_prompt": "soft_prompt",
-    "lora": "lora",
-    "lora_suffix": "lora",
-    "lora_prompt": "lora",
-    "full": "full",
-    "full_prompt": "full",
-}
-
 
 @dataclass(frozen=True)
 class Situation:
@@ -268,7 +257,7 @@ def _measured(report: Mapping[str, Any]) -> dict[str, Any]:
     metric, name, best = report["metric"], chosen["method"], chosen["best"]
     rows = report["methods"][name]["test"]["n"]
     return {
-        "option": _OF_METHOD.get(name),
+        "option": METHODS.get(name).way,
         "method": name,
         "best": best,
         "points_behind": chosen["points"],

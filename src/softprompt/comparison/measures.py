@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from softprompt.comparison.job import Job, Trained
 from softprompt.comparison.memory import peak_memory
 from softprompt.comparison.methods import Method
 from softprompt.comparison.work import Taught
+from softprompt.errors import SoftPromptError
 from softprompt.evaluation import value
 from softprompt.inference.scoring import score_answers
 from softprompt.prompts import Layout
@@ -83,11 +84,24 @@ def measured(job: Job, method: Method, other: Task | None = None) -> dict[str, A
     trained, found = quality(job, method)
     found["peak_memory_bytes"] = peak_memory()
     found["space"] = dict(method.space(job))
-    found["latency"] = _latency(job, trained)
-    found["switch_seconds"] = _switching(trained)
-    taught = trained.work.taught
-    found["forgetting"] = None if taught is None else _forgetting(job, taught, other)
+    found["unmeasured"] = {}
+    _try(found, "latency", lambda: _latency(job, trained))
+    _try(found, "switch_seconds", lambda: _switching(trained))
+    _try(found, "forgetting", lambda: _forgetting(job, trained, other))
     return found
+
+
+def _try(found: dict[str, Any], name: str, do: Callable[[], Any]) -> None:
+    """Measures something, or notes why not: what was trained is worth keeping without it.
+
+    A second model beside the first may be more than memory holds.
+    """
+    try:
+        found[name] = do()
+    except (SoftPromptError, MemoryError, RuntimeError) as error:
+        found[name] = None
+        lines = str(error).splitlines() or [type(error).__name__]
+        found["unmeasured"][name] = lines[0]
 
 
 def _latency(job: Job, trained: Trained) -> dict[str, Any]:
@@ -116,9 +130,12 @@ def _switching(trained: Trained) -> float:
     return statistics.median(times)
 
 
-def _forgetting(job: Job, taught: Taught, other: Task | None) -> dict[str, Any]:
+def _forgetting(job: Job, trained: Trained, other: Task | None) -> dict[str, Any] | None:
     """`loss` (nats per token), `other` (its metric) and `detached_identical`; what cannot be
-    detached has None there."""
+    detached has None there. None where nothing was changed or added."""
+    taught = trained.work.taught
+    if taught is None:
+        return None
     passages = halves(Path(job.how.general) if job.how.general else None)
     untouched = _bare(job.backbone(dtype=taught.backbone.dtype), taught)
     passages = _fitting(passages, taught, untouched)

@@ -34,6 +34,7 @@ _COPIED = (
     "latency",
     "switch_seconds",
     "forgetting",
+    "unmeasured",
     "space",
     "details",
 )

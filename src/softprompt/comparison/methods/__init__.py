@@ -25,6 +25,7 @@ class Method:
         title: what people call it; marked for translation.
         cost: place in the order of what a task costs to make and keep, the cheapest first.
         trains: whether anything learns.
+        way: of adapting a model that it stands for (see `softprompt.comparison.advice`), or None.
         choices_only: whether it needs answer choices.
         needs: the optional package that it imports, or None.
         check: refuses what the method cannot do with this task and backbone, before anything is
@@ -36,6 +37,7 @@ class Method:
     title: str
     cost: int
     trains: bool = True
+    way: str | None = None
     choices_only: bool = False
     needs: str | None = None
     check: Callable[[Job], None] = lambda job: None

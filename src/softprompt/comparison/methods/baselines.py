@@ -57,8 +57,20 @@ METHODS.register("majority")(
     )
 )
 METHODS.register("zero_shot")(
-    Method(lambda job: asked("zero_shot", job), mark("best hand prompt"), 1, trains=False)
+    Method(
+        lambda job: asked("zero_shot", job),
+        mark("best hand prompt"),
+        1,
+        trains=False,
+        way="hand_prompt",
+    )
 )
 METHODS.register("few_shot")(
-    Method(lambda job: asked("few_shot", job), mark("examples in context"), 2, trains=False)
+    Method(
+        lambda job: asked("few_shot", job),
+        mark("examples in context"),
+        2,
+        trains=False,
+        way="hand_prompt",
+    )
 )

@@ -48,4 +48,6 @@ def _check(job: Job) -> None:
     job.refuse_long(Layout(job.backbone(), None))
 
 
-METHODS.register("full")(Method(full, mark("full fine-tuning"), 7, check=_check, space=space))
+METHODS.register("full")(
+    Method(full, mark("full fine-tuning"), 7, way="full", check=_check, space=space)
+)

@@ -60,6 +60,7 @@ METHODS.register("full_prompt")(
         full_prompt,
         mark("domain model + prompt"),
         8,
+        way="full",
         check=_check,
         space=lambda job: {"model": space(job), "prompt": space_of(job)},
     )

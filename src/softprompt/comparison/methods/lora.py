@@ -75,5 +75,5 @@ def space(job: Job) -> dict[str, object]:
 
 
 METHODS.register("lora")(
-    Method(lora, mark("LoRA"), 5, needs="peft", check=refuse_lora, space=space)
+    Method(lora, mark("LoRA"), 5, way="lora", needs="peft", check=refuse_lora, space=space)
 )

@@ -87,6 +87,7 @@ METHODS.register("lora_prompt")(
         lora_prompt,
         mark("LoRA + soft prompt"),
         6,
+        way="lora",
         needs="peft",
         check=_check,
         space=lambda job: {"lora": lora_space(job), "prompt": space_of(job)},

@@ -26,7 +26,6 @@ __all__ = ["lora_suffix"]
 def lora_suffix(job: Job) -> Trained:
     """LoRA's matrices on the last `suffix_tokens` tokens of the input and on the answer."""
     tokens, training = job.how.suffix_tokens, job.config.training
-    plain = job.backbone()
 
     def make() -> Adapter:
         backbone = SuffixBackbone.of(job.backbone())
@@ -34,7 +33,7 @@ def lora_suffix(job: Job) -> Trained:
         return backbone.adapter
 
     def material(backbone: Backbone, brief: Lesson) -> Material:
-        budget = free_memory_budget(training.cache_share, plain.device)
+        budget = free_memory_budget(training.cache_share, backbone.device)
         return of_task(
             backbone,
             job.task,
@@ -79,6 +78,7 @@ METHODS.register("lora_suffix")(
         lora_suffix,
         mark("LoRA after the context"),
         4,
+        way="lora",
         needs="peft",
         check=refuse_lora,
         space=lambda job: {**lora_space(job), "active_tokens": job.how.suffix_tokens},

@@ -37,5 +37,7 @@ def soft_prompt(job: Job) -> Trained:
 
 
 METHODS.register("soft_prompt")(
-    Method(soft_prompt, mark("soft prompt"), 3, check=refuse_prompt, space=space_of)
+    Method(
+        soft_prompt, mark("soft prompt"), 3, way="soft_prompt", check=refuse_prompt, space=space_of
+    )
 )

@@ -20,6 +20,7 @@ from softprompt.comparison.page.tables import (
     saved,
     searches,
 )
+from softprompt.comparison.report import REFERENCE
 from softprompt.comparison.words import escalation, kept_out, named, recommended, rows_saved
 from softprompt.locale import _, current_language, number
 
@@ -123,7 +124,7 @@ def _notes(found: Mapping[str, Any]) -> str:
         _(
             "Intervals are 95%; p is the chance of so large a difference from {method} if both "
             "were equally good."
-        ).format(method=named("soft_prompt")),
+        ).format(method=named(REFERENCE)),
         _("Recommended is the cheapest method that the best one does not beat beyond chance (5%)."),
         _("Time and energy include the search for a learning rate."),
         _("Memory is the peak of the method's own process, the model included."),
@@ -139,5 +140,8 @@ def _notes(found: Mapping[str, Any]) -> str:
                 "no meter of the processor can be read."
             )
         )
+    for name, method in found["methods"].items():
+        for what, reason in (method["unmeasured"] or {}).items():
+            told.append(f"{named(name)}: {what}: {reason}")
     items = "".join(f'<li class="dim">{escape(line)}</li>' for line in told)
     return _section(_("How this was measured"), f"<ul>{items}</ul>")

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any, NamedTuple
 
+from softprompt.comparison.report import REFERENCE
 from softprompt.comparison.words import answered_in, clock, energy, interval, measure, named, short
 from softprompt.locale import _, number, percent
 
@@ -77,7 +78,7 @@ def saved(found: Mapping[str, Any]) -> str:
         for entry in entries:
             needed = "" if entry["reference_rows"] is None else number(entry["reference_rows"])
             sign = {"at_most": "≤ ", "more_than": "> ", "exact": ""}[entry["bound"]]
-            most = number(max(n for n, _ in found["curves"]["soft_prompt"]))
+            most = number(max(n for n, _ in found["curves"][REFERENCE]))
             told = f"{sign}{needed or most}"
             rows.append([named(name), number(entry["rows"]), percent(entry["score"]), told])
     headers = ["", _("rows"), measure(metric), _("rows of the soft prompt for that")]
