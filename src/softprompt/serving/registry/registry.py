@@ -124,6 +124,15 @@ class Registry:
             f"The prompt {version.label} has been removed or replaced.", "Ask for its name again."
         )
 
+    def path(self, version: Version) -> Path:
+        """The folder of a version's artifact, that is only read.
+
+        Raises:
+            UnknownPromptError: it has been removed.
+        """
+        _, stored = find(self._held, version.label)
+        return self._folder.path(version.name, stored.place)
+
     def publish(
         self,
         name: str,
