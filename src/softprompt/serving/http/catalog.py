@@ -6,7 +6,7 @@ a source cannot do is refused in words. It does not know who asks.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 
 from softprompt.errors import UnknownPromptError
@@ -76,20 +76,39 @@ def _card(name: str, cards: Sequence[Card]) -> PromptCard:
 
 
 def _version(card: Card) -> PromptVersion:
+    # What only informs is as the artifact's writer wrote it, and may be anything.
     return PromptVersion(
         id=card.label,
         version=card.number,
         current=card.current,
         aliases=list(card.aliases),
         problem=public(card.problem) or None,
-        kind=card.kind,
-        inputs=list(card.inputs),
-        labels=list(card.labels),
-        placement=card.placement,
-        depth=card.depth,
-        length=card.length,
-        parameters=card.parameters,
-        metrics=dict(card.metrics),
+        kind=str(card.kind),
+        inputs=[str(column) for column in card.inputs],
+        labels=[str(label) for label in card.labels],
+        placement=str(card.placement),
+        depth=str(card.depth),
+        length=_whole(card.length),
+        parameters=_whole(card.parameters),
+        metrics=_metrics(card.metrics),
         bytes=card.bytes,
         created=int(card.created),
     )
+
+
+def _whole(value: object) -> int:
+    return value if isinstance(value, int) and 0 <= value < 2**63 else 0
+
+
+def _metrics(value: object) -> dict[str, dict[str, float]]:
+    """The numbers of each split."""
+    splits = value.items() if isinstance(value, Mapping) else ()
+    return {
+        str(split): {
+            str(name): float(number)
+            for name, number in figures.items()
+            if isinstance(number, int | float) and abs(number) < 1e300
+        }
+        for split, figures in splits
+        if isinstance(figures, Mapping)
+    }

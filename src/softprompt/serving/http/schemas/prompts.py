@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -53,7 +53,7 @@ class PromptVersion(Out):
     depth: str
     length: int = Field(description="Vectors.")
     parameters: int
-    metrics: dict[str, Any] = Field(description="On named splits.")
+    metrics: dict[str, dict[str, float]] = Field(description="By split and name.")
     bytes: int
     created: int = Field(description="Seconds since 1970.")
 
