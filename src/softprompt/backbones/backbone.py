@@ -94,7 +94,8 @@ class Backbone(FrozenModel):
         # A cache without a config keeps every key: sliding layers would trim theirs, and padding
         # would then push real keys out.
         cache = DynamicCache()
-        self._body(input_ids=ids_BT, past_key_values=cache, use_cache=True)
+        with self.turn:
+            self._body(input_ids=ids_BT, past_key_values=cache, use_cache=True)
         layers: list[Any] = cache.layers
         return Context(
             tuple(layer.keys for layer in layers),
@@ -194,7 +195,8 @@ class Backbone(FrozenModel):
             encoder: whether an encoder's layers are meant, where there is one beside a decoder.
         """
         whole_1ND, opening = self._opened(embeds_PD)
-        output = self._body(inputs_embeds=whole_1ND, use_cache=False, output_hidden_states=True)
+        with self.turn:
+            output = self._body(inputs_embeds=whole_1ND, use_cache=False, output_hidden_states=True)
         found = [hidden[0, opening:].float().cpu() for hidden in output.hidden_states]
         return torch.stack(found[: self.layers])
 
@@ -221,7 +223,8 @@ class Backbone(FrozenModel):
         """
         whole_1ND, opening = self._opened(embeds_PD)
         cache = DynamicCache()
-        self._body(inputs_embeds=whole_1ND, past_key_values=cache, use_cache=True)
+        with self.turn:
+            self._body(inputs_embeds=whole_1ND, past_key_values=cache, use_cache=True)
         layers: list[Any] = cache.layers
         return [
             (layer.keys[0, :, opening:].float().cpu(), layer.values[0, :, opening:].float().cpu())
@@ -247,7 +250,7 @@ class Backbone(FrozenModel):
         dtype = step.embeds_RND.dtype
         windows = set(self._layer_windows.values())
         shared = SharedContext.of(context, step.position_RN, windows, dtype, step.beside)
-        with reading_contexts(self.model), self.inserting(step.inserted, step.new):
+        with self.turn, reading_contexts(self.model), self.inserting(step.inserted, step.new):
             output = self._body(
                 inputs_embeds=step.embeds_RND,
                 attention_mask=self._masks(None, step),
@@ -291,7 +294,7 @@ class Backbone(FrozenModel):
         by_name = grouped and self._run != self._over_copied_context
         extra = {"shared_context": SharedContext.none(self.device)} if by_name else {}
         reading = reading_contexts(self.model) if by_name else nullcontext()
-        with reading, self.inserting(step.inserted, step.new):
+        with self.turn, reading, self.inserting(step.inserted, step.new):
             output = self._body(
                 inputs_embeds=step.embeds_RND,
                 attention_mask=self._masks(context, step),

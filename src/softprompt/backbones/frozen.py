@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from threading import RLock
 from typing import Any
 
 import torch
@@ -47,6 +48,10 @@ class FrozenModel:
         identity: what names it; worked out from the content when absent.
         dtype: `"fp32"`, `"bf16"` or `"fp16"`, what it computes in.
         settings: how it was loaded, for the run's plan.
+
+    Attributes:
+        turn: held while the model's own layers compute, since they are switched between attention
+            functions; threads take turns.
     """
 
     def __init__(
@@ -59,6 +64,7 @@ class FrozenModel:
     ) -> None:
         self.model, self.tokenizer, self.dtype = model, tokenizer, dtype
         self.settings = dict(settings or {})
+        self.turn = RLock()
         self.model.eval().requires_grad_(False)
         if identity is None:
             name = getattr(self.model.config, "name_or_path", "") or type(self.model).__name__

@@ -11,7 +11,6 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -48,7 +47,6 @@ class BatchRunner:
         pool: contexts known already.
         max_rows: rows side by side.
         cells: positions, padding counted, that texts at work may take together.
-        turn: what is held while the model computes, where others use it too.
     """
 
     def __init__(
@@ -58,10 +56,9 @@ class BatchRunner:
         *,
         max_rows: int,
         cells: int,
-        turn: AbstractContextManager[object] | None = None,
     ) -> None:
         self._max_rows, self._cells = max_rows, cells
-        self._turn = nullcontext() if turn is None else turn
+        self._turn = backbone.turn
         self._scorer, self._writer = Scorer(backbone, pool, max_rows), Writer(backbone, pool)
         self._changed = Condition()
         self._waiting: deque[_Waiting] = deque()

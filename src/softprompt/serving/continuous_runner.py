@@ -58,13 +58,12 @@ class ContinuousRunner:
         backbone: the frozen model.
         max_rows: requests side by side.
         positions: that the cache holds.
-        turn: held while the model computes.
     """
 
-    def __init__(self, backbone: Backbone, *, max_rows: int, positions: int, turn: Any) -> None:
+    def __init__(self, backbone: Backbone, *, max_rows: int, positions: int) -> None:
         self._backbone = backbone
         self._bank = Bank(backbone.embedding_table)
-        self._model = _sharing(backbone.model, self._bank, turn)
+        self._model = _twin(backbone, self._bank)
         self._max_rows, self._positions = max_rows, positions
         self._managers: dict[bool, Any] = {}
         self._runs: dict[str, _Run] = {}
@@ -240,10 +239,12 @@ class _Router:
         self._runner.take(state.to_generation_output())
 
 
-def _sharing(model: Any, bank: Bank, turn: Any) -> Any:
-    """A second model object over the same weights, with a bank, that computes only in its turn."""
+def _twin(backbone: Backbone, bank: Bank) -> Any:
+    """A second model object over the same weights, with a bank, that computes in its turn."""
+    model, turn = backbone.model, backbone.turn
     shared = {id(x): x for x in (*model.parameters(), *model.buffers())}
-    twin = copy.deepcopy(model, shared)
+    with turn:
+        twin = copy.deepcopy(model, shared)
     twin.set_input_embeddings(WithBank(model.get_input_embeddings(), bank))
 
     def begin(*_: Any) -> None:

@@ -9,7 +9,6 @@ It does not know HTTP, keys or files.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from threading import Lock
 from typing import Any, Literal
 
 from softprompt.backbones import Backbone, free_memory_budget
@@ -71,12 +70,9 @@ class Engine:
         self._preparation = Preparation(backbone, self._residents)
         self._pool = ContextPool(backbone, pool_bytes)
         cells = max(backbone.window, int(TEXT_SHARE * free) // _bytes_of_a_position(backbone))
-        turn = Lock()
-        self._batches = BatchRunner(backbone, self._pool, max_rows=max_rows, cells=cells, turn=turn)
+        self._batches = BatchRunner(backbone, self._pool, max_rows=max_rows, cells=cells)
         self._continuous = (
-            ContinuousRunner(
-                backbone, max_rows=max_rows, positions=min(cells, max_rows * PAGED), turn=turn
-            )
+            ContinuousRunner(backbone, max_rows=max_rows, positions=min(cells, max_rows * PAGED))
             if texts == "continuous"
             else None
         )
