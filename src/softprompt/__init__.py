@@ -13,16 +13,17 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from softprompt.backbones import Backbone, load_backbone
+    from softprompt.backbones import Adapter, Backbone, load_backbone
     from softprompt.errors import SoftPromptError
-    from softprompt.inference import Prediction, Predictor, evaluate, predict
+    from softprompt.inference import Prediction, Predictor, evaluate, predict, run_vectors
     from softprompt.prompts import SoftPrompt
     from softprompt.tasks import Task
-    from softprompt.training import search, tune
+    from softprompt.training import search, tune, tune_vectors
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Adapter": "backbones",
     "Backbone": "backbones",
     "Prediction": "inference",
     "Predictor": "inference",
@@ -32,11 +33,14 @@ _HOMES = {
     "evaluate": "inference",
     "load_backbone": "backbones",
     "predict": "inference",
+    "run_vectors": "inference",
     "search": "training",
     "tune": "training",
+    "tune_vectors": "training",
 }
 
 __all__ = [
+    "Adapter",
     "Backbone",
     "Prediction",
     "Predictor",
@@ -47,8 +51,10 @@ __all__ = [
     "evaluate",
     "load_backbone",
     "predict",
+    "run_vectors",
     "search",
     "tune",
+    "tune_vectors",
 ]
 
 

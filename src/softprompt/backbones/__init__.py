@@ -1,5 +1,6 @@
 """Frozen pretrained models: load one, encode a context once, continue from it many times."""
 
+from softprompt.backbones.adapter import Adapter, InputVocabulary
 from softprompt.backbones.backbone import Backbone, Identity
 from softprompt.backbones.beside import Beside
 from softprompt.backbones.catalog import CATALOG, CatalogEntry
@@ -17,6 +18,7 @@ from softprompt.backbones.writing import Writing
 
 __all__ = [
     "CATALOG",
+    "Adapter",
     "Backbone",
     "BackboneConfig",
     "Beside",
@@ -25,6 +27,7 @@ __all__ = [
     "EncoderClassifier",
     "EncoderDecoder",
     "Identity",
+    "InputVocabulary",
     "Inserted",
     "Pass",
     "Precision",

@@ -4,6 +4,7 @@ from softprompt.inference.answers import Answers, answer, measure, row_scores
 from softprompt.inference.contexts import Contexts
 from softprompt.inference.predictor import Prediction, Predictor, evaluate, predict
 from softprompt.inference.rows import Encoded, chat_used, encode_rows, task_of, text_row
+from softprompt.inference.run_vectors import run_vectors
 
 __all__ = [
     "Answers",
@@ -18,6 +19,7 @@ __all__ = [
     "measure",
     "predict",
     "row_scores",
+    "run_vectors",
     "task_of",
     "text_row",
 ]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from softprompt.backbones import Backbone, load_backbone
-from softprompt.errors import DataError, nearest
+from softprompt.errors import DataError, UsageError, nearest
 from softprompt.inference.answers import Answers, answer, measure
 from softprompt.inference.rows import Encoded, encode_rows, task_of, text_row
 from softprompt.prompts import SoftPrompt
@@ -46,9 +46,16 @@ class Predictor:
 
     Raises:
         ArtifactError: the backbone is not the prompt's own.
+        UsageError: the prompt is one of `tune_vectors`.
     """
 
     def __init__(self, prompt: SoftPrompt, backbone: Backbone | None = None) -> None:
+        if prompt.task.kind == "vectors":
+            raise UsageError(
+                f"The prompt stands among the vectors of a module ({prompt.backbone.name}), which "
+                "reads no texts.",
+                "Use run_vectors with an adapter of the module.",
+            )
         self.prompt = prompt
         named = prompt.backbone
         self.backbone = backbone or load_backbone(

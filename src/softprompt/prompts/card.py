@@ -17,6 +17,10 @@ def card(prompt: SoftPrompt) -> str:
     inputs = ", ".join(task.inputs) or "messages"
     members = len(prompt.members)
     what = f"{prompt.length} vectors" if members == 1 else f"{members} prompts, averaged,"
+    what += " with a head" if prompt.heads and members == 1 else ""
+    does = f"to answer `{task.target}` from `{inputs}`."
+    if task.kind == "vectors":
+        does = "a task of its own."
     lines = [
         "---",
         "library_name: softprompt",
@@ -27,7 +31,7 @@ def card(prompt: SoftPrompt) -> str:
         f"# Soft prompt: {task.target}",
         "",
         f"{what} ({prompt.parameters:,} numbers) that teach the frozen model "
-        f"`{backbone.name}` to answer `{task.target}` from `{inputs}`.",
+        f"`{backbone.name}` {does}",
         "",
         "| choice | value |",
         "|---|---|",
@@ -50,9 +54,7 @@ def card(prompt: SoftPrompt) -> str:
         "## Use",
         "",
         "```python",
-        "from softprompt import SoftPrompt, predict",
-        "",
-        'print(predict(SoftPrompt.load("."), ["your text"]))',
+        *_use(task.kind),
         "```",
         "",
         "Without this library: `prompt.safetensors` holds plain vectors, `prompt.json` says where",
@@ -60,6 +62,22 @@ def card(prompt: SoftPrompt) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _use(kind: str) -> list[str]:
+    """The lines of Python that put a prompt to work."""
+    if kind == "vectors":
+        return [
+            "from softprompt import SoftPrompt, run_vectors",
+            "",
+            'prompt = SoftPrompt.load(".")',
+            "outputs = run_vectors(prompt, adapter, inputs)",
+        ]
+    return [
+        "from softprompt import SoftPrompt, predict",
+        "",
+        'print(predict(SoftPrompt.load("."), ["your text"]))',
+    ]
 
 
 def _metrics(metrics: Mapping[str, Any]) -> list[str]:

@@ -5,6 +5,7 @@ from softprompt.training.reporters import Reporter
 from softprompt.training.run import resume, start
 from softprompt.training.search import search
 from softprompt.training.tune import tune
+from softprompt.training.tune_vectors import tune_vectors
 
 __all__ = [
     "Reporter",
@@ -15,4 +16,5 @@ __all__ = [
     "search",
     "start",
     "tune",
+    "tune_vectors",
 ]

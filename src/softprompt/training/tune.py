@@ -18,7 +18,7 @@ from softprompt.training.run_directory import RunDirectory
 from softprompt.training.setup import Setup
 from softprompt.training.tuning import Tuning
 
-__all__ = ["tune"]
+__all__ = ["tune", "with_settings"]
 
 
 def tune(
@@ -61,7 +61,9 @@ def tune(
     """
     if prompt is not None and not isinstance(prompt, PromptConfig):
         prompt = described(prompt)
-    prompt, training = _with(settings, prompt or PromptConfig(), training or TrainingConfig())
+    prompt, training = with_settings(
+        settings, prompt or PromptConfig(), training or TrainingConfig()
+    )
     setup = Setup.of(task, backbone, prompt, training, slice_column, chat)
     resolved = config or {
         "data": task.name,
@@ -73,10 +75,14 @@ def tune(
     return make(setup, RunDirectory(Path(output)), resolved, reporter or Reporter()).run()
 
 
-def _with(
+def with_settings(
     settings: dict[str, Any], prompt: PromptConfig, training: TrainingConfig
 ) -> tuple[PromptConfig, TrainingConfig]:
-    """The two sections with settings given by name put in."""
+    """The two sections with settings given by name put in.
+
+    Raises:
+        UsageError: a name that neither has.
+    """
     known = {*PromptConfig.model_fields, *TrainingConfig.model_fields}
     for name in settings:
         if name not in known:

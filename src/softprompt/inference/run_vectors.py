@@ -1,0 +1,70 @@
+"""A prompt of a module that is no language model at work: inputs in, the module's outputs out.
+
+It does not know what inputs and outputs mean.
+
+Shapes: B inputs, P vectors of a prompt, D numbers of a vector.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from softprompt.backbones import Adapter
+from softprompt.errors import ArtifactError, UsageError
+from softprompt.prompts import SoftPrompt
+from softprompt.prompts.placements import PLACEMENTS, pieces
+from softprompt.tasks import Slot
+
+__all__ = ["run_vectors", "vectors_before"]
+
+
+def vectors_before(placement: str, length: int) -> int:
+    """How many of the vectors stand before an input, by a placement's name; the others follow it.
+
+    Raises:
+        UsageError: the placement needs a template.
+    """
+    if not pieces(placement):
+        raise UsageError(
+            f"The placement {placement!r} needs a template, and inputs of a module have none.",
+            "Choose front, suffix or both.",
+        )
+    count = 0
+    for part in PLACEMENTS.get(placement)(("",), length):
+        if isinstance(part, str):
+            break
+        count += part.length if isinstance(part, Slot) else 0
+    return count
+
+
+@torch.no_grad()
+def run_vectors(prompt: SoftPrompt, adapter: Adapter, inputs: Any) -> Tensor:
+    """The outputs [B, ...] of a module for inputs with a prompt.
+
+    Args:
+        prompt: that `tune_vectors` made.
+        adapter: of the same module.
+        inputs: B inputs, as the adapter's `embed` takes them.
+
+    Raises:
+        ArtifactError: the prompt belongs to a module with other weights.
+        UsageError: the prompt belongs to a language model.
+    """
+    mine, theirs = prompt.backbone, adapter.identity
+    if mine.weights != theirs.weights:
+        raise ArtifactError(
+            f"The prompt belongs to {mine.name} (weights {mine.weights[:12]}), and the module "
+            f"given is {theirs.name} (weights {theirs.weights[:12]}).",
+            "Give the module that it was trained over, or train one for this module.",
+        )
+    if prompt.depth != "input" or prompt.heads:
+        raise UsageError(
+            f"A prompt of depth {prompt.depth!r} does not stand among a module's vectors.",
+            "Use one that tune_vectors made.",
+        )
+    rows = adapter.embedded(inputs)
+    vectors_PD = prompt.vectors.to(rows[0])
+    return adapter.run(rows, [vectors_PD], [vectors_before(prompt.placement, len(vectors_PD))])

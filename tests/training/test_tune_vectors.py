@@ -1,0 +1,191 @@
+"""Any module as a backbone: the rules that prompts of language models keep to hold here too."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import mse_loss
+
+from softprompt import Adapter, Predictor, SoftPrompt, run_vectors, tune_vectors
+from softprompt.backbones.fingerprint import module_fingerprint
+from softprompt.errors import ArtifactError, BackboneError, DivergedError, UsageError
+from softprompt.inference.run_vectors import vectors_before
+from softprompt.prompts.parametrisations import PARAMETRISATIONS
+
+Sequences = list[list[int]]
+FAST: dict[str, Any] = {"epochs": 4, "length": 3, "population": 2}
+
+
+class Mean(Adapter):
+    """A frozen GRU over symbols, its hidden states averaged over what is no padding."""
+
+    def __init__(self, size: int = 8) -> None:
+        torch.manual_seed(1)
+        parts = {"embedding": nn.Embedding(10, size), "body": nn.GRU(size, size, batch_first=True)}
+        super().__init__(nn.ModuleDict(parts), name="tiny GRU")
+
+    def embed(self, inputs: Any) -> list[Tensor]:
+        return [self.module["embedding"](torch.tensor(symbols)) for symbols in inputs]  # type: ignore[operator, index]
+
+    def forward(self, vectors_RSD: Tensor, mask_RS: Tensor) -> Tensor:
+        hidden, _ = self.module["body"](vectors_RSD)  # type: ignore[operator, index]
+        return (hidden * mask_RS[..., None]).sum(1) / mask_RS.sum(1, keepdim=True)
+
+
+def some(count: int = 40) -> tuple[Sequences, Tensor]:
+    generator = torch.Generator().manual_seed(2)
+    sizes = torch.randint(1, 9, (count,), generator=generator).tolist()
+    symbols = [torch.randint(0, 10, (size,), generator=generator).tolist() for size in sizes]
+    return symbols, torch.full((count, 8), 0.2)
+
+
+@pytest.mark.parametrize("placement", ["front", "prefix", "suffix", "both"])
+@pytest.mark.parametrize("parametrisation", PARAMETRISATIONS.names())
+def test_a_run_keeps_the_rules(tmp_path: Path, placement: str, parametrisation: str) -> None:
+    adapter = Mean()
+    before = module_fingerprint(adapter.module)
+    inputs, targets = some()
+    settings = {**FAST, "placement": placement, "parametrisation": parametrisation}
+    result = tune_vectors(adapter, inputs, targets, tmp_path / "run", loss=mse_loss, **settings)
+    assert result["loss"] < result["loss_without"]
+    assert module_fingerprint(adapter.module) == before
+    assert all(p.grad is None for p in adapter.module.parameters())
+
+    # What the result says of the best vectors is what the artifact does.
+    prompt = SoftPrompt.load(result["prompt"])
+    assert (prompt.placement, prompt.parametrisation) == (placement, parametrisation)
+    assert prompt.vectors.shape == (3, 8)
+    again = tune_vectors(adapter, inputs, targets, tmp_path / "two", loss=mse_loss, **settings)
+    assert again["loss"] == result["loss"], "the same seed gives the same vectors"
+
+    # Batch = alone.
+    together = run_vectors(prompt, adapter, inputs)
+    alone = torch.cat([run_vectors(prompt, adapter, [each]) for each in inputs])
+    torch.testing.assert_close(together, alone, atol=1e-6, rtol=1e-5)
+
+
+def test_vectors_stand_where_the_placement_says() -> None:
+    adapter = Mean()
+    row = adapter.embedded([[4, 5, 6]])[0]
+    vectors = torch.randn(3, 8)
+    own = {
+        "front": torch.cat([vectors, row]),
+        "suffix": torch.cat([row, vectors]),
+        "both": torch.cat([vectors[:2], row, vectors[2:]]),
+    }
+    for placement, whole in own.items():
+        put = adapter.run([row], [vectors], [vectors_before(placement, 3)])
+        expected = adapter.forward(whole[None], torch.ones(1, len(whole), dtype=torch.bool))
+        torch.testing.assert_close(put, expected)
+    several = [vectors, torch.randn(1, 8)]
+    rows = adapter.embedded([[1], [2, 3, 4, 5]])
+    both = adapter.run(rows, several, [3, 0]).view(2, 2, -1)
+    for b, k in ((b, k) for b in range(2) for k in range(2)):
+        torch.testing.assert_close(both[b, k], adapter.run([rows[b]], [several[k]], [3 - 3 * k])[0])
+
+
+def test_the_loss_of_a_run_is_that_of_its_validation_inputs(tmp_path: Path) -> None:
+    adapter = Mean()
+    inputs, targets = some()
+    result = tune_vectors(
+        adapter, inputs[:30], targets[:30], tmp_path / "run", loss=mse_loss,
+        validation=(inputs[30:], targets[30:]), **FAST,
+    )  # fmt: skip
+    outputs = run_vectors(SoftPrompt.load(result["prompt"]), adapter, inputs[30:])
+    assert float(mse_loss(outputs, targets[30:])) == pytest.approx(result["loss"], rel=1e-5)
+    without = adapter.run(adapter.embedded(inputs[30:]))
+    assert float(mse_loss(without, targets[30:])) == pytest.approx(result["loss_without"], rel=1e-5)
+
+
+def test_a_warm_start_begins_where_the_other_ended(tmp_path: Path) -> None:
+    adapter = Mean()
+    inputs, targets = some()
+    one = {**FAST, "population": 1}
+    first = tune_vectors(adapter, inputs, targets, tmp_path / "a", loss=mse_loss, **one)
+    one |= {"initialisation": "prompt", "start": first["prompt"], "learning_rate": 1e-9}
+    second = tune_vectors(adapter, inputs, targets, tmp_path / "b", loss=mse_loss, **one)
+    before, after = (SoftPrompt.load(run["prompt"]).vectors for run in (first, second))
+    torch.testing.assert_close(before, after)
+
+
+def test_few_inputs_give_as_many_vectors_as_asked_for(tmp_path: Path) -> None:
+    linear = nn.Linear(4, 1)
+    adapter = Adapter(linear, lambda x: x[:, None], lambda v, mask: linear(v.sum(1)))
+    result = tune_vectors(
+        adapter, torch.randn(2, 4), torch.zeros(2, 1), tmp_path / "run", loss=mse_loss,
+        **{**FAST, "length": 9},
+    )  # fmt: skip
+    assert SoftPrompt.load(result["prompt"]).length == 9
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"depth": "deep"}, "a module is taken as a whole"),
+        ({"placement": "slots"}, "needs a template"),
+        ({"initialisation": "labels"}, "needs text"),
+        ({"initialisations": ("context",)}, "needs text"),
+        ({"token_dropout": 0.1}, r"training.token_dropout does nothing"),
+        ({"epoch": 3}, "Unknown setting 'epoch'"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_is_written(
+    tmp_path: Path, settings: dict[str, Any], message: str
+) -> None:
+    inputs, targets = some()
+    with pytest.raises(UsageError, match=message):
+        tune_vectors(Mean(), inputs, targets, tmp_path / "run", loss=mse_loss, **settings)
+    assert not (tmp_path / "run").exists()
+
+
+def test_functions_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    inputs, targets = some()
+    module = Mean().module
+    flat = Adapter(module, lambda x: torch.zeros(len(x), 8))
+    with pytest.raises(BackboneError, match=r"gives rows of shapes \[\[8\], \[8\], \[8\]\]"):
+        tune_vectors(flat, inputs, targets, tmp_path / "run", loss=mse_loss)
+    one = Adapter(module, Mean().embed, lambda vectors, mask: vectors.sum())
+    with pytest.raises(BackboneError, match=r"an output for each row is needed"):
+        tune_vectors(one, inputs, targets, tmp_path / "run", loss=mse_loss)
+    with pytest.raises(UsageError, match=r"one number for a batch is needed"):
+        tune_vectors(Mean(), inputs, targets, tmp_path / "run", loss=lambda x, y: (x - y).square())
+    with pytest.raises(UsageError, match="There are 40 inputs and 39 targets"):
+        tune_vectors(Mean(), inputs, targets[:39], tmp_path / "run", loss=mse_loss)
+    assert not (tmp_path / "run").exists()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "else.txt").write_text("mine")
+    with pytest.raises(UsageError, match="already in use"):
+        tune_vectors(Mean(), inputs, targets, tmp_path / "run", loss=mse_loss)
+
+
+def test_a_loss_that_is_not_finite_ends_the_run(tmp_path: Path) -> None:
+    inputs, targets = some()
+    with pytest.raises(DivergedError, match="No candidate has a finite loss"):
+        tune_vectors(
+            Mean(), inputs, targets, tmp_path / "run", loss=lambda x, y: x.sum() / 0, **FAST
+        )
+
+
+def test_another_module_refuses_the_prompt(tmp_path: Path) -> None:
+    inputs, targets = some()
+    result = tune_vectors(Mean(), inputs, targets, tmp_path / "run", loss=mse_loss, **FAST)
+    prompt, other = SoftPrompt.load(result["prompt"]), Mean()
+    with torch.no_grad():
+        next(other.module.parameters())[0] += 1
+    other = Adapter(other.module, other.embed, other.forward, "another")
+    with pytest.raises(ArtifactError, match=r"belongs to tiny GRU .* given is another"):
+        run_vectors(prompt, other, inputs)
+
+
+def test_the_card_says_how_it_is_used_and_texts_are_refused(tmp_path: Path) -> None:
+    inputs, targets = some()
+    result = tune_vectors(Mean(), inputs, targets, tmp_path / "run", loss=mse_loss, **FAST)
+    card = (Path(result["prompt"]) / "README.md").read_text(encoding="utf-8")
+    assert "run_vectors(prompt, adapter, inputs)" in card
+    assert "tiny GRU" in card
+    with pytest.raises(UsageError, match="stands among the vectors of a module"):
+        Predictor(SoftPrompt.load(result["prompt"]))
