@@ -43,16 +43,28 @@ def score_classification(
 
 
 def score_generation(
-    references: Sequence[str], predictions: Sequence[str], *, seed: int = 0
+    references: Sequence[str],
+    predictions: Sequence[str],
+    *,
+    demands: Mapping[str, Any] | None = None,
+    seed: int = 0,
 ) -> dict[str, Any]:
     """`n`, `exact_match`, `interval`, `token_f1`, `chrf`, `rouge1`, `rougeL` of free answers.
 
     A metric whose library is missing is left out, and `skipped` says how to get it.
 
+    Args:
+        references: right answers, n of them.
+        predictions: given answers, n of them.
+        demands: of the task (`Task.demands`): with `format` there is `format_adherence`, with
+            `terms` there is `term_adherence`.
+        seed: of the bootstrap.
+
     Raises:
         DataError: there are no rows, or not one prediction per reference.
     """
-    return _score("generation", Answered(references, predictions, seed=seed))
+    answered = Answered(references, predictions, seed=seed, demands=demands or {})
+    return _score("generation", answered)
 
 
 def score_slices(

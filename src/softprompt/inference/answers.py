@@ -148,7 +148,7 @@ def measure(
         wanted = [references[i] for i in picked]
         given = [texts[i] for i in picked]
         if not task.choices:
-            return score_generation(wanted, given)
+            return score_generation(wanted, given, demands=task.demands)
         labels = [choice.label for choice in task.choices]
         return score_classification(
             wanted, given, labels, None if chances is None else chances[list(picked)]
@@ -173,4 +173,7 @@ def row_scores(task: Task, encoded: Encoded, answers: Answers, metric: str) -> l
     pairs = zip(encoded.rows, answers.texts, strict=True)
     if task.choices:
         return [float(str(row.answer) == text) for row, text in pairs]
-    return [value(score_generation([str(row.answer)], [text]), metric) for row, text in pairs]
+    return [
+        value(score_generation([str(row.answer)], [text], demands=task.demands), metric)
+        for row, text in pairs
+    ]

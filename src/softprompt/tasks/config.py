@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from softprompt.errors import ConfigError, nearest
+from softprompt.tasks.demands import format_of, terms_of
 from softprompt.tasks.template import Template
 from softprompt.tasks.text import normalise, one_line
 
@@ -74,6 +75,16 @@ class TaskConfig(BaseModel):
         ge=0,
         le=0.5,
         description="Share of the rows carved out for the test; 0 to 0.5.",
+    )
+    answer_format: str | Mapping[str, Any] | None = Field(
+        default=None,
+        description="Format that free answers are held against: a regular expression for the whole"
+        " answer, or a JSON Schema as a mapping, as text in {} or as a .json file.",
+    )
+    answer_terms: tuple[str, ...] | None = Field(
+        default=None,
+        description="Fixed terms that free answers are held against, separated by commas: each is"
+        " needed where the right answer has it.",
     )
     slice: str | None = Field(
         default=None, description="A column whose values are scored apart as well."
@@ -188,6 +199,22 @@ class TaskConfig(BaseModel):
                 "Examples: utf-8, utf-16, cp1252 (Western European), cp1258 (Vietnamese).",
             ) from error
         return value
+
+    @field_validator("answer_format", mode="before")
+    @classmethod
+    def _read_format(cls, value: object) -> object:
+        return format_of(value) if isinstance(value, str | Mapping) else value
+
+    @field_validator("answer_terms", mode="before")
+    @classmethod
+    def _read_terms(cls, value: object) -> object:
+        return terms_of(value) if isinstance(value, str | list | tuple) else value
+
+    @property
+    def demands(self) -> dict[str, Any]:
+        """What free answers are held against beside their references, by metric."""
+        found = {"format": self.answer_format, "terms": self.answer_terms}
+        return {name: value for name, value in found.items() if value}
 
     @model_validator(mode="after")
     def _agree(self) -> TaskConfig:

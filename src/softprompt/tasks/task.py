@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from softprompt.errors import DataError, nearest
+from softprompt.errors import ConfigError, DataError, nearest
 from softprompt.tasks.config import TaskConfig
 from softprompt.tasks.labels import (
     Choice,
@@ -42,7 +42,8 @@ class Task:
 
     `template` is None where the input is a conversation. `choices` is empty for generation.
     `hashes` holds the hexadecimal SHA-256 of each source file by name, `warnings` one sentence for
-    each thing that its owner may want to change.
+    each thing that its owner may want to change, `demands` the `format` and `terms` that free
+    answers are held against beside their references.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Task:
     test: tuple[Row, ...]
     hashes: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    demands: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def from_file(cls, data: str | Path, config: TaskConfig | None = None, **settings: Any) -> Task:
@@ -87,6 +89,7 @@ class Task:
         if kind == "classification":
             choices = _choices(parts, config)
             warnings += _label_warnings(choices, config)
+            _refuse_demands(config)
         layout = parts.layout
         train = draw(
             parts.train,
@@ -110,6 +113,7 @@ class Task:
             test=parts.test,
             hashes=parts.hashes,
             warnings=tuple(warnings),
+            demands=config.demands,
         )
 
     @property
@@ -227,6 +231,14 @@ def _choices(parts: Parts, config: TaskConfig) -> tuple[Choice, ...]:
     labels = [choice.label for choice in choices]
     refuse_unknown((*parts.validation, *parts.test), labels)
     return choices
+
+
+def _refuse_demands(config: TaskConfig) -> None:
+    if config.demands:
+        raise ConfigError(
+            "answer_format and answer_terms are about free answers; this task chooses labels.",
+            "Leave them out, or use --kind generation.",
+        )
 
 
 def _label_warnings(choices: tuple[Choice, ...], config: TaskConfig) -> list[str]:

@@ -5,8 +5,8 @@ A metric is a pure function. It knows references and predictions, and nothing of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -27,6 +27,7 @@ class Answered:
         labels: all labels, in order; empty for free text.
         probabilities: [n, C] of each label, or None.
         seed: of resampling.
+        demands: what the task demands of free answers, by the name of the metric that looks.
     """
 
     references: Sequence[str]
@@ -34,6 +35,7 @@ class Answered:
     labels: Sequence[str] = ()
     probabilities: NDArray[np.float64] | None = None
     seed: int = 0
+    demands: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,67 @@
+"""Whether free answers use the terms that a task fixes.
+
+A row needs the terms of the list that stand in its reference. It does not know what a term means,
+nor inflected forms of it; in writing without spaces (Thai, Chinese) a term is found only where
+something other than a letter or digit stands on both sides.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from softprompt.evaluation.intervals import bootstrap
+from softprompt.evaluation.metrics import METRICS, Answered, Metric
+
+__all__ = ["term_adherence"]
+
+
+def term_adherence(answered: Answered) -> dict[str, Any]:
+    """`term_adherence`, its `_interval`, `term_precision`, `term_rows`; nothing without a list.
+
+    Of the terms that a reference has, the share that the answer has too: the mean over the
+    `term_rows` rows that need any (1 where none does), with a bootstrap interval. The precision is
+    the share of terms in all answers that stand in the reference as well (1 where none is used),
+    which falls where every answer is filled with terms. A term in lower case is found in any case,
+    one with a capital only as it is written.
+    """
+    terms: Sequence[str] = answered.demands.get("terms", ())
+    if not terms:
+        return {}
+    finders = [_finder(term) for term in terms]
+    shares: list[float] = []
+    used = right = 0
+    for reference, answer in zip(answered.references, answered.predictions, strict=True):
+        needed, given = _found(finders, reference), _found(finders, answer)
+        used, right = used + len(given), right + len(given & needed)
+        if needed:
+            shares.append(len(given & needed) / len(needed))
+    counted = shares or [1.0]
+    return {
+        "term_adherence": sum(counted) / len(counted),
+        "term_adherence_interval": list(bootstrap(counted, seed=answered.seed)),
+        "term_precision": right / used if used else 1.0,
+        "term_rows": len(shares),
+    }
+
+
+def _found(finders: Sequence[Callable[[str], bool]], text: str) -> set[int]:
+    """Places of the terms that stand in a text."""
+    plain = _plain(text)
+    return {place for place, finds in enumerate(finders) if finds(plain)}
+
+
+def _finder(term: str) -> Callable[[str], bool]:
+    plain = _plain(term)
+    flags = re.IGNORECASE if plain == plain.lower() else 0
+    pattern = re.compile(rf"(?<!\w){re.escape(plain)}(?!\w)", flags)
+    return lambda text: pattern.search(text) is not None
+
+
+def _plain(text: str) -> str:
+    return " ".join(unicodedata.normalize("NFC", text).split())
+
+
+METRICS.register("terms")(Metric("generation", term_adherence, ("term_adherence",)))

@@ -1,0 +1,110 @@
+"""What a task demands of free answers beside being right: a format and fixed terms, as given.
+
+It knows their forms and whether they can be, and scores nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from softprompt.errors import ConfigError
+from softprompt.tasks.text import normalise
+
+__all__ = ["format_of", "terms_of"]
+
+
+def format_of(value: str | Mapping[str, Any]) -> str | dict[str, Any]:
+    """A regular expression, or a JSON Schema as a mapping.
+
+    Args:
+        value: an expression; or a schema as a mapping, as JSON text, or the name of a .json file.
+
+    Raises:
+        ConfigError: it is empty, no expression, no JSON object, no schema, or the file cannot be
+            read.
+    """
+    if isinstance(value, Mapping):
+        return _schema(dict(value))
+    text = value.strip()
+    if not text:
+        raise ConfigError("The answer format is empty.", "Leave it out where any answer will do.")
+    if text.endswith(".json"):
+        try:
+            text = Path(text).read_text(encoding="utf-8-sig").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(
+                f"The answer format {value!r} cannot be read: {error}.",
+                "Name a .json file that holds a JSON Schema.",
+            ) from error
+    elif not text.startswith("{"):
+        return _expression(text)
+    try:
+        return _schema(json.loads(text))
+    except ValueError as error:
+        raise ConfigError(
+            f"The answer format is not JSON: {error}.",
+            'Write a JSON Schema, for example {"type": "object"}, or a regular expression.',
+        ) from error
+
+
+def terms_of(value: str | Sequence[Any]) -> tuple[str, ...]:
+    """Terms, each once.
+
+    Args:
+        value: the terms, or one text with commas between them.
+
+    Raises:
+        ConfigError: one is empty, given twice or no text.
+    """
+    parts = value.split(",") if isinstance(value, str) else list(value)
+    found: list[str] = []
+    for part in parts:
+        term = normalise(part).strip() if isinstance(part, str) else ""
+        if not term or term in found:
+            what = "given twice" if term else "empty or no text"
+            raise ConfigError(
+                f"The answer term {part!r} is {what}.",
+                "Give each once, for example --set task.answer_terms='[soft prompt, backbone]'.",
+            )
+        found.append(term)
+    return tuple(found)
+
+
+def _expression(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ConfigError(
+            f"The answer format {text!r} is no regular expression: {error}.",
+            r"Example: [A-Z]{2}-\d{4} for answers such as AB-1234.",
+        ) from error
+    return text
+
+
+def _schema(value: Any) -> dict[str, Any]:
+    """The schema, looked at closely where jsonschema is installed."""
+    if not isinstance(value, dict):
+        raise ConfigError(
+            "The answer format is JSON but no schema: a JSON Schema is an object.",
+            'Example: {"type": "object", "required": ["name"]}.',
+        )
+    try:
+        from jsonschema.exceptions import SchemaError  # type: ignore[import-untyped]
+        from jsonschema.validators import (  # type: ignore[import-untyped]
+            Draft202012Validator,
+            validator_for,
+        )
+    except ImportError:
+        return value
+    try:
+        validator_for(value, default=Draft202012Validator).check_schema(value)
+    except SchemaError as error:
+        raise ConfigError(
+            f"The answer format is no JSON Schema: {error.message}.",
+            'Example: {"type": "object", "required": ["name"]}.',
+        ) from error
+    return value

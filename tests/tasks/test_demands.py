@@ -1,0 +1,83 @@
+"""Formats and terms as a configuration gives them, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from softprompt.errors import ConfigError
+from softprompt.tasks import Task, TaskConfig
+
+SCHEMA = {"type": "object", "required": ["tone"]}
+
+
+@pytest.mark.parametrize("given", [SCHEMA, json.dumps(SCHEMA), f" {json.dumps(SCHEMA)}\n"])
+def test_a_schema_is_read_from_a_mapping_and_from_text(given: Any) -> None:
+    assert TaskConfig(answer_format=given).demands == {"format": SCHEMA}
+
+
+def test_a_schema_is_read_from_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "form.json"
+    file.write_text(json.dumps(SCHEMA), encoding="utf-8")
+    assert TaskConfig(answer_format=str(file)).demands == {"format": SCHEMA}
+
+
+def test_terms_are_read_from_text_and_lists() -> None:
+    assert TaskConfig(answer_terms="giảng viên, sinh viên").demands == {
+        "terms": ("giảng viên", "sinh viên")
+    }
+    assert TaskConfig(answer_terms=["a, b"]).demands == {"terms": ("a, b",)}
+
+
+def test_a_stored_configuration_is_the_same() -> None:
+    config = TaskConfig(answer_format=SCHEMA, answer_terms="a,b")
+    assert TaskConfig(**json.loads(config.model_dump_json())) == config
+    assert TaskConfig().demands == {}
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "message"),
+    [
+        ("answer_format", "[A-Z", "no regular expression"),
+        ("answer_format", " ", "empty"),
+        ("answer_format", '{"type": ', "not JSON"),
+        ("answer_format", "absent.json", "cannot be read"),
+        ("answer_terms", "a,,b", "empty"),
+        ("answer_terms", "a, a", "given twice"),
+        ("answer_terms", [1], "no text"),
+    ],
+)
+def test_what_cannot_be_is_refused(setting: str, value: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        TaskConfig.from_settings({setting: value})
+
+
+def test_what_is_no_schema_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "list.json").write_text("[1]", encoding="utf-8")
+    with pytest.raises(ConfigError, match="JSON but no schema"):
+        TaskConfig(answer_format=str(tmp_path / "list.json"))
+    pytest.importorskip("jsonschema")
+    with pytest.raises(ConfigError, match="no JSON Schema"):
+        TaskConfig(answer_format={"type": "nothing"})
+
+
+def write(folder: Path, answers: list[str]) -> Path:
+    file = folder / "rows.jsonl"
+    rows = [{"text": f"row number {n} of these", "label": a} for n, a in enumerate(answers)]
+    file.write_text("\n".join(map(json.dumps, rows)) + "\n", encoding="utf-8")
+    return file
+
+
+def test_a_task_keeps_what_it_demands(tmp_path: Path) -> None:
+    file = write(tmp_path, [f"number {n}" for n in range(40)])
+    task = Task.from_file(file, kind="generation", answer_format=r"number \d+")
+    assert task.demands == {"format": r"number \d+"}
+
+
+def test_labels_have_no_format(tmp_path: Path) -> None:
+    file = write(tmp_path, ["yes", "no"] * 20)
+    with pytest.raises(ConfigError, match="chooses labels"):
+        Task.from_file(file, answer_terms="yes")
