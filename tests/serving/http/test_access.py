@@ -112,6 +112,13 @@ def test_scopes_are_apart(guarded: Running, keys: Keys) -> None:
         error = as_(guarded, text).refused(403, "POST", "/v1/completions", json=ASK)
         assert error["code"] == "insufficient_scope"
         assert "infer" in error["message"]
+        with as_(guarded, text).http() as client:
+            assert client.get("/v1/models").status_code == 200
+    # Past the scope the prompts of this server turn out to have no cards.
+    error = as_(guarded, admin).refused(403, "GET", "/v1/prompts")
+    assert error["code"] == "prompts_are_fixed"
+    error = as_(guarded, tune).refused(403, "GET", "/v1/prompts")
+    assert error["code"] == "insufficient_scope"
     for method, path in (
         ("POST", "/v1/prompts"),
         ("DELETE", "/v1/prompts/story"),

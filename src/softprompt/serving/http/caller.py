@@ -40,15 +40,15 @@ class Caller:
         """Whether a prompt or the base model may be asked, by its name without version."""
         return self.key is None or self.key.may_use(name)
 
-    def demand(self, scope: Scope) -> None:
+    def demand(self, *scopes: Scope) -> None:
         """Raises:
-        ApiError: 403, the key lacks the scope.
+        ApiError: 403, the key has none of the scopes.
         """
-        if self.key is not None and not self.key.may(scope):
-            has = ", ".join(self.key.scopes)
+        if self.key is not None and not any(map(self.key.may, scopes)):
+            needed, has = " or ".join(scopes), ", ".join(self.key.scopes)
             raise ApiError(
                 403,
-                f"This needs a key with the scope {scope}; the key given has: {has}.",
+                f"This needs a key with the scope {needed}; the key given has: {has}.",
                 code="insufficient_scope",
             )
 

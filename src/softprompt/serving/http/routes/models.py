@@ -19,7 +19,7 @@ router = APIRouter(tags=["models"], responses=ERRORS)
 async def list_models(http: Request) -> ModelList:
     """The base model and every prompt that the caller may use."""
     service, caller = service_of(http)
-    caller.demand("infer")
+    caller.demand("infer", "tune", "admin")
     served = {service.model: None, **await in_thread(service, service.catalog.served)}
     cards = [
         _card(service, name, created) for name, created in served.items() if caller.may_use(name)
@@ -31,7 +31,7 @@ async def list_models(http: Request) -> ModelList:
 async def get_model(http: Request, model: str) -> ModelCard:
     """One of them; a version or an alias (`name@3`) has a card as well."""
     service, caller = service_of(http)
-    caller.demand("infer")
+    caller.demand("infer", "tune", "admin")
     prompt = service.prompt_of(caller, model)
     if prompt is not None:
         try:

@@ -29,7 +29,7 @@ router = APIRouter(tags=["prompts"], responses=ERRORS)
 async def list_prompts(http: Request) -> PromptList:
     """Every prompt that the caller may use, with versions and aliases."""
     service, caller = service_of(http)
-    caller.demand("infer")
+    caller.demand("infer", "admin")
     cards = await in_thread(service, service.catalog.cards)
     return PromptList(data=[card for card in cards if caller.may_use(card.id)])
 
@@ -38,7 +38,7 @@ async def list_prompts(http: Request) -> PromptList:
 async def get_prompt(http: Request, name: str) -> PromptCard:
     """One of them."""
     service, caller = service_of(http)
-    caller.demand("infer")
+    caller.demand("infer", "admin")
     return await _card(service, caller, name)
 
 
