@@ -56,7 +56,7 @@ def test_every_table_fits_eighty_columns(language: str, monkeypatch: pytest.Monk
         "energy": {"kwh": 0.123456, "sources": ["estimated"]},
         "latency": {"median": 0.1234, "p95": 12.34},
         "switch_seconds": 12.34,
-        "money": 12.3456,
+        "money": 0.012345,
         "forgetting": {
             "loss": {"untouched": 12.345, "attached": 12.345, "detached": None},
             "other": None,

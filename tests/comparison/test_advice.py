@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 import pytest
@@ -52,6 +53,7 @@ def test_every_way_can_be_recommended_and_every_rule_speaks_of_ways() -> None:
     for rule in RULES:
         assert set(rule.points) <= set(OPTIONS)
         assert any(rule.points.values())
+        assert rule.of in {field.name for field in fields(Situation)}
     assert len({rule.name for rule in RULES}) == len(RULES)
 
 
@@ -73,10 +75,19 @@ def test_measurements_decide(method: str, choice: str) -> None:
     found = advise(Situation(rows=5), a_report(method, "full", 0.3))
     assert found["choice"] == choice
     assert found["basis"] == "measurements"
-    assert found["reasons"] == []
+    # Only what was said of the situation speaks beside measurements.
+    told = {reason["rule"] for reason in (*found["reasons"], *found["against"])}
+    assert told == {"few_rows"}
     assert found["measured"]["method"] == method
     assert found["measured"]["points_behind"] == 1.5
     assert found["measured"]["methods"][method]["seconds"] == 3.0
+
+
+def test_what_speaks_against_the_measured_choice_is_told() -> None:
+    found = advise(Situation(tasks=8), a_report("full", "full", None))
+    assert found["choice"] == "full"
+    assert [reason["rule"] for reason in found["against"]] == ["several_tasks"]
+    assert advise(Situation(), a_report("full", "full", None))["against"] == []
 
 
 def test_where_nothing_beats_guessing_another_model_is_needed() -> None:

@@ -56,6 +56,9 @@ def show_advice(console: Console, found: Mapping[str, Any]) -> None:
     for reason in found["reasons"]:
         why = reason["why"]
         console.print(f"- {_(why)}", soft_wrap=True)
+    for reason in found["against"]:
+        why = reason["why"]
+        console.print("- " + _("Against it: {why}").format(why=_(why)), soft_wrap=True)
     if "hosted" in found["excluded"]:
         console.print("- " + _("An API is ruled out: the texts must stay."), soft_wrap=True)
     if found["measured"] is None:

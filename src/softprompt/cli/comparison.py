@@ -21,6 +21,7 @@ from softprompt.comparison.words import (
     interval,
     kept_out,
     named,
+    price,
     recommended,
     rows_saved,
     short,
@@ -79,7 +80,6 @@ def _costs(found: Mapping[str, Any]) -> Table:
     for name, method in found["methods"].items():
         latency = method["latency"] or {}
         best = (method["seconds"] or {}).get("to_best")
-        money = "" if method["money"] is None else number(method["money"], 4)
         rows.add_row(
             named(name),
             size(method["peak_memory_bytes"]) if method["peak_memory_bytes"] else "",
@@ -87,7 +87,7 @@ def _costs(found: Mapping[str, Any]) -> Table:
             answered_in(latency.get("median", 0.0)),
             answered_in(latency.get("p95", 0.0)),
             answered_in(method["switch_seconds"] or 0.0),
-            money if priced else clock(best) if best is not None else "",
+            price(method["money"]) if priced else clock(best) if best is not None else "",
             style=_style(found, name),
         )
     return rows

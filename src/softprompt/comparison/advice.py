@@ -81,12 +81,14 @@ class Rule:
 
     Args:
         name: short.
+        of: what of the situation it looks at.
         applies: whether it does, from the situation.
         points: for (above 0) and against each way.
         why: one sentence, marked for translation.
     """
 
     name: str
+    of: str
     applies: Callable[[Any], bool]
     points: Mapping[str, float]
     why: str
@@ -95,90 +97,105 @@ class Rule:
 RULES: tuple[Rule, ...] = (
     Rule(
         "few_rows",
+        "rows",
         lambda s: s.rows < 20,
         {"hand_prompt": 3, "hosted": 2, "soft_prompt": -2, "lora": -3, "full": -4},
         mark("Fewer than 20 labelled rows are too few to train on and to measure with."),
     ),
     Rule(
         "some_rows",
+        "rows",
         lambda s: 20 <= s.rows < 200,
         {"hand_prompt": 1, "soft_prompt": 2, "full": -2},
         mark("Some dozens of rows carry a few vectors; a whole model learns them by heart."),
     ),
     Rule(
         "enough_rows",
+        "rows",
         lambda s: 200 <= s.rows < 2000,
         {"soft_prompt": 2, "lora": 1, "hand_prompt": -1},
         mark("Hundreds of rows are what a soft prompt is trained on."),
     ),
     Rule(
         "many_rows",
+        "rows",
         lambda s: s.rows >= 2000,
         {"soft_prompt": 1, "lora": 2, "full": 2, "hand_prompt": -2},
         mark("Thousands of rows pay for more trained numbers."),
     ),
     Rule(
         "no_machine",
+        "hardware",
         lambda s: s.hardware == "none",
         {"hosted": 4, "hand_prompt": 0, "soft_prompt": -1, "lora": -2, "full": -3},
         mark("Without a machine to train or serve on, somebody else's has to do it."),
     ),
     Rule(
         "no_graphics_card",
+        "hardware",
         lambda s: s.hardware == "cpu",
         {"soft_prompt": 1, "lora": -1, "full": -2},
         mark("On a processor alone, training few vectors over cached contexts is what is fast."),
     ),
     Rule(
         "graphics_card",
+        "hardware",
         lambda s: s.hardware == "gpu",
         {"lora": 1, "full": 0.5},
         mark("A graphics card makes training weights practicable."),
     ),
     Rule(
         "several_tasks",
+        "tasks",
         lambda s: s.tasks >= 3,
         {"soft_prompt": 2, "lora": 1, "full": -2},
         mark("Several tasks share one model with prompts of kilobytes each, in the same batch."),
     ),
     Rule(
         "best_quality",
+        "quality",
         lambda s: s.quality == "best",
         {"lora": 1, "full": 2, "hosted": 1, "hand_prompt": -2},
         mark("The last points usually come from more trained weights, or a larger model."),
     ),
     Rule(
         "good_enough",
+        "quality",
         lambda s: s.quality == "good",
         {"soft_prompt": 1, "hand_prompt": 0.5},
         mark("Where good is enough, the cheapest that gets there is right."),
     ),
     Rule(
         "labels",
+        "output",
         lambda s: s.output == "label",
         {"soft_prompt": 1},
         mark("Choosing among labels needs no new abilities, only directions."),
     ),
     Rule(
         "free_text",
+        "output",
         lambda s: s.output == "text",
         {"lora": 1, "hosted": 1},
         mark("Writing well depends on the model itself; weights or a larger model help most."),
     ),
     Rule(
         "fixed_form",
+        "output",
         lambda s: s.output == "structured",
         {"lora": 1, "soft_prompt": 0.5, "hand_prompt": -1},
         mark("A fixed form is kept more reliably when it was trained than when it is asked for."),
     ),
     Rule(
         "changes_daily",
+        "changes",
         lambda s: s.changes == "daily",
         {"hand_prompt": 2, "hosted": 1, "lora": -1, "full": -3},
         mark("What changes every day is rewritten faster than it is trained."),
     ),
     Rule(
         "changes_monthly",
+        "changes",
         lambda s: s.changes == "monthly",
         {"soft_prompt": 1, "full": -1},
         mark("What changes every month must be cheap to train again."),
@@ -194,8 +211,9 @@ def advise(situation: Situation, report: Mapping[str, Any] | None = None) -> dic
         report: of a comparison.
 
     Returns:
-        `choice` (see `OPTIONS`), `basis` (`measurements` or `rules_of_thumb`), `reasons` (rule and
-        points that speak for the choice), `points` of every way, `excluded`, `assumed`, and
+        `choice` (see `OPTIONS`), `basis` (`measurements` or `rules_of_thumb`), `reasons` and
+        `against` (rules and points that speak for the choice and against it; beside measurements
+        only those that look at what was said), `points` of every way, `excluded`, `assumed`, and
         `measured` where there is a report.
 
     Raises:
@@ -218,21 +236,23 @@ def advise(situation: Situation, report: Mapping[str, Any] | None = None) -> dic
     else:
         # Of equal points the cheaper way, which stands first.
         choice, basis = max(points, key=lambda name: points[name]), "rules_of_thumb"
-    reasons = [
-        {"rule": rule.name, "points": rule.points[choice], "why": rule.why}
-        for rule in applied
-        if rule.points.get(choice, 0.0) > 0
-    ]
+    said = [rule for rule in applied if basis == "rules_of_thumb" or rule.of not in assumed]
+    told = [(rule, rule.points.get(choice, 0.0)) for rule in said]
     return {
         "choice": choice,
         "basis": basis,
         "situation": {f.name: getattr(full, f.name) for f in fields(full)},
         "assumed": assumed,
-        "reasons": [] if basis == "measurements" else reasons,
+        "reasons": [_reason(rule, count) for rule, count in told if count > 0],
+        "against": [_reason(rule, count) for rule, count in told if count < 0],
         "points": points,
         "excluded": excluded,
         "measured": measured,
     }
+
+
+def _reason(rule: Rule, points: float) -> dict[str, Any]:
+    return {"rule": rule.name, "points": points, "why": rule.why}
 
 
 def _measured(report: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ __all__ = [
     "kept_out",
     "measure",
     "named",
+    "price",
     "recommended",
     "rows_saved",
     "short",
@@ -94,6 +95,13 @@ def energy(told: Mapping[str, Any] | None) -> str:
     hours = 1000 * told["kwh"]
     sign = "~" if "estimated" in told["sources"] else ""
     return f"{sign}{number(hours, 0 if hours >= 100 else 2)} Wh"
+
+
+def price(money: float | None) -> str:
+    """Money without a currency; small amounts with more digits, nothing for none."""
+    if money is None:
+        return ""
+    return number(money, 2 if money >= 100 else 4 if money >= 0.1 else 6)
 
 
 def short(count: int) -> str:

@@ -11,7 +11,16 @@ from html import escape
 from typing import Any, NamedTuple
 
 from softprompt.comparison.report import REFERENCE
-from softprompt.comparison.words import answered_in, clock, energy, interval, measure, named, short
+from softprompt.comparison.words import (
+    answered_in,
+    clock,
+    energy,
+    interval,
+    measure,
+    named,
+    price,
+    short,
+)
 from softprompt.locale import _, number, percent
 
 __all__ = ["classes", "costs", "examples", "forgetting", "quality", "saved", "searches"]
@@ -65,7 +74,7 @@ def costs(found: Mapping[str, Any]) -> str:
             answered_in(method["switch_seconds"] or 0.0),
         ]
         if priced:
-            row.append("" if method["money"] is None else number(method["money"], 4))
+            row.append(price(method["money"]))
         rows.append(row)
     return _table([*headers, *([_("money")] if priced else [])], rows, _ours(found))
 
