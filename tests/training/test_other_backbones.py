@@ -10,6 +10,7 @@ import torch
 from tiny import feedback_task, tiny_encoder, tiny_encoder_decoder
 
 from softprompt import SoftPrompt, evaluate, predict, tune
+from softprompt.backbones import Context, EncoderDecoder
 from softprompt.backbones.fingerprint import module_fingerprint
 from softprompt.errors import BackboneError, UsageError
 from softprompt.prompts.peft import export_peft
@@ -63,6 +64,32 @@ def test_an_encoder_decoder_writes_and_measures_what_it_writes(tmp_path: Path) -
     result = tune(task, backbone, tmp_path / "run", **settings)
     prompt = SoftPrompt.load(result["prompt"])
     assert isinstance(predict(prompt, ["the late parcel"], backbone)[0].answer, str)
+
+
+def test_contexts_of_an_encoder_are_kept_on_disk_and_in_fewer_bits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOFTPROMPT_CACHE", str(tmp_path / "cache"))
+    task, backbone = feedback_task(tmp_path), tiny_encoder_decoder()
+    settings = {**FAST, "population": 2, "batch_size": 2, "epochs": 1}
+    usual = tune(task, backbone, tmp_path / "a", **settings, disk_cache="off")
+    first = tune(task, backbone, tmp_path / "b", **settings, disk_cache="on")
+    read: list[int] = []
+    encode = EncoderDecoder.encode_context
+
+    def counted(self: EncoderDecoder, rows: Any) -> Context:
+        read.append(len(rows))
+        return encode(self, rows)
+
+    monkeypatch.setattr(EncoderDecoder, "encode_context", counted)
+    again = tune(task, backbone, tmp_path / "c", **settings, disk_cache="on")
+    assert sum(read) < 48, "of the training texts, only one bucket is read to estimate the time"
+    for run in (first, again):
+        assert run["validation"] == usual["validation"]
+        vectors = [SoftPrompt.load(x["prompt"]).members[0] for x in (usual, run)]
+        torch.testing.assert_close(vectors[0], vectors[1], atol=1e-5, rtol=1e-5)
+    packed = tune(task, backbone, tmp_path / "d", **settings, cache_precision="eight")
+    assert 0 < abs(packed["cache_loss_change"]) < 0.05
 
 
 def test_start_vectors_are_those_of_the_side_that_they_stand_on(tmp_path: Path) -> None:

@@ -101,6 +101,24 @@ def tune_vectors(
     directory.write("settings.json", resolved)
     with Interrupt() as interrupt:
         stopped = course.run(interrupt)
+    result = {
+        **_saved(course, prompt, resolved, directory),
+        "steps": course.step,
+        "stopped": stopped,
+        "seconds": round(time.perf_counter() - begun, 3),
+    }
+    directory.write("result.json", result)
+    return result
+
+
+def _saved(
+    course: _Course, prompt: PromptConfig, resolved: dict[str, Any], directory: RunDirectory
+) -> dict[str, Any]:
+    """Saves the best candidate; what the result says of it.
+
+    Raises:
+        DivergedError: there is none.
+    """
     best = max(course.members, key=lambda member: member.best_score)
     if not math.isfinite(best.best_score):
         raise DivergedError(
@@ -112,24 +130,19 @@ def tune_vectors(
         tensors={"vectors": best.best_PX},
         placement=prompt.placement,
         task=PromptTask("vectors", None, (), "outputs"),
-        backbone=adapter.identity,
+        backbone=course.adapter.identity,
         parametrisation=best.candidate.parametrisation,
         initialisation=best.candidate.initialisation,
         config=resolved,
         population=population,
     )
-    result = {
+    return {
         "prompt": str(soft.save(directory.prompt)),
         "loss": -best.best_score,
         "loss_without": course.without,
         "population": population,
-        "steps": course.step,
-        "stopped": stopped,
         "trainable_parameters": sum(p.numel() for p in best.parameters),
-        "seconds": round(time.perf_counter() - begun, 3),
     }
-    directory.write("result.json", result)
-    return result
 
 
 class _Course:
