@@ -81,6 +81,9 @@ def test_leftovers_are_swept(registry: Registry, make: Make, folder: Path) -> No
     Registry(folder)
     assert [path.name for path in incoming.iterdir()] == ["new"]
     assert list(trash.iterdir()) == []
+    (folder / "reviews" / ".name.json.half").write_text("{")
+    registry.publish("reviews", make(2))
+    assert not (folder / "reviews" / ".name.json.half").exists()
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EIO])

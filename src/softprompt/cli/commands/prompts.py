@@ -49,6 +49,65 @@ Told = tuple[dict[str, Any], Callable[[Console], None]]
 """The JSON value, and what prints the same for people."""
 
 
+Action = Annotated[
+    str,
+    typer.Argument(
+        metavar="list|add|alias|tag|rollback|remove",
+        help=mark("What to do."),
+        show_default=False,
+    ),
+]
+Folder = Annotated[
+    str, typer.Argument(metavar="FOLDER", help=mark("Folder of prompts."), show_default=False)
+]
+Words = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[WORDS]...",
+        show_default=False,
+        help=mark(
+            "list: a name, for its versions. add: an artifact or run. alias: NAME@VERSION and "
+            "the alias. tag: a name and tags. rollback: NAME or NAME@VERSION. remove: NAME, "
+            "NAME@VERSION or NAME@ALIAS."
+        ),
+    ),
+]
+Name = Annotated[
+    str | None, typer.Option("--name", metavar="NAME", help=mark("Name of what is added."))
+]
+Alias = Annotated[
+    list[str] | None,
+    typer.Option("--alias", metavar="ALIAS", help=mark("Alias of what is added; repeatable.")),
+]
+Tag = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--tag",
+        metavar="TAG[=VALUE]",
+        help=mark("Tag of what is added, or that what is listed must have; repeatable."),
+    ),
+]
+Sort = Annotated[
+    str,
+    typer.Option(
+        "--sort",
+        metavar="BY",
+        help=mark("`name`, `created` (newest first) or a metric as `test.accuracy`."),
+    ),
+]
+KeepCurrent = Annotated[
+    bool, typer.Option("--keep-current", help=mark("What is added does not become current."))
+]
+IndexAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--index",
+        metavar="URL",
+        help=mark("Database of the index (`postgresql://...`); a file in the folder else."),
+    ),
+]
+
+
 @command(
     "prompts",
     summary=mark("List, add and remove the prompts of a folder, and say which version serves."),
@@ -62,66 +121,15 @@ Told = tuple[dict[str, Any], Callable[[Console], None]]
     ),
 )
 def prompts(
-    action: Annotated[
-        str,
-        typer.Argument(
-            metavar="list|add|alias|tag|rollback|remove",
-            help=mark("What to do."),
-            show_default=False,
-        ),
-    ],
-    folder: Annotated[
-        str,
-        typer.Argument(metavar="FOLDER", help=mark("Folder of prompts."), show_default=False),
-    ],
-    words: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[WORDS]...",
-            show_default=False,
-            help=mark(
-                "list: a name, for its versions. add: an artifact or run. alias: NAME@VERSION and "
-                "the alias. tag: a name and tags. rollback: NAME or NAME@VERSION. remove: NAME, "
-                "NAME@VERSION or NAME@ALIAS."
-            ),
-        ),
-    ] = None,
-    name: Annotated[
-        str | None,
-        typer.Option("--name", metavar="NAME", help=mark("Name of what is added.")),
-    ] = None,
-    alias: Annotated[
-        list[str] | None,
-        typer.Option("--alias", metavar="ALIAS", help=mark("Alias of what is added; repeatable.")),
-    ] = None,
-    tag: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--tag",
-            metavar="TAG[=VALUE]",
-            help=mark("Tag of what is added, or that what is listed must have; repeatable."),
-        ),
-    ] = None,
-    sort: Annotated[
-        str,
-        typer.Option(
-            "--sort",
-            metavar="BY",
-            help=mark("`name`, `created` (newest first) or a metric as `test.accuracy`."),
-        ),
-    ] = "name",
-    keep_current: Annotated[
-        bool,
-        typer.Option("--keep-current", help=mark("What is added does not become current.")),
-    ] = False,
-    index: Annotated[
-        str | None,
-        typer.Option(
-            "--index",
-            metavar="URL",
-            help=mark("Database of the index (`postgresql://...`); a file in the folder else."),
-        ),
-    ] = None,
+    action: Action,
+    folder: Folder,
+    words: Words = None,
+    name: Name = None,
+    alias: Alias = None,
+    tag: Tag = None,
+    sort: Sort = "name",
+    keep_current: KeepCurrent = False,
+    index: IndexAddress = None,
     json: flags.Json = False,
 ) -> Outcome:
     """Runs the command."""

@@ -175,12 +175,14 @@ class Changes:
         last = state.record.last if state is not None else 0
         number = max(last or 0, *(state.numbers if state is not None else ()), 0) + 1
         place = self._folder.path(name, str(number))
+        new = not place.parent.exists()
         place.parent.mkdir(exist_ok=True)
         fresh.rename(place)
         # From here on it is published; the record only repeats what the version itself says.
         try:
             _flush_entries(place.parent)
-            _flush_entries(self._folder.root)
+            if new:
+                _flush_entries(self._folder.root)
             after = self._folder.read(name)
             self._write(name, after.record if after is not None else Record())
         except (OSError, UsageError) as error:
@@ -201,15 +203,23 @@ class Changes:
             _flush_entries(folder)
         with suppress(ArtifactError):
             if digest_of(folder) == digest_of(own):
-                for file in FILES:
+                # The description last: while it is there, the next writer goes on with this.
+                for file in reversed(FILES):
                     (folder / file).unlink(missing_ok=True)
 
     def _write(self, name: str, record: Record) -> None:
         """Writes the record and, against a damaged disk, its copy."""
         folder = self._folder.path(name, "")
+        for left in folder.glob(f".{RECORD}.*"):  # by a writer that was killed: this one is alone
+            left.unlink(missing_ok=True)
         write_json(folder / RECORD, record.as_json())
-        with suppress(UsageError):
-            write_bytes(folder / RECORD_COPY, (folder / RECORD).read_bytes())
+        fresh = folder / f".{RECORD}.{uuid.uuid4().hex}"
+        with suppress(OSError):
+            try:
+                shutil.copyfile(folder / RECORD, fresh)
+                fresh.replace(folder / RECORD_COPY)
+            finally:
+                fresh.unlink(missing_ok=True)
 
     def _bin(self, path: Path) -> None:
         """Takes a folder away in one step, then frees its space."""

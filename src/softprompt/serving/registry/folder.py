@@ -49,7 +49,7 @@ class PromptFolder:
     def __init__(self, root: Path) -> None:
         if root.exists() and not root.is_dir():
             raise UsageError(f"{root} is no folder.", "Name the folder that holds the prompts.")
-        self.root = root
+        self.root, self._text = root, str(root)
 
     @property
     def own(self) -> Path:
@@ -83,13 +83,14 @@ class PromptFolder:
         Returns:
             "" where a change is too recent to be told from another; None where nothing is there.
         """
-        folder = self.root / name
+        folder = f"{self._text}/{name}"
         stamps = [_stamp(folder, _WATCHED)]
         if stamps[0] is None:
             return None
         for stored in known.versions if known is not None else ():
             if _moves(stored):
-                stamps.append(_stamp(self.path(name, stored.place), _CONTENT))
+                place = f"{folder}/{stored.place}" if stored.place else folder
+                stamps.append(_stamp(place, _CONTENT))
         return " ".join(map(str, stamps)) if all(stamps) else ""
 
     def read(self, name: str, known: State | None = None) -> State | None:
@@ -226,14 +227,18 @@ def _same(one: Path, other: Path) -> bool:
         return False
 
 
-def _stamp(folder: Path, files: Iterable[str]) -> str | None:
-    """Times, sizes and numbers of a folder's files; "" where one has just changed."""
+def _stamp(folder: Path | str, files: Iterable[str]) -> str | None:
+    """Times, sizes and numbers of a folder's files; "" where one has just changed.
+
+    Thousands of names are looked at in a row, so paths are plain texts here.
+    """
     parts = []
     latest = 0
     now = time.time_ns()
+    root = str(folder)
     for file in files:
         try:
-            found = os.lstat(folder / file if file else folder)
+            found = os.lstat(f"{root}/{file}" if file else root)
         except (FileNotFoundError, NotADirectoryError):
             if not file:
                 return None
@@ -241,9 +246,9 @@ def _stamp(folder: Path, files: Iterable[str]) -> str | None:
             continue
         if not file and not (stat.S_ISDIR(found.st_mode) or stat.S_ISLNK(found.st_mode)):
             return None
-        latest = max(latest, found.st_mtime_ns, found.st_ctime_ns)
-        times = f"{found.st_mtime_ns:x}.{found.st_ctime_ns:x}"
-        parts.append(f"{times}.{found.st_size:x}.{found.st_ino:x}")
+        written, changed = found.st_mtime_ns, found.st_ctime_ns
+        latest = max(latest, written, changed)
+        parts.append(f"{written:x}.{changed:x}.{found.st_size:x}.{found.st_ino:x}")
     return "" if abs(now - latest) < _SETTLED_NS else " ".join(parts)
 
 
