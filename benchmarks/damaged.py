@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterator
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -99,5 +100,5 @@ def _change(chance: random.Random, value: Any) -> None:
         elif kind == 1 and isinstance(value, dict):
             value[f"{place}2"] = inner
         else:
-            value[place] = chance.choice(_ODD)
+            value[place] = deepcopy(chance.choice(_ODD))
         return

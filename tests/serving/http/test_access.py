@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -91,18 +92,12 @@ def test_a_key_lets_the_official_client_in(guarded: Running, keys: Keys) -> None
             client.models.list()
 
 
-def test_a_body_is_not_read_for_a_stranger(guarded: Running) -> None:
-    def endless() -> Iterator[bytes]:
-        yield b"x" * 1000
-        raise AssertionError("the server asked for more")
-
-    headers = {"Content-Type": "multipart/form-data; boundary=x"}
-    with as_(guarded, "").http(headers=headers) as client:
-        try:
-            response = client.post("/v1/prompts", content=endless())
-        except AssertionError:
-            return  # sent before the answer could be read; the server has not waited for it
-    checked(response, 401)
+def test_a_stranger_is_refused_before_the_body_comes(guarded: Running) -> None:
+    host, port = guarded.url.removeprefix("http://").split(":")
+    head = "Content-Type: multipart/form-data; boundary=x\r\nContent-Length: 1000000"
+    with socket.create_connection((host, int(port)), timeout=20) as connection:
+        connection.sendall(f"POST /v1/prompts HTTP/1.1\r\nHost: x\r\n{head}\r\n\r\n".encode())
+        assert b" 401 " in connection.recv(1000)
 
 
 def test_scopes_are_apart(guarded: Running, keys: Keys) -> None:

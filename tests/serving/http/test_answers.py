@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
 import httpx2
 import pytest
-from serving.http.running import BASE, Listed, Running, running, shelf
+from serving.http.running import BASE, Listed, Running, eventually, running, shelf
 from serving.made import made
 from tiny import tiny_backbone
 
@@ -117,3 +118,19 @@ def test_the_document_names_every_address(client: httpx2.Client) -> None:
         for operation in path.values():
             assert {"4XX", "5XX"} < set(operation["responses"])
             assert "422" not in operation["responses"]
+
+
+def test_many_clients_at_once_get_the_answers_of_one(server: Running) -> None:
+    texts = [f"parcel {number}" for number in range(60)]
+    models = ["rating", "story", "rating@1", BASE]
+    jobs = [(models[n % 4], text) for n, text in enumerate(texts)]
+
+    def ask(job: tuple[str, str]) -> str:
+        with server.http() as client:
+            body = {"model": job[0], "prompt": job[1], "max_tokens": 6}
+            return str(post(client, "/v1/completions", body)["choices"][0]["text"])
+
+    with ThreadPoolExecutor(20) as pool:
+        together = list(pool.map(ask, jobs))
+    assert together == [ask(job) for job in jobs]
+    assert eventually(lambda: server.service.open == 0)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from threading import Lock
 
 from anyio import CapacityLimiter
 from fastapi import Request as HttpRequest
@@ -58,6 +59,7 @@ class Service:
     draining: bool = False
     open: int = 0
     _tasks: dict[str, PromptTask] = field(default_factory=dict)
+    _lock: Lock = field(default_factory=Lock)
     _limiter: CapacityLimiter | None = None
 
     @property
@@ -109,9 +111,10 @@ class Service:
         task = self._tasks.get(version.key)
         if task is None:
             task = self.source.load(version).task
-            if len(self._tasks) >= _MOST_TASKS:
-                self._tasks.pop(next(iter(self._tasks)))
-            self._tasks[version.key] = task
+            with self._lock:
+                if len(self._tasks) >= _MOST_TASKS:
+                    self._tasks.pop(next(iter(self._tasks)))
+                self._tasks[version.key] = task
         return task
 
     def seconds(self, http: HttpRequest, *asked: float | None) -> float:
