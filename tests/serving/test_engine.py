@@ -127,6 +127,40 @@ def test_tasks_about_one_text_share_what_is_before_them() -> None:
         assert engine.figures["context_hits"] >= 32
 
 
+def test_texts_about_one_text_share_it_too() -> None:
+    names = [name for name in NAMES if name.startswith("suffix") and name.endswith("write")]
+    with Engine(tiny_backbone(), Prompts(NAMES)) as engine:
+        asked = [request(name, TEXTS[0]) for name in names]
+        for name, ticket in zip(names, engine.submit_together(asked), strict=True):
+            answer = ticket.result(60)
+            assert answer.cached_tokens >= 32
+            same(answer, alone(name, TEXTS[0]))
+
+
+@pytest.mark.parametrize("kind", ["score", "write"])
+@pytest.mark.parametrize("depth", ["input", "deep"])
+@pytest.mark.parametrize("placement", ["front", "prefix"])
+def test_a_prompt_before_the_text_is_computed_once(placement: str, depth: str, kind: str) -> None:
+    name = f"{placement}-{depth}-{kind}"
+    length = NAMES[name].length
+    with Engine(tiny_backbone(), Prompts(NAMES)) as engine:
+        for number, text in enumerate(TEXTS):
+            answer = engine.submit(request(name, text)).result(60)
+            if number:
+                assert answer.cached_tokens == length + (placement == "prefix")
+            same(answer, alone(name, text))
+
+
+def test_prompts_before_the_text_keep_to_their_budget() -> None:
+    names = [name for name in NAMES if name.startswith("prefix-input")]
+    with Engine(tiny_backbone(), Prompts(NAMES), context_bytes=1_700) as engine:
+        for name in names * 2:
+            engine.submit(request(name, TEXTS[1])).result(60)
+        beginnings = engine._batches._scorer._beginnings
+        assert len(beginnings._leads) == 1
+        assert 0 < beginnings._bytes <= 1_700
+
+
 def test_pieces_make_the_whole_answer(engine: Engine) -> None:
     for name in ("suffix-input-write", "prefix-deep-write", "suffix-kv-write"):
         *pieces, answer = list(engine.submit(request(name, TEXTS[2], max_new_tokens=20)))

@@ -114,7 +114,9 @@ class WithBank(nn.Module):
     @property
     def weight(self) -> Tensor:
         """[V, D] of the model's own table, which other parts of the model may ask for."""
-        return self.table.weight  # type: ignore[no-any-return, union-attr]
+        weight = self.table.weight
+        assert isinstance(weight, Tensor), "an embedding has a table"
+        return weight
 
     def forward(self, ids: Tensor) -> Tensor:
         """[..., D] embeddings of ids [...]."""

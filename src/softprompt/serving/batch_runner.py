@@ -18,7 +18,7 @@ from threading import Condition, Thread
 
 from softprompt.backbones import Backbone
 from softprompt.errors import CancelledError, ServingError, SoftPromptError
-from softprompt.serving.context_pool import ContextPool
+from softprompt.serving.beginnings import Beginnings
 from softprompt.serving.scorer import Scorer
 from softprompt.serving.work import Work
 from softprompt.serving.writer import Writer
@@ -44,7 +44,7 @@ class BatchRunner:
 
     Args:
         backbone: the frozen model.
-        pool: contexts known already.
+        beginnings: what is known already.
         max_rows: rows side by side.
         cells: positions, padding counted, that texts at work may take together.
     """
@@ -52,14 +52,15 @@ class BatchRunner:
     def __init__(
         self,
         backbone: Backbone,
-        pool: ContextPool,
+        beginnings: Beginnings,
         *,
         max_rows: int,
         cells: int,
     ) -> None:
         self._max_rows, self._cells = max_rows, cells
         self._turn = backbone.turn
-        self._scorer, self._writer = Scorer(backbone, pool, max_rows), Writer(backbone, pool)
+        self._scorer = Scorer(backbone, beginnings, max_rows)
+        self._writer = Writer(backbone, beginnings)
         self._changed = Condition()
         self._waiting: deque[_Waiting] = deque()
         self._running = 0
@@ -117,7 +118,7 @@ class BatchRunner:
             if scored:
                 self._guarded(partial(self._scorer.score, scored), scored)
             for works in together:
-                self._guarded(partial(self._scorer.score_together, works), works)
+                self._guarded(partial(self._scorer.score, works), works)
             if begun:
                 self._guarded(partial(self._writer.begin, begun), begun, writing=True)
             if len(self._writer):

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from softprompt.backbones import Backbone, Context
 
-__all__ = ["ContextPool", "joined", "shared_length"]
+__all__ = ["LEAST", "ContextPool", "Tokens", "joined", "shared_length"]
 
 BLOCK = 16
 """Tokens of a block: contexts are found again by whole blocks."""

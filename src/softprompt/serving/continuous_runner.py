@@ -145,7 +145,7 @@ class ContinuousRunner:
         from transformers import ContinuousBatchingConfig, GenerationConfig
 
         chances = {"do_sample": True, "temperature": 0.7, "top_k": 50, "top_p": 0.9}
-        generation = GenerationConfig(
+        generation = GenerationConfig(  # type: ignore[no-untyped-call]
             eos_token_id=self._backbone.eos,
             pad_token_id=self._backbone.eos,
             **(chances if sampled else {"do_sample": False}),

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from softprompt.backbones import Backbone, free_memory_budget
 from softprompt.errors import OverloadedError
 from softprompt.serving.batch_runner import BatchRunner
+from softprompt.serving.beginnings import Beginnings
 from softprompt.serving.context_pool import ContextPool
 from softprompt.serving.continuous_runner import ContinuousRunner
 from softprompt.serving.requests import Request
@@ -70,7 +71,8 @@ class Engine:
         self._preparation = Preparation(backbone, self._residents)
         self._pool = ContextPool(backbone, pool_bytes)
         cells = max(backbone.window, int(TEXT_SHARE * free) // _bytes_of_a_position(backbone))
-        self._batches = BatchRunner(backbone, self._pool, max_rows=max_rows, cells=cells)
+        beginnings = Beginnings(backbone, self._pool, pool_bytes)
+        self._batches = BatchRunner(backbone, beginnings, max_rows=max_rows, cells=cells)
         self._continuous = (
             ContinuousRunner(backbone, max_rows=max_rows, positions=min(cells, max_rows * PAGED))
             if texts == "continuous"

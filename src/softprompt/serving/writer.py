@@ -9,7 +9,7 @@ Shapes: R rows, V vocabulary.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -17,10 +17,10 @@ from torch import Tensor
 
 from softprompt.backbones import Backbone, RowBatch
 from softprompt.inference.mixed import first_pass
-from softprompt.serving.context_pool import ContextPool, joined
+from softprompt.serving.beginnings import Beginnings
+from softprompt.serving.context_pool import joined
 from softprompt.serving.requests import Answer, Piece
 from softprompt.serving.sampler import choose
-from softprompt.serving.scorer import beginning_cut
 from softprompt.serving.token_text import TokenText
 from softprompt.serving.work import Work
 
@@ -53,11 +53,11 @@ class Writer:
 
     Args:
         backbone: the frozen model.
-        pool: contexts known already.
+        beginnings: what is known already.
     """
 
-    def __init__(self, backbone: Backbone, pool: ContextPool) -> None:
-        self._backbone, self._pool = backbone, pool
+    def __init__(self, backbone: Backbone, beginnings: Beginnings) -> None:
+        self._backbone, self._beginnings = backbone, beginnings
         self._batch = RowBatch(backbone)
         self._seats: list[_Seat] = []
 
@@ -71,24 +71,20 @@ class Writer:
 
     def begin(self, works: Sequence[Work]) -> None:
         """Computes the first token of requests; they join those at work."""
-        contexts = [self._pool.find(work.context) for work in works]
-        cuts = [context.width if context else 0 for context in contexts]
-        rows = [
-            replace(work.rows[0], example=beginning_cut(work.rows[0].example, cut))
-            for work, cut in zip(works, cuts, strict=True)
-        ]
-        context = joined(contexts, self._backbone.device)
-        hidden_RD, whole = first_pass(self._backbone, context, rows)
-        for row, (work, cut) in enumerate(zip(works, cuts, strict=True)):
-            self._pool.misses += len(work.context) - cut
-            self._pool.keep(work.context, whole, row)
+        begun = self._beginnings.find([work.rows[0] for work in works])
+        context = joined([one.known for one in begun], self._backbone.device)
+        hidden_RD, whole = first_pass(self._backbone, context, [one.row for one in begun])
+        for number, work in enumerate(works):
+            self._beginnings.keep(work.rows[0], whole, number)
         self._batch.join(whole)
         tokenizer = self._backbone.tokenizer
         fresh = [
             _Seat(
-                work, TokenText(tokenizer, work.ticket.request.sampling.stop, strip=work.strip), cut
+                work,
+                TokenText(tokenizer, work.ticket.request.sampling.stop, strip=work.strip),
+                one.tokens,
             )
-            for work, cut in zip(works, cuts, strict=True)
+            for work, one in zip(works, begun, strict=True)
         ]
         first = len(self._seats)
         self._seats += fresh

@@ -1,0 +1,166 @@
+"""What is known of rows before their pass: contexts of texts, and prompts that stand first.
+
+Keys and values depend only on what stands before them. So a text before the prompt is constant for
+every task, and a prompt before the text is constant for every text: whichever comes first is
+computed once and kept. It does not know what rows are for.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from softprompt.backbones import Backbone, Context
+from softprompt.inference.mixed import MixedRow, ReadyPrompt, first_pass
+from softprompt.serving.context_pool import LEAST, ContextPool, Tokens, shared_length
+
+__all__ = ["Beginnings", "Begun"]
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A row and what of it is known.
+
+    Args:
+        row: whose context is what is known and whose trunk is the rest.
+        known: keys and values of one row; None for nothing.
+    """
+
+    row: MixedRow
+    known: Context | None
+
+    @property
+    def tokens(self) -> int:
+        """Positions known."""
+        return len(self.row.example.context)
+
+
+class Beginnings:
+    """Beginnings of rows of one backbone.
+
+    Args:
+        backbone: the frozen model.
+        pool: contexts of texts.
+        budget: bytes of keys and values of prompts that stand first.
+    """
+
+    def __init__(self, backbone: Backbone, pool: ContextPool, budget: int) -> None:
+        self._backbone, self.pool, self._budget = backbone, pool, budget
+        self._leads: OrderedDict[tuple[ReadyPrompt, Tokens], Context] = OrderedDict()
+        self._bytes = 0
+
+    def find(self, rows: Sequence[MixedRow]) -> list[Begun]:
+        """What is known of rows.
+
+        A text that all of them begin with is computed if it is not known, and they share it.
+        """
+        found = [self._known(row) for row in rows]
+        long = [n for n, row in enumerate(rows) if len(row.example.context) >= LEAST]
+        if len(long) < 2:
+            return found
+        first = rows[long[0]].example.context
+        shared = shared_length([rows[number].example.context for number in long])
+        # Rows that know much more of their own do not gain from sharing less.
+        if shared < LEAST or max(found[number].tokens for number in long) >= shared + LEAST:
+            return found
+        known = self.pool.find(first[:shared])
+        if known is None or known.width < shared:
+            known = self.pool.compute([first[:shared]])
+        for number in long:
+            found[number] = _cut(rows[number], known)
+        return found
+
+    def compute(self, rows: Sequence[MixedRow]) -> list[Begun]:
+        """The same for rows that leave nothing behind themselves: all that can be kept is computed.
+
+        Rows of one ensemble have the same context, which is computed once.
+        """
+        found = self.find(rows)
+        contexts = dict.fromkeys(
+            row.example.context
+            for row, begun in zip(rows, found, strict=True)
+            if len(row.example.context) >= LEAST and 2 * begun.tokens < len(row.example.context)
+        )
+        known: dict[Tokens, Context] = {}
+        if contexts:
+            whole = self.pool.compute(list(contexts))
+            known = {tokens: whole.select([row]) for row, tokens in enumerate(contexts)}
+        for number, row in enumerate(rows):
+            if row.example.context in known:
+                found[number] = _cut(row, known[row.example.context])
+            elif found[number].known is None and lead_of(row):
+                self._compute_lead(row)
+                found[number] = self._known(row)
+        return found
+
+    def keep(self, row: MixedRow, whole: Context, number: int) -> None:
+        """Remembers what a row's pass has computed of its beginning.
+
+        Args:
+            row: as it came, nothing of it cut.
+            whole: keys and values of every position of it.
+            number: of it in `whole`.
+        """
+        context = row.example.context
+        self.pool.keep(context, whole, number)
+        count, key = lead_of(row), (row.prompt, context)
+        if not count or row.prompt is None or key in self._leads:
+            return
+        ends = torch.full((1,), count, device=whole.lengths_B.device)
+        lead = whole.each(lambda x: x[number : number + 1, :, :count].clone(), ends)
+        if lead.bytes > self._budget:
+            return
+        self._leads[row.prompt, context] = lead
+        self._bytes += lead.bytes
+        while self._bytes > self._budget:
+            _, old = self._leads.popitem(last=False)
+            self._bytes -= old.bytes
+
+    def _known(self, row: MixedRow) -> Begun:
+        count = lead_of(row)
+        lead = None
+        if count and row.prompt is not None:
+            lead = self._leads.get((row.prompt, row.example.context))
+        if lead is not None and row.prompt is not None:
+            self._leads.move_to_end((row.prompt, row.example.context))
+            self.pool.hits += count
+            example = row.example
+            rest = example.trunk[count - len(example.context) :]
+            # Its tokens count as places; what stood there is in the keys and values.
+            return Begun(MixedRow(replace(example, context=(0,) * count, trunk=rest)), lead)
+        return _cut(row, self.pool.find(row.example.context))
+
+    def _compute_lead(self, row: MixedRow) -> None:
+        example = row.example
+        count = lead_of(row) - len(example.context)
+        alone = replace(row, example=replace(example, trunk=example.trunk[:count], answers=()))
+        context = self._backbone.encode_context([example.context])
+        _, whole = first_pass(self._backbone, context, [alone])
+        self.pool.misses += count
+        self.keep(row, whole, 0)
+
+
+def lead_of(row: MixedRow) -> int:
+    """Positions up to the end of a prompt that stands first, context included; 0 where none does.
+
+    It stands first where all of its vectors follow a short context (an opening token) and text
+    comes after them. Vectors that are not computed cost nothing, so they have no lead.
+    """
+    prompt, example = row.prompt, row.example
+    if prompt is None or not prompt.computed or len(example.context) >= LEAST:
+        return 0
+    whole = tuple(range(-1, -1 - prompt.length, -1))
+    if example.trunk[: prompt.length] != whole or len(example.trunk) == prompt.length:
+        return 0
+    return len(example.context) + prompt.length
+
+
+def _cut(row: MixedRow, known: Context | None) -> Begun:
+    """A row of whose context so much is known; the rest of it goes into the trunk."""
+    count, example = known.width if known is not None else 0, row.example
+    context, rest = example.context[:count], example.context[count:]
+    cut = replace(example, context=context, trunk=rest + example.trunk)
+    return Begun(replace(row, example=cut), known)
