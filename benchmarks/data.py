@@ -13,7 +13,7 @@ from typing import Any
 
 from softprompt.tasks import Row, Task
 
-__all__ = ["DEFAULT_DATA", "METRIC", "TASKS", "load_task"]
+__all__ = ["DEFAULT_DATA", "FURTHER_TASKS", "METRIC", "TASKS", "has_data", "load_task"]
 
 DEFAULT_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 VALIDATION_ROWS = 500
@@ -40,8 +40,32 @@ TASKS: dict[str, dict[str, Any]] = {
     },
 }
 
-METRIC = {"vsfc": "macro_f1", "sst2": "accuracy", "agnews": "accuracy"}
+FURTHER_TASKS: dict[str, dict[str, Any]] = {
+    "vsfc_topic": {**TASKS["vsfc"], "target": "topic"},
+    "boolq": {
+        "folder": "boolq",
+        "files": ("train.jsonl", None, "test.jsonl"),
+        "template": "{passage}\nQuestion: {question}?\nAnswer: {answer}",
+        "target": "answer",
+    },
+}
+"""Tasks of the studies beside those of the other benchmarks."""
+
+METRIC = {
+    "vsfc": "macro_f1",
+    "sst2": "accuracy",
+    "agnews": "accuracy",
+    "vsfc_topic": "macro_f1",
+    "boolq": "accuracy",
+}
 """What a task is judged by; the neutral class of UIT-VSFC is 5% of its rows."""
+
+_ALL = TASKS | FURTHER_TASKS
+
+
+def has_data(name: str, data: Path) -> bool:
+    """Whether a task's training rows are there."""
+    return Path(data, _ALL[name]["folder"], _ALL[name]["files"][0]).is_file()
 
 
 def load_task(name: str, data: Path, seed: int, rows: int) -> Task:
@@ -50,7 +74,7 @@ def load_task(name: str, data: Path, seed: int, rows: int) -> Task:
     Raises:
         FileNotFoundError: the data are not there.
     """
-    settings = dict(TASKS[name])
+    settings = dict(_ALL[name])
     folder = data / settings.pop("folder")
     train, validation, test = settings.pop("files")
     if not (folder / train).is_file():

@@ -1,0 +1,290 @@
+"""Which way of adapting a model for which task? Five public tasks, ten ways, three seeds.
+
+    python -m benchmarks.methods [--data FOLDER] [--plot FILE] [--json]
+
+Hand prompts, examples in context, the forms of a soft prompt, LoRA and full fine-tuning, each as
+`softprompt compare` measures it. A prompt form counts as small where it takes no more than 2% of
+the bytes of the fine-tuned model at equal precision: 2 bytes a number, and for a prompt also its
+description. `kv` forms keep one prompt and no ensemble, which would take more.
+
+The prompt that begins as the keys and values of demonstrations is held against asking the untouched
+model with the same demonstrations (the first of them, which the prompt cuts to its length, whole).
+The effect of a parametrisation is measured on two tasks.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+from benchmarks.data import METRIC
+from benchmarks.report import Claim, claim, missing
+from benchmarks.sides import FULL, LORA, SUFFIX, Cell, Side
+from benchmarks.studies import Study, add_arguments, finish, mean_spread
+from benchmarks.study_plot import Panel, draw
+from softprompt import load_backbone
+from softprompt.inference.baselines import BASELINES, BaselineRequest
+from softprompt.tasks import Task, demonstration, in_turn
+
+TASKS = "vsfc,vsfc_topic,sst2,agnews,boolq"
+LEAST_TASKS, NEAR, SMALL, OVER_K_SHOT = 3.0, 2.0, 0.02, 3.0
+BYTES = 2
+"""Of a number at the backbone's precision, bfloat16."""
+
+_KV = {"depth": "kv", "placement": "suffix"}
+PROMPTS = (
+    SUFFIX,
+    Side("prefix", "prompt (prefix)", prompt={"placement": "prefix"}),
+    Side("deep", "prompt (deep)", prompt={"depth": "deep"}),
+    Side("kv", "prompt (kv)", prompt=_KV, training={"ensemble": "off"}),
+    Side(
+        "kv_context",
+        "prompt (kv from examples)",
+        prompt={"method": "ct-kv", "initialisation": "context", "length": 128},
+        training={"ensemble": "off", "token_dropout": 0.05},
+    ),
+    Side("residual", "prompt (residual)", prompt={"parametrisation": "residual"}),
+)
+SIDES = (
+    Side("zero_shot", "task's own words", "zero_shot", seeded=False),
+    Side("hand", "best hand prompt", "zero_shot", seeded=False),
+    Side("k_shot", "4 examples in context", "few_shot"),
+    *PROMPTS,
+    LORA,
+    FULL,
+)
+CONTEXT = "kv_context"
+PARAMETRISATIONS = ("direct", "residual", "encoder", "superposition", "low_rank")
+Table = Mapping[str, Mapping[str, list[Cell | None]]]
+"""Cells by task and side, one for each seed."""
+
+
+def main() -> None:
+    """Measures what is missing and reports everything."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    add_arguments(parser, TASKS)
+    parser.add_argument("--sides", default=",".join(side.name for side in SIDES))
+    parser.add_argument("--parametrisation-tasks", default="vsfc,sst2", help="may be empty")
+    arguments = parser.parse_args()
+    study, about = Study.of(arguments)
+    names, chosen = arguments.tasks.split(","), arguments.sides.split(",")
+    table = {
+        name: {s.name: _cells(study, name, s, arguments.seeds) for s in SIDES if s.name in chosen}
+        for name in names
+    }
+    same = {
+        name: [_same_examples(study, name, seed, cell) for seed, cell in enumerate(cells)]
+        for name in names
+        if (cells := table[name].get(CONTEXT))
+    }
+    forms = _parametrisations(study, arguments)
+    why = "; ".join(dict.fromkeys(study.why_missing(name) for name in names))
+    near = {name: nearness(name, table[name], about["parameters"]) for name in names}
+    claims = [_near_claim(near, why), _context_claim(table, same, why)]
+    points = {
+        name: {side: _points(name, cells) for side, cells in sides.items()}
+        for name, sides in table.items()
+    }
+    details = {
+        **about,
+        "metric": {name: METRIC[name] for name in names},
+        "points": points,
+        "near_full": near,
+        "k_shot_same_examples": {name: _points(name, cells) for name, cells in same.items()},
+        "parametrisations": forms,
+        "cells": table,
+        "command": "python -m benchmarks.methods --json",
+    }
+    finish(
+        arguments,
+        claims,
+        details,
+        finding=finding(near, forms),
+        table=markdown(points),
+        draw=lambda path: _draw(points, path),
+    )
+
+
+def _cells(study: Study, name: str, side: Side, seeds: int) -> list[Cell | None]:
+    """A side's cells; the task's own words are read from its task."""
+    if side.name == "zero_shot":
+
+        def own(task: Task) -> Cell:
+            words = task.template.text if task.template else ""
+            asked = replace(side, training={"hand_prompts": (words,)})
+            return study.measured(task, asked, 0, METRIC[name])
+
+        return [study.cell(f"{name}-zero_shot-0", name, 0, own)]
+    return [study.side(name, side, seed) for seed in range(seeds if side.seeded else 1)]
+
+
+def _same_examples(study: Study, name: str, seed: int, cell: Cell | None) -> Cell | None:
+    """The untouched model asked with the demonstrations that the kept prompt began as."""
+    if cell is None:
+        return None
+    kept = winner(cell)
+
+    def measure(task: Task) -> Cell:
+        backbone = load_backbone(study.model)
+        shots = shown(task, backbone, int(kept["seed"]), int(kept["length"]))
+        request = BaselineRequest(
+            backbone, task, METRIC[name], shots=shots, seed=int(kept["seed"]), drop_long=True
+        )
+        return {"test": BASELINES.get("few_shot")(request), "shots": shots}
+
+    return study.cell(f"{name}-k_shot_same-{seed}", name, seed, measure)
+
+
+def shown(task: Task, backbone: Any, seed: int, length: int) -> int:
+    """Demonstrations that a prompt of some places is made of, the one that is cut among them."""
+    order = in_turn(task, task.train, seed)
+    places = count = 0
+    while places < length and count < len(order):
+        places += len(backbone.encode(demonstration(task, task.train[order[count]])))
+        count += 1
+    return count
+
+
+def _parametrisations(study: Study, arguments: argparse.Namespace) -> dict[str, Any]:
+    """By task and parametrisation: points, seconds of training, and seconds to the best prompt."""
+    found: dict[str, Any] = {}
+    for name in filter(None, arguments.parametrisation_tasks.split(",")):
+        found[name] = {}
+        for form in PARAMETRISATIONS:
+            title = "suffix" if form == "direct" else form
+            side = Side(title, form, prompt={"parametrisation": form} if form != "direct" else {})
+            cells = [study.side(name, side, seed) for seed in range(arguments.seeds)]
+            whole = [cell for cell in cells if cell is not None]
+            found[name][form] = {
+                "points": _points(name, cells),
+                "seconds": [cell["seconds"]["training"] for cell in whole],
+                "to_best": [cell["seconds"].get("to_best") for cell in whole],
+                "best_steps": [winner(cell)["best_step"] for cell in whole],
+            }
+    return found
+
+
+def winner(cell: Cell) -> dict[str, Any]:
+    """The best candidate of those that trained to the end."""
+    whole = [one for one in cell["details"]["population"] if one["left"] is None]
+    return dict(max(whole, key=lambda one: one["score"]))
+
+
+def _points(name: str, cells: list[Cell | None]) -> list[float]:
+    return [100 * float(cell["test"][METRIC[name]]) for cell in cells if cell is not None]
+
+
+def nearness(
+    name: str, sides: Mapping[str, list[Cell | None]], parameters: int
+) -> dict[str, Any] | None:
+    """How near the prompt forms come to full fine-tuning on a task.
+
+    Args:
+        name: of the task.
+        sides: its cells.
+        parameters: of the model.
+
+    Returns:
+        by form `below` (mean points below full) and `share` (of its bytes); `best`, the nearest of
+        those that are small, and `closest`, of all. None where full fine-tuning or all prompts are
+        missing.
+    """
+    full = _points(name, sides.get("full", []))
+    forms: dict[str, dict[str, float]] = {}
+    for side in PROMPTS:
+        whole = [cell for cell in sides.get(side.name, []) if cell is not None]
+        if not whole or not full:
+            continue
+        taken = [BYTES * cell["stored_numbers"] + cell["described_bytes"] for cell in whole]
+        forms[side.name] = {
+            "below": fmean(full) - fmean(_points(name, list(whole))),
+            "share": max(taken) / (BYTES * parameters),
+        }
+    if not forms:
+        return None
+    small = [form for form in forms if forms[form]["share"] <= SMALL]
+    return {
+        "forms": forms,
+        "best": min(small, key=lambda form: forms[form]["below"], default=None),
+        "closest": min(forms, key=lambda form: forms[form]["below"]),
+    }
+
+
+def _near_claim(near: Mapping[str, dict[str, Any] | None], why: str) -> Claim:
+    label = "tasks_within_2_points_of_full"
+    measured = [found for found in near.values() if found is not None]
+    if not measured:
+        return missing(label, LEAST_TASKS, "at_least", "tasks", why)
+    within = sum(
+        found["best"] is not None and found["forms"][found["best"]]["below"] <= NEAR
+        for found in measured
+    )
+    reason = f"of {len(measured)} tasks measured"
+    one = claim(label, [float(within)], LEAST_TASKS, "at_least", "tasks", reason)
+    return replace(one, n=len(measured))
+
+
+def _context_claim(table: Table, same: Mapping[str, list[Cell | None]], why: str) -> Claim:
+    over = [
+        _points(name, [ours])[0] - _points(name, [asked])[0]
+        for name, cells in same.items()
+        for ours, asked in zip(table[name][CONTEXT], cells, strict=True)
+        if ours is not None and asked is not None
+    ]
+    label = "context_init_over_k_shot"
+    if not over:
+        return missing(label, OVER_K_SHOT, "at_least", "points", why)
+    return claim(label, over, OVER_K_SHOT, "at_least", "points", "over tasks and seeds")
+
+
+def finding(near: Mapping[str, dict[str, Any] | None], forms: Mapping[str, Any]) -> str:
+    """What the table comes to, in sentences."""
+    said = []
+    for name, found in near.items():
+        if found is None:
+            continue
+        best = found["best"] or found["closest"]
+        below = found["forms"][best]["below"]
+        where = "within" if below <= NEAR else "not within"
+        text = f"{name}: {best} comes {where} 2 points of full fine-tuning ({below:+.1f} below)"
+        if found["closest"] != best:
+            closest = found["forms"][found["closest"]]
+            text += (
+                f"; {found['closest']} comes closer ({closest['below']:+.1f}) but takes "
+                f"{100 * closest['share']:.1f}% of its bytes"
+            )
+        said.append(text + ".")
+    for name, by_form in forms.items():
+        spreads = {f: stdev(x["points"]) for f, x in by_form.items() if len(x["points"]) > 1}
+        if spreads:
+            steadiest = min(spreads, key=lambda form: spreads[form])
+            said.append(
+                f"{name}: {steadiest} spreads least over seeds ({spreads[steadiest]:.1f} points)."
+            )
+    return " ".join(said) or "Nothing was measured yet."
+
+
+def markdown(points: Mapping[str, Mapping[str, list[float]]]) -> str:
+    """Mean and standard deviation over seeds, in points, as a Markdown table."""
+    lines = ["| | " + " | ".join(points) + " |", "|---|" + "---|" * len(points)]
+    for side in SIDES:
+        row = [mean_spread(by_side.get(side.name, [])) for by_side in points.values()]
+        lines.append(f"| {side.title} | " + " | ".join(row) + " |")
+    return "\n".join(lines)
+
+
+def _draw(points: Mapping[str, Mapping[str, list[float]]], path: Path) -> None:
+    titles = {side.name: side.title for side in SIDES}
+    panels = [
+        Panel(name, "", f"points of {METRIC[name]}", bars={titles[s]: v for s, v in sides.items()})
+        for name, sides in points.items()
+    ]
+    draw(panels, path)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""One method with its settings on one task: how the studies measure it.
+
+A side is a method of `softprompt.comparison`; it is trained, chosen and scored as `softprompt
+compare` does it. It does not know which study asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from safetensors.numpy import load_file
+
+from softprompt.backbones import BackboneConfig
+from softprompt.comparison import METHODS, CompareConfig
+from softprompt.comparison.job import Job
+from softprompt.comparison.measures import quality
+from softprompt.comparison.methods import Method
+from softprompt.prompts import PromptConfig
+from softprompt.tasks import Task
+from softprompt.training import Reporter, RunConfig, TrainingConfig
+
+__all__ = ["FULL", "LORA", "SUFFIX", "Cell", "Side", "measure_side"]
+
+Cell = dict[str, Any]
+
+_DROPPED = ("answers", "validation_answers")
+"""Parts of a measurement that are too large to keep."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """A method with its settings.
+
+    Args:
+        name: in cells; another setting is another name.
+        title: for people.
+        method: of `softprompt.comparison`.
+        prompt, training, how: settings that differ from the defaults.
+        seeded: whether another seed gives another result.
+    """
+
+    name: str
+    title: str
+    method: str = "soft_prompt"
+    prompt: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
+    how: Mapping[str, Any] = field(default_factory=dict)
+    seeded: bool = True
+
+
+SUFFIX = Side("suffix", "prompt (suffix)")
+LORA = Side("lora", "LoRA", "lora")
+FULL = Side("full", "full fine-tuning", "full")
+
+
+def measure_side(
+    task: Task,
+    side: Side,
+    model: str,
+    *,
+    metric: str,
+    seed: int,
+    epochs: int | None = None,
+    measure: Callable[[Job, Method], Cell] | None = None,
+    reporter: Reporter | None = None,
+) -> Cell:
+    """Trains a side in a folder that is removed afterwards, and measures it.
+
+    Args:
+        task: rows of all splits.
+        side: to measure.
+        model: name of the backbone.
+        metric: that settings are chosen by.
+        seed: of the order of rows and of initial vectors.
+        epochs: of every side; None for what each has by default.
+        measure: in place of quality alone.
+        reporter: hears of the training.
+
+    Returns:
+        what `softprompt.comparison.measures.quality` finds, without answers; `stored_numbers`, and
+        `described_bytes`, what a prompt's description takes.
+    """
+    training: dict[str, Any] = {"metric": metric, "seed": seed, "drop_long": True, "baselines": ()}
+    how: dict[str, Any] = {}
+    if epochs is not None:
+        training["epochs"] = epochs
+        how = {"epochs": epochs, "search_epochs": min(2, epochs), "least_steps": 0}
+    config = RunConfig(
+        data=task.name,
+        backbone=BackboneConfig(model=model),
+        prompt=PromptConfig(**side.prompt),
+        training=TrainingConfig(**{**training, **side.training}),
+    )
+    with TemporaryDirectory() as folder:
+        settings = CompareConfig(**{**how, **side.how})
+        job = Job(task, config, settings, Path(folder) / side.name, reporter or Reporter())
+        method = METHODS.get(side.method)
+        method.check(job)
+        found = (measure or _quality)(job, method)
+        stored = _stored(found["details"].pop("prompt", None), found["trainable"])
+    kept = {key: value for key, value in found.items() if key not in _DROPPED}
+    return {**kept, **stored}
+
+
+def _quality(job: Job, method: Method) -> Cell:
+    return quality(job, method)[1]
+
+
+def _stored(prompt: str | None, trainable: int) -> dict[str, int]:
+    """Numbers that are kept for a task and what describes them; a prompt's are folded."""
+    if prompt is None:
+        return {"stored_numbers": trainable, "described_bytes": 0}
+    folder = Path(prompt)
+    numbers = sum(tensor.size for tensor in load_file(folder / "prompt.safetensors").values())
+    described = (folder / "prompt.json").stat().st_size
+    return {"stored_numbers": int(numbers), "described_bytes": described}

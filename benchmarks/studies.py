@@ -1,0 +1,213 @@
+"""What the studies have in common: their arguments, and one side on one task as a cell on disk.
+
+All sides (see `benchmarks.sides`) read the same rows with
+the same template, are chosen on the same validation rows and scored on the same test rows. Cells of
+all studies lie in one folder, so that what two studies need is measured once; runs of
+`benchmarks.quality` with default settings serve as well. Rows that do not fit into the window are
+left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+from statistics import fmean, stdev
+from textwrap import fill
+from typing import Any
+
+from benchmarks.cells import Cells
+from benchmarks.data import DEFAULT_DATA, METRIC, has_data, load_task
+from benchmarks.quality import RESULTS
+from benchmarks.report import Claim, show
+from benchmarks.sides import Cell, Side, measure_side
+from softprompt import load_backbone
+from softprompt.comparison import METHODS
+from softprompt.tasks import Task
+
+__all__ = ["Study", "add_arguments", "finish", "mean_spread"]
+
+
+def add_arguments(parser: argparse.ArgumentParser, tasks: str, seeds: int = 3) -> None:
+    """What every study can be asked for."""
+    add = parser.add_argument
+    add("--data", type=Path, default=DEFAULT_DATA, help="folder of the data sets")
+    add("--model", default="nano")
+    add("--rows", type=int, default=2000, help="training rows")
+    add("--test-rows", type=int, help="test rows, for a quick look; all when not given")
+    add("--epochs", type=int, help="of every side, for a quick look")
+    add("--seeds", type=int, default=seeds)
+    add("--tasks", default=tasks)
+    add("--cells", type=Path, default=RESULTS / "cells" / "studies")
+    add("--quality-cells", type=Path, default=RESULTS / "cells" / "quality")
+    add("--plot", type=Path, help="file for the picture (PNG)")
+    add("--only-read", action="store_true", help="measure nothing")
+    add("--json", action="store_true")
+
+
+@dataclass(frozen=True)
+class Study:
+    """Measurements by task, side and seed; None where one is neither there nor can be made.
+
+    Args:
+        cells: where finished ones are.
+        earlier: cells of `benchmarks.quality`, or None.
+        model: name of the backbone.
+        data: folder of the data sets.
+        rows: for training.
+        test_rows: at most; None for all.
+        epochs: of every side; None for what each has by default.
+    """
+
+    cells: Cells
+    earlier: Cells | None
+    model: str
+    data: Path
+    rows: int
+    test_rows: int | None = None
+    epochs: int | None = None
+
+    @classmethod
+    def of(cls, arguments: argparse.Namespace, model: str = "") -> tuple[Study, dict[str, Any]]:
+        """The study that the command line asks for, and what to say of the backbone.
+
+        Args:
+            arguments: of `add_arguments`.
+            model: in place of the one that the arguments name.
+        """
+        model = model or arguments.model
+        backbone = load_backbone(model)
+        identity = backbone.identity
+        stamp = f"{Path(model).name}-{identity.weights[:12]}-{arguments.rows}"
+        plain = arguments.epochs is None and arguments.test_rows is None
+        earlier = Cells(arguments.quality_cells, stamp, only_read=True) if plain else None
+        stamp += f"-{arguments.epochs}-epochs" if arguments.epochs else ""
+        stamp += f"-{arguments.test_rows}-tested" if arguments.test_rows else ""
+        study = cls(
+            Cells(arguments.cells, stamp, only_read=arguments.only_read),
+            earlier,
+            model,
+            arguments.data,
+            arguments.rows,
+            arguments.test_rows,
+            arguments.epochs,
+        )
+        about = {
+            "model": identity.name,
+            "revision": identity.revision,
+            "weights": identity.weights,
+            "parameters": backbone.parameters,
+            "rows": arguments.rows,
+            "test_rows": arguments.test_rows,
+            "epochs": arguments.epochs,
+        }
+        return study, about
+
+    def why_missing(self, name: str) -> str:
+        """Why some of a task's cells are not there."""
+        if not has_data(name, self.data):
+            return f"the data of {name} are not in {self.data}; see --data"
+        if find_spec("peft") is None:
+            return "PEFT is not installed: pip install 'softprompt[compare]'"
+        return "not all of its cells are measured; see --only-read"
+
+    def task(self, name: str, seed: int) -> Task:
+        """A task with the rows that a seed draws."""
+        task = load_task(name, self.data, seed, self.rows)
+        return task if self.test_rows is None else replace(task, test=task.test[: self.test_rows])
+
+    def cell(self, cell: str, name: str, seed: int, measure: Callable[[Task], Cell]) -> Cell | None:
+        """A cell of a task, measured where it is not there and its data are."""
+        if not has_data(name, self.data):
+            return self.cells.read(cell)
+        return self.cells.get(cell, lambda: measure(self.task(name, seed)))
+
+    def side(
+        self,
+        name: str,
+        side: Side,
+        seed: int,
+        changed: tuple[str, Callable[[Task], Task]] | None = None,
+    ) -> Cell | None:
+        """A side on a task.
+
+        Args:
+            name: of the task.
+            side: to measure.
+            seed: of rows, their order and initial vectors.
+            changed: a name, and what is done to the task before anything learns from it.
+        """
+        cell = f"{name}-{side.name}-{seed}" + (f"-{changed[0]}" if changed else "")
+        found = self.cells.read(cell)
+        if found is None and changed is None and self.earlier is not None:
+            found = _of_quality(self.earlier.read(cell))
+        if found is not None or self.lacks(side):
+            return found
+
+        def measure(task: Task) -> Cell:
+            return self.measured(changed[1](task) if changed else task, side, seed, METRIC[name])
+
+        return self.cell(cell, name, seed, measure)
+
+    def lacks(self, side: Side) -> bool:
+        """Whether a side needs a package that is not installed."""
+        needed = METHODS.get(side.method).needs
+        return needed is not None and find_spec(needed) is None
+
+    def measured(self, task: Task, side: Side, seed: int, metric: str) -> Cell:
+        """A side on any task, now."""
+        return measure_side(task, side, self.model, metric=metric, seed=seed, epochs=self.epochs)
+
+    def points(self, name: str, side: Side, seeds: int) -> list[float]:
+        """Test points of the seeds that are there."""
+        found = [self.side(name, side, seed) for seed in range(seeds if side.seeded else 1)]
+        return [100 * float(cell["test"][METRIC[name]]) for cell in found if cell is not None]
+
+
+def _of_quality(cell: Cell | None) -> Cell | None:
+    """A cell of `benchmarks.quality` as one of a study; None where it says too little."""
+    if cell is None or not cell.get("artifact_bytes"):
+        return None
+    numbers, seconds = cell["trainable_parameters"], cell["seconds"]
+    return {
+        "test": cell["test"],
+        "validation_score": cell["validation"][cell["metric"]],
+        "trainable": numbers,
+        "stored_numbers": numbers,
+        "stored_bytes": cell["artifact_bytes"],
+        # Vectors are kept in fp32, at a few bytes of header.
+        "described_bytes": cell["artifact_bytes"] - 4 * numbers,
+        "seconds": {"search": 0.0, "training": seconds["training"] + seconds["context"]},
+        "details": {key: cell[key] for key in ("population", "selection", "steps")},
+        "from": "benchmarks.quality",
+    }
+
+
+def mean_spread(points: Sequence[float]) -> str:
+    """Mean and standard deviation of points, for a table."""
+    spread = f" ± {stdev(points):.1f}" if len(points) > 1 else ""
+    return f"{fmean(points):.1f}{spread}" if points else "–"
+
+
+def finish(
+    arguments: argparse.Namespace,
+    claims: Sequence[Claim],
+    details: Mapping[str, Any],
+    *,
+    finding: str,
+    table: str,
+    draw: Callable[[Path], None],
+) -> None:
+    """Draws the picture where one is asked for, and prints claims, table and finding, or JSON."""
+    if arguments.plot:
+        arguments.plot.parent.mkdir(parents=True, exist_ok=True)
+        draw(arguments.plot)
+    if arguments.json:
+        show(claims, {**details, "finding": finding}, as_json=True)
+        return
+    if claims:
+        show(claims, details, as_json=False)
+        print()
+    print(f"{table}\n\n{fill(finding, 80)}")
