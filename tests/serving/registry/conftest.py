@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from serving.registry.postgres import Server, binaries, running
 from tiny import tiny_backbone
 
+from benchmarks.postgres import Server, binaries, running
 from softprompt.backbones import Identity
 from softprompt.prompts import PromptTask, SoftPrompt
 from softprompt.serving.registry import Registry

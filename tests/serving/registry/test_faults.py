@@ -11,18 +11,17 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
-from serving.registry.publisher import (
-    STEPS,
+
+from benchmarks.kills import (
+    Failing,
     forked,
     heard,
     intact,
     publish_for_ever,
     publish_until,
 )
-
 from softprompt.errors import SoftPromptError, UsageError
 from softprompt.prompts import SoftPrompt
 from softprompt.serving.registry import Registry
@@ -88,21 +87,19 @@ def test_leftovers_are_swept(registry: Registry, make: Make, folder: Path) -> No
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
 def test_a_disk_that_fails_at_every_step(
-    registry: Registry, make: Make, folder: Path, code: int, monkeypatch: pytest.MonkeyPatch
+    registry: Registry, make: Make, folder: Path, code: int
 ) -> None:
     """The publication fails and changes nothing, or it is done."""
     registry.publish("reviews", make(0), aliases=["production"])
     failed = step = 0
     while True:
         before = registry.resolve("reviews@production")
-        taken = break_step(monkeypatch, step, code)
-        try:
-            after = registry.publish("reviews", make(step + 1), aliases=["production"])
-        except SoftPromptError:
-            failed += 1
-            after = before
-        finally:
-            monkeypatch.undo()
+        with Failing(step, code) as taken:
+            try:
+                after = registry.publish("reviews", make(step + 1), aliases=["production"])
+            except SoftPromptError:
+                failed += 1
+                after = before
         for name in ("reviews", "reviews@production"):
             assert registry.resolve(name) == after
             assert Registry(folder).resolve(name) == after
@@ -112,25 +109,6 @@ def test_a_disk_that_fails_at_every_step(
             break
         step += 1
     assert failed > 8
-
-
-def break_step(patch: pytest.MonkeyPatch, step: int, code: int) -> Callable[[], int]:
-    """Lets one call towards the disk fail; returns how many there have been."""
-    taken = 0
-
-    def broken(function: Callable[..., Any]) -> Callable[..., Any]:
-        def run(*words: Any, **named: Any) -> Any:
-            nonlocal taken
-            taken += 1
-            if taken == step + 1:
-                raise OSError(code, os.strerror(code))
-            return function(*words, **named)
-
-        return run
-
-    for name in set(STEPS) - {"unlink", "rmdir"}:
-        patch.setattr(os, name, broken(getattr(os, name)))
-    return lambda: taken
 
 
 @linux

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from serving.registry.postgres import Server, running
 from sqlalchemy import create_engine, inspect, text
 
+from benchmarks.postgres import binaries, running
 from softprompt.errors import UnknownPromptError
 from softprompt.prompts import SoftPrompt
 from softprompt.serving.registry import Registry, examination
@@ -220,7 +220,7 @@ def test_a_database_of_a_newer_release_is_left_alone(
 
 def test_a_database_goes_and_comes_back(folder: Path, make: Make) -> None:
     pytest.importorskip("psycopg")
-    if not Server(Path("/"))._bin:
+    if binaries() is None:
         pytest.skip("no PostgreSQL binaries are installed here")
     with running() as server:
         registry = filled(folder, make, server.url)

@@ -1,4 +1,4 @@
-"""A PostgreSQL server of the tests' own, on a socket in a folder of its own, never as root."""
+"""A PostgreSQL server to start and stop, on a socket in a folder of its own, never as root."""
 
 from __future__ import annotations
 
