@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -95,7 +96,7 @@ def main() -> None:
 
 
 def _cells(study: Study, name: str, beginning: str, seeds: int) -> list[Cell]:
-    def measure(task: Task, seed: int) -> Cell:
+    def measure(seed: int, task: Task) -> Cell:
         heard = Validations()
         cell = measure_side(
             task,
@@ -108,16 +109,11 @@ def _cells(study: Study, name: str, beginning: str, seeds: int) -> list[Cell]:
         )
         return {**cell, "validations": heard.points}
 
-    cells = [
-        study.cell(
-            f"{name}-from-{beginning}-{seed}",
-            name,
-            seed,
-            lambda task, seed=seed: measure(task, seed),
-        )
-        for seed in range(seeds)
-    ]
-    return [cell for cell in cells if cell is not None]
+    found = []
+    for seed in range(seeds):
+        cell = f"{name}-from-{beginning}-{seed}"
+        found.append(study.cell(cell, name, seed, partial(measure, seed)))
+    return [cell for cell in found if cell is not None]
 
 
 def target_of(runs: Runs) -> float | None:

@@ -28,7 +28,7 @@ WORDINGS = {
         "Read what a student wrote about a course.\n{text}\nIs it positive, negative or neutral?"
         " It is {answer}",
         'A student said: "{text}" The tone of this comment is {answer}',
-        "Classify the feedback as negative, neutral or positive.\nFeedback: {text}\nClass: {answer}",
+        "Classify the feedback: negative, neutral or positive.\nFeedback: {text}\nClass: {answer}",
         "{text}\nCảm xúc: {answer}",
         "Ý kiến của sinh viên: {text}\nThái độ của sinh viên là {answer}",
         "Hãy đọc nhận xét sau về môn học.\n{text}\nNhận xét này là positive, negative hay neutral?"

@@ -80,20 +80,6 @@ class Study:
         model = model or arguments.model
         backbone = load_backbone(model)
         identity = backbone.identity
-        stamp = f"{Path(model).name}-{identity.weights[:12]}-{arguments.rows}"
-        plain = arguments.epochs is None and arguments.test_rows is None
-        earlier = Cells(arguments.quality_cells, stamp, only_read=True) if plain else None
-        stamp += f"-{arguments.epochs}-epochs" if arguments.epochs else ""
-        stamp += f"-{arguments.test_rows}-tested" if arguments.test_rows else ""
-        study = cls(
-            Cells(arguments.cells, stamp, only_read=arguments.only_read),
-            earlier,
-            model,
-            arguments.data,
-            arguments.rows,
-            arguments.test_rows,
-            arguments.epochs,
-        )
         about = {
             "model": identity.name,
             "revision": identity.revision,
@@ -103,7 +89,25 @@ class Study:
             "test_rows": arguments.test_rows,
             "epochs": arguments.epochs,
         }
-        return study, about
+        return cls.known(arguments, model, identity.weights), about
+
+    @classmethod
+    def known(cls, arguments: argparse.Namespace, model: str, weights: str) -> Study:
+        """The study of a backbone whose fingerprint is known; it need not be there to be read."""
+        stamp = f"{Path(model).name}-{weights[:12]}-{arguments.rows}"
+        plain = arguments.epochs is None and arguments.test_rows is None
+        earlier = Cells(arguments.quality_cells, stamp, only_read=True) if plain else None
+        stamp += f"-{arguments.epochs}-epochs" if arguments.epochs else ""
+        stamp += f"-{arguments.test_rows}-tested" if arguments.test_rows else ""
+        return cls(
+            Cells(arguments.cells, stamp, only_read=arguments.only_read),
+            earlier,
+            model,
+            arguments.data,
+            arguments.rows,
+            arguments.test_rows,
+            arguments.epochs,
+        )
 
     def why_missing(self, name: str) -> str:
         """Why some of a task's cells are not there."""
