@@ -222,6 +222,11 @@ def test_a_public_address_needs_keys(host: str) -> None:
     assert not is_loopback(host)
 
 
+def test_answers_are_not_held_back_to_be_joined() -> None:
+    with bind(ServerConfig(port=0), with_keys=False) as taken:
+        assert taken.proto == socket.IPPROTO_TCP
+
+
 def test_a_port_in_use_is_told(tiny: Running) -> None:
     port = int(tiny.url.rpartition(":")[2])
     with pytest.raises(UsageError, match=f"Cannot listen at 127.0.0.1:{port}"):

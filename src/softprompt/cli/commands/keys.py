@@ -22,6 +22,34 @@ __all__ = ["keys"]
 
 _ACTIONS = ("add", "list", "revoke")
 
+Action = Annotated[
+    str, typer.Argument(metavar="add|list|revoke", help=mark("What to do."), show_default=False)
+]
+Name = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="NAME",
+        show_default=False,
+        help=mark("Whose key it is; to revoke, the ID that `list` shows."),
+    ),
+]
+File = Annotated[str, typer.Option("--keys", metavar="FILE", help=mark("File of the keys."))]
+Scopes = Annotated[
+    str, typer.Option("--scopes", metavar="S,...", help=mark("`infer`, `tune`, `admin`."))
+]
+Prompts = Annotated[
+    str | None,
+    typer.Option(
+        "--prompts",
+        metavar="P,...",
+        help=mark("Prompts it may ask, `*` for any part of a name; all if not given."),
+    ),
+]
+PerMinute = Annotated[
+    float | None, typer.Option("--per-minute", metavar="N", help=mark("Answers a minute."))
+]
+Burst = Annotated[int | None, typer.Option("--burst", metavar="N", help=mark("Answers at once."))]
+
 
 @command(
     "keys",
@@ -34,40 +62,14 @@ _ACTIONS = ("add", "list", "revoke")
     ),
 )
 def keys(
-    action: Annotated[
-        str, typer.Argument(metavar="add|list|revoke", help=mark("What to do."), show_default=False)
-    ],
-    name: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="NAME",
-            show_default=False,
-            help=mark("Whose key it is; to revoke, the ID that `list` shows."),
-        ),
-    ] = None,
+    action: Action,
+    name: Name = None,
     *,
-    file: Annotated[
-        str, typer.Option("--keys", metavar="FILE", help=mark("File of the keys."))
-    ] = "keys.json",
-    scopes: Annotated[
-        str,
-        typer.Option("--scopes", metavar="S,...", help=mark("`infer`, `tune`, `admin`.")),
-    ] = "infer",
-    prompts: Annotated[
-        str | None,
-        typer.Option(
-            "--prompts",
-            metavar="P,...",
-            help=mark("Prompts it may ask, `*` for any part of a name; all if not given."),
-        ),
-    ] = None,
-    per_minute: Annotated[
-        float | None,
-        typer.Option("--per-minute", metavar="N", help=mark("Answers a minute.")),
-    ] = None,
-    burst: Annotated[
-        int | None, typer.Option("--burst", metavar="N", help=mark("Answers at once."))
-    ] = None,
+    file: File = "keys.json",
+    scopes: Scopes = "infer",
+    prompts: Prompts = None,
+    per_minute: PerMinute = None,
+    burst: Burst = None,
     json: flags.Json = False,
 ) -> Outcome:
     """Runs the command."""

@@ -20,6 +20,62 @@ if TYPE_CHECKING:
 
 __all__ = ["serve"]
 
+Prompts = Annotated[
+    str,
+    typer.Argument(
+        metavar="PROMPTS",
+        show_default=False,
+        help=mark("Folder of prompts, one folder for each name; may be empty at first."),
+    ),
+]
+Name = Annotated[
+    str | None, typer.Option("--name", metavar="NAME", help=mark("What clients call the model."))
+]
+Host = Annotated[str, typer.Option("--host", metavar="H", help=mark("Address to listen at."))]
+Port = Annotated[int, typer.Option("--port", metavar="N", help=mark("Port; 0 takes a free one."))]
+KeyFile = Annotated[
+    str | None, typer.Option("--keys", metavar="FILE", help=mark("Keys of `softprompt keys`."))
+]
+AuditFile = Annotated[
+    str | None,
+    typer.Option(
+        "--audit",
+        metavar="FILE",
+        help=mark("Log of changes to prompts; audit.jsonl beside keys or prompts if not given."),
+    ),
+]
+Database = Annotated[
+    str | None,
+    typer.Option("--database", metavar="URL", help=mark("Database for the index of prompts.")),
+]
+MaxWaiting = Annotated[
+    int, typer.Option("--max-waiting", metavar="N", help=mark("Requests that may wait."))
+]
+MaxRows = Annotated[
+    int, typer.Option("--max-rows", metavar="N", help=mark("Rows computed side by side."))
+]
+Deadline = Annotated[
+    float, typer.Option("--deadline", metavar="S", help=mark("Seconds for an answer."))
+]
+Drain = Annotated[
+    float,
+    typer.Option("--drain", metavar="S", help=mark("Seconds for running requests at the end.")),
+]
+DrainDelay = Annotated[
+    float,
+    typer.Option(
+        "--drain-delay", metavar="S", help=mark("Seconds of failing /ready before the end.")
+    ),
+]
+Origins = Annotated[
+    list[str] | None,
+    typer.Option("--origin", metavar="URL", help=mark("Web site whose pages may call.")),
+]
+LogContents = Annotated[
+    bool,
+    typer.Option("--log-contents", metavar=" ", help=mark("Write texts and answers to the log.")),
+]
+
 
 @command(
     "serve",
@@ -31,76 +87,22 @@ __all__ = ["serve"]
     ),
 )
 def serve(
-    prompts: Annotated[
-        str,
-        typer.Argument(
-            metavar="PROMPTS",
-            show_default=False,
-            help=mark("Folder of prompts, one folder for each name; may be empty at first."),
-        ),
-    ],
+    prompts: Prompts,
     *,
     model: flags.Model = None,
-    name: Annotated[
-        str | None,
-        typer.Option("--name", metavar="NAME", help=mark("What clients call the model.")),
-    ] = None,
-    host: Annotated[
-        str, typer.Option("--host", metavar="H", help=mark("Address to listen at."))
-    ] = "127.0.0.1",
-    port: Annotated[
-        int, typer.Option("--port", metavar="N", help=mark("Port; 0 takes a free one."))
-    ] = 8000,
-    keys: Annotated[
-        str | None,
-        typer.Option("--keys", metavar="FILE", help=mark("Keys of `softprompt keys`.")),
-    ] = None,
-    audit: Annotated[
-        str | None,
-        typer.Option(
-            "--audit",
-            metavar="FILE",
-            help=mark(
-                "Log of changes to prompts; audit.jsonl beside keys or prompts if not given."
-            ),
-        ),
-    ] = None,
-    database: Annotated[
-        str | None,
-        typer.Option("--database", metavar="URL", help=mark("Database for the index of prompts.")),
-    ] = None,
-    max_waiting: Annotated[
-        int,
-        typer.Option("--max-waiting", metavar="N", help=mark("Requests that may wait.")),
-    ] = 1024,
-    max_rows: Annotated[
-        int,
-        typer.Option("--max-rows", metavar="N", help=mark("Rows computed side by side.")),
-    ] = 64,
-    deadline: Annotated[
-        float,
-        typer.Option("--deadline", metavar="S", help=mark("Seconds for an answer.")),
-    ] = 60.0,
-    drain: Annotated[
-        float,
-        typer.Option("--drain", metavar="S", help=mark("Seconds for running requests at the end.")),
-    ] = 30.0,
-    drain_delay: Annotated[
-        float,
-        typer.Option(
-            "--drain-delay", metavar="S", help=mark("Seconds of failing /ready before the end.")
-        ),
-    ] = 0.0,
-    origin: Annotated[
-        list[str] | None,
-        typer.Option("--origin", metavar="URL", help=mark("Web site whose pages may call.")),
-    ] = None,
-    log_contents: Annotated[
-        bool,
-        typer.Option(
-            "--log-contents", metavar=" ", help=mark("Write texts and answers to the log.")
-        ),
-    ] = False,
+    name: Name = None,
+    host: Host = "127.0.0.1",
+    port: Port = 8000,
+    keys: KeyFile = None,
+    audit: AuditFile = None,
+    database: Database = None,
+    max_waiting: MaxWaiting = 1024,
+    max_rows: MaxRows = 64,
+    deadline: Deadline = 60.0,
+    drain: Drain = 30.0,
+    drain_delay: DrainDelay = 0.0,
+    origin: Origins = None,
+    log_contents: LogContents = False,
     dtype: flags.Dtype = None,
     device: flags.Device = None,
     json: flags.Json = False,
@@ -129,29 +131,19 @@ def serve(
         taken = bind(config, with_keys=known is not None)
         backbone = load_backbone(model or "nano", dtype=dtype or "auto", device=device or "auto")
         registry = Registry(prompts, index_url=database, backbone=backbone)
-    with registry:
-        engine = Engine(backbone, registry, max_waiting=max_waiting, max_rows=max_rows)
-        called = name or _called(model or "nano")
-        app = create_app(
-            engine,
-            registry,
-            model=called,
-            config=config,
-            keys=known,
-            audit=Audit(audit or Path(keys or prompts).absolute().with_name("audit.jsonl")),
-        )
+    called = name or _called(model or "nano")
+    log = Audit(audit or Path(keys or prompts).absolute().with_name("audit.jsonl"))
+    # What could finish in its time has finished when the engine is closed.
+    with (
+        registry,
+        Engine(backbone, registry, max_waiting=max_waiting, max_rows=max_rows) as engine,
+    ):
+        app = create_app(engine, registry, model=called, config=config, keys=known, audit=log)
         _announce(registry, called, f"http://{host}:{taken.getsockname()[1]}")
-        try:
-            run(app, taken)
-        finally:
-            # What could finish in its time has finished.
-            engine.close(drain=False)
+        run(app, taken)
     answers = app.state.service.metrics.answers
-    return Outcome(
-        {"model": called, "answers": answers},
-        lambda console: _show(console, answers),
-        json,
-    )
+    value = {"model": called, "answers": answers}
+    return Outcome(value, lambda console: _show(console, answers), json)
 
 
 def _show(console: Console, answers: int) -> None:
