@@ -22,7 +22,7 @@ import resource
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -197,6 +197,7 @@ def main() -> None:
         if measured
         else missing("faults_lost", 0, "at_most", "prompts", reason)
     )
+    one = replace(one, n=sum(part.faults for part in measured))
     details = {
         "parts": {
             name: None if part is None else {"faults": part.faults, "lost": part.lost, **part.notes}

@@ -107,6 +107,21 @@ def test_within_the_check_time_a_name_is_not_looked_up_again(
     assert patient.resolve("reviews").number == 1
 
 
+def test_a_large_folder_is_not_looked_through_at_every_list(
+    folder: Path, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = filled(folder, make)
+    registry._held._took = 3600.0  # as if it had taken so long
+    registry.publish("four", make(4))
+    assert "four" in listed(registry)
+    with Registry(folder) as other:
+        other.publish("five", make(5))
+    assert "five" not in listed(registry)
+    assert registry.resolve("five").number == 1
+    registry.refresh()
+    assert "five" in listed(registry)
+
+
 def test_a_known_artifact_is_not_read_again(
     folder: Path, make: Make, index_url: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,6 +16,7 @@ from softprompt.errors import ArtifactError, SoftPromptError, UnknownPromptError
 from softprompt.prompts import SoftPrompt
 from softprompt.serving.registry import Registry
 from softprompt.serving.source import Source, Version
+from softprompt.storage import canonical_json, sha256
 
 Make = Callable[..., SoftPrompt]
 
@@ -247,6 +250,59 @@ def test_a_damaged_artifact_is_not_published(
         registry.publish("reviews", tmp_path / "nowhere")
     assert registry.names() == []
     assert list((folder / ".registry" / "incoming").iterdir()) == []
+
+
+def rewritten(folder: Path, change: Callable[[dict[str, Any]], None]) -> Path:
+    """An artifact with another description, and a digest that fits it."""
+    file = folder / "prompt.json"
+    description = json.loads(file.read_text())
+    change(description)
+    description.pop("digest")
+    description["digest"] = sha256(canonical_json(description).encode())
+    file.write_text(json.dumps(description))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "told"),
+    [
+        (("task", "temperature"), 0, "temperature is 0"),
+        (("task", "temperature"), "1", "temperature is '1'"),
+        (("task", "max_new_tokens"), -1, "-1 tokens"),
+        (("task", "kind"), "magic", "'magic'"),
+        (("task", "choices"), [{"label": "a", "wording": "b"}], "fewer than two"),
+        (("task", "choices"), [{"label": "a", "wording": 3}] * 2, "no wording"),
+        (("task", "choices"), {}, "fewer than two|cannot be understood"),
+        (("task", "template"), "{other}{answer}", "other columns"),
+        (("task", "template"), "{text", "template"),
+        (("task", "template"), 7, "cannot be understood"),
+        (("task", "inputs"), 3, "cannot be understood|lacks or garbles"),
+        (("task", "target"), None, "another type"),
+        (("placement",), "everywhere", "'everywhere'"),
+        (("placement",), "slots", "slots of its template"),
+        (("depth",), "abyss", "'abyss'"),
+        (("backbone", "weights"), "f" * 900, "no SHA-256"),
+        (("backbone", "name"), None, "no name"),
+        (("dtype",), "int1", "'int1'"),
+        (("metrics",), [], "no mapping"),
+        (("tensors",), {}, "names"),
+        (("format",), "x", "format"),
+    ],
+)
+def test_what_contradicts_itself_is_refused(
+    registry: Registry, make: Make, tmp_path: Path, place: tuple[str, ...], value: Any, told: str
+) -> None:
+    def change(description: dict[str, Any]) -> None:
+        for key in place[:-1]:
+            description = description[key]
+        description[place[-1]] = value
+
+    made = rewritten(make(1).save(tmp_path / "made"), change)
+    with pytest.raises(ArtifactError, match=told):
+        registry.publish("reviews", made)
+    shutil.copytree(made, registry.folder / "dropped")
+    with pytest.raises(UnknownPromptError, match="dropped@1 is not served"):
+        registry.resolve("dropped")
 
 
 def test_a_prompt_of_another_backbone_is_refused_at_once(

@@ -8,6 +8,7 @@ know the index.
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Iterable
 from threading import RLock
@@ -17,6 +18,7 @@ from softprompt.serving.registry.state import State
 
 __all__ = ["Held"]
 
+_SPARING, _SHORT = 10.0, 0.2
 _AWAY = 0.1
 """Seconds that the folder of a known name may be away before it counts as removed."""
 
@@ -41,6 +43,7 @@ class Held:
         self._checked: dict[str, float] = {}
         self._missing: dict[str, float] = {}
         self._changed: set[str] = set()
+        self._looked, self._took = -math.inf, 0.0
         self.strange: dict[str, str] = {}
         """What lies in the folder and cannot be a name, with the reason."""
 
@@ -68,8 +71,16 @@ class Held:
         with self._lock:
             return self._look(name)
 
-    def look_everywhere(self) -> None:
-        """Brings all states up to date."""
+    def look_everywhere(self, *, sparing: bool = False) -> None:
+        """Brings all states up to date.
+
+        Args:
+            sparing: not again within a multiple of the time that the last one took, so that
+                looking through a large folder never takes more than a tenth of a processor.
+        """
+        started = time.monotonic()
+        if sparing and started - self._looked < max(self._every, _SPARING * self._took):
+            return
         with self._lock:
             try:
                 names, self.strange = self._folder.entries()
@@ -78,6 +89,9 @@ class Held:
                 return
             for name in {*names, *self._states}:
                 self._look(name)
+            self._looked = time.monotonic()
+            took = self._looked - started
+            self._took = took if took > _SHORT else 0.0
 
     def taken_changes(self) -> set[str]:
         """Names that changed since this was asked last."""

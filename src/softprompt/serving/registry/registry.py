@@ -277,7 +277,7 @@ class Registry:
                 prompt is told only to those who ask for everything.
             limit, offset: how many, and how many are passed over before.
         """
-        self.refresh()
+        self._held.look_everywhere(sparing=True)
         wanted = tags or {}
         cards: list[Card] = []
         for _ in range(2):
