@@ -57,7 +57,6 @@ def killed(folder: Path, kills: int, seed: int = 0) -> Part:
     moments = random.Random(seed)
     done: dict[int, int] = {}
     lost: list[str] = []
-    halves = 0
     for _ in range(kills):
         process, told = forked(publish_for_ever, folder, 1 + max(done.values(), default=0))
         told.poll(120)
@@ -66,12 +65,11 @@ def killed(folder: Path, kills: int, seed: int = 0) -> Part:
         process.join()
         done |= heard(told)
         lost += intact(folder, done)
-        incoming = folder / ".registry" / "incoming"
-        halves += len(list(incoming.iterdir()))
         with Registry(folder) as registry:
             # What was published right before the kill, and not told of any more, counts as well.
             for card in reversed(registry.history("reviews")):
                 done.setdefault(card.number, max(done.values()) + 1)
+    halves = len(list((folder / ".registry" / "incoming").iterdir()))
     return Part(kills, tuple(lost), {"published": len(done), "half_written_swept_later": halves})
 
 
