@@ -89,6 +89,11 @@ class Prompts:
             if self._versions.pop(name, None) is None:
                 raise self._unknown(name)
 
+    def names(self) -> list[str]:
+        """Names of all prompts, sorted."""
+        with self._lock:
+            return sorted(self._versions)
+
     def resolve(self, name: str) -> Version:
         """See `Source.resolve`; there are no aliases."""
         stem, _, wanted = name.partition("@")
