@@ -22,12 +22,15 @@ from softprompt.serving.http.routes import (
     chat,
     classify,
     completions,
+    files,
+    fine_tuning,
     models,
     probes,
     prompts,
     tasks,
 )
 from softprompt.serving.http.service import Service
+from softprompt.serving.jobs import Jobs
 from softprompt.serving.keys import Keys
 from softprompt.serving.source import Source
 
@@ -42,6 +45,7 @@ def create_app(
     config: ServerConfig | None = None,
     keys: Keys | None = None,
     audit: Audit | None = None,
+    jobs: Jobs | None = None,
 ) -> FastAPI:
     """An ASGI application that answers with an engine.
 
@@ -53,10 +57,11 @@ def create_app(
         keys: who may call; None for everybody who reaches it, which `run` allows on the loopback
             only.
         audit: where administrators' actions are noted; None for nowhere.
+        jobs: that tune for clients; whoever made them closes them. None where none shall.
     """
     config = config or ServerConfig()
     metrics = Metrics(model, lambda: engine.figures, config.prompt_labels)
-    service = Service(engine, source, model, config, keys, audit or Audit(None), metrics)
+    service = Service(engine, source, model, config, keys, audit or Audit(None), metrics, jobs)
     app = FastAPI(
         title="softprompt",
         version=__version__,
@@ -70,6 +75,7 @@ def create_app(
     )
     app.state.service = service
     add_handlers(app)
-    for group in (models, completions, chat, classify, tasks, prompts, probes):
+    groups = (models, completions, chat, classify, tasks, prompts, files, fine_tuning, probes)
+    for group in groups:
         app.include_router(group.router)
     return app

@@ -20,7 +20,7 @@ from softprompt.serving.http.service import Service
 __all__ = ["Gate", "is_loopback"]
 
 _OPEN = {"/health", "/ready", "/openapi.json"}
-_UPLOADS = "/v1/prompts"
+_UPLOADS = {"/v1/prompts", "/v1/files"}
 
 
 def is_loopback(host: str) -> bool:
@@ -96,7 +96,7 @@ class Gate:
     def _limited(self, scope: Scope, headers: Headers, receive: Receive) -> Receive:
         """Receives a body of a limited size, each part of it within a limited time."""
         config = self._service.config
-        upload = scope["path"] == _UPLOADS and scope["method"] == "POST"
+        upload = scope["path"] in _UPLOADS and scope["method"] == "POST"
         most = config.max_upload_bytes if upload else config.max_body_bytes
         too_large = ApiError(
             413, f"The request is larger than {most} bytes.", code="request_too_large"

@@ -23,6 +23,7 @@ from softprompt.serving.http.config import ServerConfig
 from softprompt.serving.http.errors import ApiError
 from softprompt.serving.http.metrics import Metrics
 from softprompt.serving.http.note import note_of
+from softprompt.serving.jobs import Jobs
 from softprompt.serving.keys import Keys
 from softprompt.serving.source import Source
 
@@ -45,6 +46,7 @@ class Service:
         keys: who may call; None for everybody.
         audit: where administrators' actions are noted.
         metrics: figures.
+        jobs: that tune; None where the server does not.
     """
 
     engine: Engine
@@ -54,6 +56,7 @@ class Service:
     keys: Keys | None
     audit: Audit
     metrics: Metrics
+    jobs: Jobs | None = None
     rates: Rates = field(default_factory=Rates)
     created: int = field(default_factory=lambda: int(time.time()))
     draining: bool = False
