@@ -9,11 +9,12 @@ from itertools import combinations_with_replacement
 import pytest
 import torch
 from serving.made import KINDS, made
-from tiny import tiny_backbone
+from tiny import tiny_backbone, tiny_encoder, tiny_encoder_decoder
 
 from softprompt import Predictor
 from softprompt.errors import (
     ArtifactError,
+    BackboneError,
     CancelledError,
     DataError,
     DeadlineError,
@@ -301,6 +302,12 @@ def test_a_prompt_of_another_backbone_is_refused() -> None:
         pytest.raises(ArtifactError, match="belongs to"),
     ):
         engine.submit(request("p", "late"))
+
+
+def test_models_that_are_no_decoders_are_refused() -> None:
+    for backbone in (tiny_encoder_decoder(), tiny_encoder()):
+        with pytest.raises(BackboneError, match="another kind of model"):
+            Engine(backbone, Prompts(NAMES))  # type: ignore[arg-type]
 
 
 def test_nobody_is_answered_after_leaving_or_after_the_deadline(engine: Engine) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from softprompt.backbones import Backbone, free_memory_budget
-from softprompt.errors import OverloadedError
+from softprompt.errors import BackboneError, OverloadedError
 from softprompt.serving.batch_runner import BatchRunner
 from softprompt.serving.beginnings import Beginnings
 from softprompt.serving.context_pool import ContextPool
@@ -51,6 +51,9 @@ class Engine:
     Attributes:
         backbone: as given.
         source: as given.
+
+    Raises:
+        BackboneError: the model is no decoder.
     """
 
     def __init__(
@@ -63,6 +66,12 @@ class Engine:
         context_bytes: int | None = None,
         texts: Literal["batches", "continuous"] = "batches",
     ) -> None:
+        if backbone.form != "continued":
+            raise BackboneError(
+                f"The engine continues contexts of decoders; {backbone.identity.name} is another "
+                "kind of model.",
+                "Answer with `softprompt predict`, or serve a decoder.",
+            )
         self.backbone, self.source = backbone, source
         self._max_waiting = max_waiting
         free = free_memory_budget(1.0, backbone.device)
