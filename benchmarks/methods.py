@@ -189,9 +189,9 @@ def nearness(
         parameters: of the model.
 
     Returns:
-        by form `below` (mean points below full) and `share` (of its bytes); `best`, the nearest of
-        those that are small, and `closest`, of all. None where full fine-tuning or all prompts are
-        missing.
+        by form `below` (mean points below full), `share` (of its bytes) and `validation` (mean
+        score); `best`, which validation rows choose among those that are small, and `closest`, the
+        nearest of all on the test rows. None where full fine-tuning or all prompts are missing.
     """
     full = _points(name, sides.get("full", []))
     forms: dict[str, dict[str, float]] = {}
@@ -201,6 +201,7 @@ def nearness(
             continue
         taken = [BYTES * cell["stored_numbers"] + cell["described_bytes"] for cell in whole]
         forms[side.name] = {
+            "validation": fmean(cell["validation_score"] for cell in whole),
             "below": fmean(full) - fmean(_points(name, list(whole))),
             "share": max(taken) / (BYTES * parameters),
         }
@@ -209,7 +210,7 @@ def nearness(
     small = [form for form in forms if forms[form]["share"] <= SMALL]
     return {
         "forms": forms,
-        "best": min(small, key=lambda form: forms[form]["below"], default=None),
+        "best": max(small, key=lambda form: forms[form]["validation"], default=None),
         "closest": min(forms, key=lambda form: forms[form]["below"]),
     }
 

@@ -54,6 +54,7 @@ def test_decomposed_letters_are_the_same_letters() -> None:
 def test_rows_without_terms_alone_are_no_failure() -> None:
     found = scored(("xe",), ("mưa", "nắng"))
     assert (found["term_adherence"], found["term_rows"]) == (1, 0)
+    assert "term_precision" not in found
 
 
 def test_it_is_an_entry_where_terms_are_demanded() -> None:

@@ -23,9 +23,9 @@ def term_adherence(answered: Answered) -> dict[str, Any]:
 
     Of the terms that a reference has, the share that the answer has too: the mean over the
     `term_rows` rows that need any (1 where none does), with a bootstrap interval. The precision is
-    the share of terms in all answers that stand in the reference as well (1 where none is used),
-    which falls where every answer is filled with terms. A term in lower case is found in any case,
-    one with a capital only as it is written.
+    the share of terms in all answers that stand in the reference as well, which falls where every
+    answer is filled with terms; there is none where no answer uses any. A term in lower case is
+    found in any case, one with a capital only as it is written.
     """
     terms: Sequence[str] = answered.demands.get("terms", ())
     if not terms:
@@ -39,12 +39,12 @@ def term_adherence(answered: Answered) -> dict[str, Any]:
         if needed:
             shares.append(len(given & needed) / len(needed))
     counted = shares or [1.0]
-    return {
+    found: dict[str, Any] = {
         "term_adherence": sum(counted) / len(counted),
         "term_adherence_interval": list(bootstrap(counted, seed=answered.seed)),
-        "term_precision": right / used if used else 1.0,
         "term_rows": len(shares),
     }
+    return {**found, "term_precision": right / used} if used else found
 
 
 def _found(finders: Sequence[Callable[[str], bool]], text: str) -> set[int]:

@@ -1,0 +1,281 @@
+"""The arithmetic of the studies on cells that were made up: slopes, distances, steps, findings."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+from tiny import feedback_task, tiny_backbone
+
+from benchmarks import (
+    forgetting,
+    generation,
+    initialisation,
+    length,
+    methods,
+    noise,
+    scale,
+    stability,
+)
+from benchmarks.cells import Cells
+from benchmarks.data import METRIC
+from benchmarks.sides import SUFFIX
+from benchmarks.studies import Study
+from softprompt.prompts.initialisers import Request
+from softprompt.prompts.initialisers.context import context
+from softprompt.storage import write_json
+from softprompt.tasks import Template, demonstration, in_turn
+
+
+def cell(points: float, name: str = "sst2", **more: Any) -> dict[str, Any]:
+    """A finished cell with so many test points."""
+    return {"test": {METRIC[name]: points / 100}, **more}
+
+
+def stored(points: float, numbers: int, described: int = 0, score: float = 0.5) -> dict[str, Any]:
+    about = {"stored_numbers": numbers, "described_bytes": described}
+    return cell(points, validation_score=score, **about)
+
+
+def test_the_nearest_small_form_decides() -> None:
+    sides: dict[str, list[dict[str, Any] | None]] = {
+        "full": [stored(80, 1_000_000), stored(82, 1_000_000)],
+        "suffix": [stored(77, 4_000), stored(79, 4_000)],
+        "deep": [stored(80, 15_000, score=0.6), stored(80, 15_000, score=0.6)],
+        # Nearer on test rows, which do not choose.
+        "prefix": [stored(80.5, 4_000), stored(80.5, 4_000)],
+        # Nearer, but of two members in one seed: 2.1% of the bytes.
+        "kv": [stored(82, 10_000), stored(82, 20_000, 2_000)],
+    }
+    found = methods.nearness("sst2", sides, 1_000_000)
+    assert found is not None
+    assert found["forms"]["suffix"]["below"] == pytest.approx(3)
+    assert found["forms"]["kv"]["share"] == pytest.approx(0.021)
+    assert (found["best"], found["closest"]) == ("deep", "kv")
+    near = {"sst2": found, "vsfc": None}
+    claim = methods._near_claim(near, "why")
+    assert (claim.value, claim.holds, claim.n) == (1, False, 1)
+    text = methods.finding(near, {})
+    assert "deep comes within 2 points" in text
+    assert "kv comes closer (-1.0) but takes 2.1%" in text
+    assert methods.nearness("sst2", {"full": [None], "suffix": [cell(1)]}, 1) is None
+    assert methods._near_claim({"sst2": None}, "why").reason == "why"
+
+
+def test_context_is_held_against_the_same_examples_seed_by_seed() -> None:
+    table = {"sst2": {"kv_context": [cell(70), cell(60), None]}}
+    claim = methods._context_claim(table, {"sst2": [cell(60), None, cell(1)]}, "")
+    assert (claim.value, claim.n, claim.holds) == (10, 1, True)
+    assert methods._context_claim(table, {"sst2": [None] * 3}, "absent").reason == "absent"
+
+
+@pytest.mark.parametrize("places", [10, 40, 57])
+def test_as_many_examples_are_shown_as_the_prompt_is_made_of(places: int, tmp_path: Path) -> None:
+    task, backbone = feedback_task(tmp_path), tiny_backbone()
+    request = Request(
+        backbone=backbone,
+        length=places,
+        seed=3,
+        demonstrations=lambda row: demonstration(task, task.train[row]),
+        order=lambda seed: in_turn(task, task.train, seed),
+    )
+    context(request)
+    assert methods.shown(task, backbone, 3, places) == len(request.made_of)
+
+
+def test_the_winner_trained_to_the_end() -> None:
+    population = [
+        {"score": 0.9, "left": 100, "seed": 1},
+        {"score": 0.8, "left": None, "seed": 2},
+        {"score": 0.7, "left": None, "seed": 3},
+    ]
+    assert methods.winner({"details": {"population": population}})["seed"] == 2
+
+
+def test_a_slope_is_that_of_least_squares_with_a_level_for_each_task() -> None:
+    rng = np.random.default_rng(0)
+    table: dict[str, Any] = {}
+    rows: list[list[float]] = []
+    for task, level in enumerate((10.0, 3.0)):
+        points: dict[int, Any] = {}
+        for size in (1_000_000, 4_000_000, 12_000_000):
+            gaps = level - 2 * math.log10(size) + rng.normal(size=3)
+            points[size] = {
+                "suffix": dict.fromkeys(range(3), 50.0),
+                "full-wide": {seed: 50.0 + gap for seed, gap in enumerate(gaps)},
+            }
+            rows += [[math.log10(size), float(task == 0), float(task == 1), gap] for gap in gaps]
+        table[f"task{task}"] = points
+    found = scale.slope(table)
+    assert found is not None and found.low is not None and found.high is not None
+    design, target = np.array(rows)[:, :3], np.array(rows)[:, 3]
+    solution, rest, *_ = np.linalg.lstsq(design, target, rcond=None)
+    free = len(rows) - 3
+    error = math.sqrt(rest[0] / free * np.linalg.inv(design.T @ design)[0, 0])
+    assert found.value == pytest.approx(solution[0])
+    assert found.error == pytest.approx(error)
+    assert found.high - found.value == pytest.approx(stats.t.ppf(0.975, free) * error)
+    claim = scale._claim(found, "")
+    assert claim.holds and claim.n == 18 and "95% interval" in claim.reason
+    assert "shrinks" in scale.finding(found, table)
+
+
+def test_one_size_has_no_slope_and_pairs_need_both_sides() -> None:
+    points = {1: {"suffix": {0: 1.0, 1: 2.0}, "full-wide": {1: 5.0}}}
+    assert scale.distances(points) == {1: [3.0]}
+    assert scale.slope({"sst2": points}) is None
+    assert scale._claim(None, "no text").reason == "no text"
+    two = {**points, 10: {"suffix": {0: 1.0}, "full-wide": {0: 2.0}}}
+    found = scale.slope({"sst2": two})
+    assert found is not None and found.value == pytest.approx(-2) and found.low is None
+
+
+def test_how_few_vectors_suffice_and_when_more_stops_paying() -> None:
+    points = {1: [50.0], 2: [60.0], 4: [60.4], 8: [64.0], 16: [64.5], 32: [64.9], 64: [64.9]}
+    assert length.suffices(points) == 8
+    assert length.stops(points) == 8
+    assert "beyond 8 more did not pay" in length.finding({"sst2": points})
+    rising = {1: [50.0], 2: [60.0], 4: []}
+    assert (length.suffices(rising), length.stops(rising)) == (2, 2)
+    assert "still paid at 2" in length.finding({"sst2": rising})
+    assert length.suffices({1: []}) is None and length.stops({1: [5.0]}) is None
+
+
+def test_steps_to_a_target_count_whole_runs_that_miss_it() -> None:
+    def run(best: float, *scores: float) -> dict[str, Any]:
+        validations = [{"step": 10 * (n + 1), "score": s} for n, s in enumerate(scores)]
+        about = {"validations": validations, "details": {"steps": 100}, "validation_score": best}
+        return cell(100 * best, **about)
+
+    runs = {
+        "labels": [run(0.8, 0.6, 0.8), run(0.8, 0.7, 0.75)],
+        "random": [run(0.6, 0.5, 0.6)],
+    }
+    assert initialisation.target_of(runs) == pytest.approx(2.2 / 3 - 0.01)
+    found = initialisation.summed("sst2", runs)
+    assert found is not None
+    assert found["beginnings"]["labels"]["steps"] == [20, 20]
+    assert found["beginnings"]["random"] == {
+        "steps": [100],
+        "reached": 0,
+        "points": [pytest.approx(60)],
+    }
+    text = initialisation.finding({"sst2": found, "vsfc": None})
+    assert "labels reaches the target first (20 steps" in text and "20.0 points apart" in text
+    assert ">= 100" in initialisation.shown({"sst2": found})
+    assert initialisation.summed("sst2", {"labels": []}) is None
+
+
+@pytest.mark.parametrize("share", [10, 20, 30])
+def test_so_many_labels_are_wrong_and_more_of_them_are_the_same(share: int, tmp_path: Path) -> None:
+    task = feedback_task(tmp_path, 100)
+    noisy, worst = (noise.with_wrong_labels(task, s, 0) for s in (share, 30))
+    changed = [n for n, (a, b) in enumerate(zip(task.train, noisy.train, strict=True)) if a != b]
+    assert len(changed) == round(len(task.train) * share / 100)
+    assert all(noisy.train[n].answer != task.train[n].answer for n in changed)
+    assert all(noisy.train[n] == worst.train[n] for n in changed)
+    assert (noisy.validation, noisy.test) == (task.validation, task.test)
+
+
+def test_irrelevant_rows_have_foreign_texts(tmp_path: Path) -> None:
+    task = feedback_task(tmp_path, 100)
+    noisy = noise.with_irrelevant_rows(task, ["foreign"], 20, 0)
+    foreign = [row for row in noisy.train if row.columns["text"] == "foreign"]
+    assert len(foreign) == round(len(task.train) * 0.2)
+    assert {row.answer for row in foreign} == {"good", "bad"}
+
+
+def test_what_noise_costs_is_from_none_to_most() -> None:
+    points = {0: [80.0, 82.0], 10: [1.0], 20: [], 30: [76.0]}
+    assert noise.lost(points) == 5
+    assert noise.lost({0: [1.0], 30: []}) is None
+    table = {"vsfc": {"wrong": {"suffix": points, "lora": {0: [80.0], 30: [70.0]}, "full": {}}}}
+    assert "points lost: prompt (suffix) 5.0, LoRA 10.0." in noise.finding(table)
+
+
+def test_wordings_are_ten_and_each_is_a_template() -> None:
+    columns = {"vsfc": "text", "sst2": "sentence", "agnews": "title_and_text"}
+    for name, wordings in stability.WORDINGS.items():
+        assert len(set(wordings)) == 10
+        assert {Template(text).columns for text in wordings} == {(columns[name],)}
+
+
+def test_the_best_wording_is_chosen_on_validation_rows() -> None:
+    cells = [cell(70, validation_score=0.5), cell(60, validation_score=0.6)]
+    assert stability.chosen("sst2", cells) == 60
+    assert stability.chosen("sst2", [*cells, None]) is None
+    found = stability.Spread([70.0, 60.0], 60.0, [80.0, 81.0, 82.0], [65.0])
+    text = stability.finding({"sst2": found})
+    assert "wordings spread more than seeds" in text
+    assert "+21.0 points from the best wording by validation" in text
+    assert "+11.0 from the best by test, +16.0 from examples in context" in text
+
+
+def forgets(attached: float, same: float | None, other: float = 50.0) -> dict[str, Any]:
+    return {
+        "forgetting": {
+            "loss": {"untouched": 3.0, "attached": attached, "detached": 3.0},
+            "other": {"untouched": {"macro_f1": 0.4}, "attached": {"macro_f1": other / 100}},
+            "detached_identical": same,
+        }
+    }
+
+
+def test_one_changed_row_breaks_the_claim_of_identity() -> None:
+    sides = {"suffix": [forgets(3.5, 1.0)], "lora": [forgets(3.2, 0.5)], "full": []}
+    claim = forgetting.identical_claim({"sst2": sides}, "")
+    assert (claim.value, claim.n, claim.holds) == (1, 1, True)
+    sides["kv"] = [forgets(3.1, 199 / 200)]
+    claim = forgetting.identical_claim({"sst2": sides}, "")
+    assert claim.holds is False and claim.n == 2
+    assert "are NOT all" in forgetting.finding({"sst2": sides})
+    assert forgetting.identical_claim({"sst2": {}}, "why").reason == "why"
+
+
+def test_what_attaching_changes() -> None:
+    found = forgetting.changes("sst2", [forgets(3.5, 1.0, 30.0)])
+    assert found == {"loss": [0.5], "other": [pytest.approx(-10)]}
+    sides = {"suffix": [forgets(3.5, 1.0)], "full": [forgets(3.1, None)]}
+    assert "full fine-tuning +0.10, prompt (suffix) +0.50" in forgetting.finding({"sst2": sides})
+    assert "–" in forgetting.shown({"sst2": sides}).splitlines()[-1]
+
+
+def test_methods_are_ordered_by_the_tasks_own_metric() -> None:
+    def written(points: float, adherence: float) -> dict[str, Any]:
+        return {"test": {"exact_match": points / 100, "format_adherence": adherence / 100}}
+
+    sides = {"hand": [written(1, 0)], "soft": [written(30, 95)], "full": [written(50, 99)]}
+    assert generation.order("record", sides) == ["full", "soft", "hand"]
+    text = generation.finding({"record": sides})
+    assert text.startswith("record (exact_match): full fine-tuning 50.0, prompt (suffix) 30.0")
+    assert "format adherence of the prompt 95%, asked in words 0%" in text
+    assert generation.finding({"record": {}}) == "Nothing was measured yet."
+
+
+def test_a_run_of_quality_serves_as_a_cell(tmp_path: Path) -> None:
+    earlier = {
+        "test": {"accuracy": 0.6},
+        "validation": {"accuracy": 0.7},
+        "metric": "accuracy",
+        "trainable_parameters": 4096,
+        "artifact_bytes": 20_000,
+        "seconds": {"training": 10.0, "context": 2.0},
+        "population": [],
+        "selection": {},
+        "steps": 5,
+    }
+    write_json(tmp_path / "quality" / "stamp" / "sst2-suffix-1.json", earlier)
+    cells = Cells(tmp_path / "studies", "stamp", only_read=True)
+    kept = Cells(tmp_path / "quality", "stamp", only_read=True)
+    study = Study(cells, kept, "nano", tmp_path, 2000)
+    found = study.side("sst2", SUFFIX, 1)
+    assert found is not None
+    assert (found["stored_numbers"], found["described_bytes"]) == (4096, 20_000 - 4 * 4096)
+    assert found["seconds"]["training"] == 12
+    assert study.points("sst2", SUFFIX, 3) == [pytest.approx(60)]
+    assert study.side("sst2", SUFFIX, 1, ("wrong-10", lambda task: task)) is None
+    assert "see --data" in study.why_missing("sst2")
