@@ -18,6 +18,7 @@ from softprompt.serving.audit import Audit
 from softprompt.serving.http import Server, ServerConfig, create_app
 from softprompt.serving.http.server import bind
 from softprompt.serving.http.service import Service
+from softprompt.serving.jobs import Jobs
 from softprompt.serving.keys import Keys
 from softprompt.serving.source import Source
 
@@ -130,10 +131,11 @@ def running(
     keys: Keys | None = None,
     key: str | None = None,
     audit: Audit | None = None,
+    jobs: Jobs | None = None,
     **settings: Any,
 ) -> Iterator[Running]:
     config = ServerConfig(**{"port": 0, "drain_seconds": 5, **settings})
-    app = create_app(engine, source, model=BASE, config=config, keys=keys, audit=audit)
+    app = create_app(engine, source, model=BASE, config=config, keys=keys, audit=audit, jobs=jobs)
     server = Server(app)
     listening = bind(config, with_keys=keys is not None)
     url = f"http://127.0.0.1:{listening.getsockname()[1]}"
