@@ -8,7 +8,8 @@ random moments of publications in a process of their own; the disk fails at ever
 publication, once with each error, and refuses to take more for real (RLIMIT_FSIZE); the index is
 damaged in several ways; a PostgreSQL server of the benchmark's own is stopped and started.
 
-A worker that is killed and a client that vanishes in mid-stream are the server's matter.
+Against a whole server (`benchmarks.server_faults`): it is killed while versions are uploaded, and
+clients vanish in mid-stream.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ import torch
 from benchmarks.kills import Failing, forked, heard, intact, publish_for_ever, sample
 from benchmarks.postgres import binaries, running
 from benchmarks.report import claim, missing, show
+from benchmarks.server_faults import vanishing_clients, worker_killed
 from softprompt.errors import SoftPromptError
 from softprompt.serving.registry import Registry
 
@@ -166,11 +168,25 @@ def lost_database(folder: Path, _kills: int) -> Part | None:
     return Part(2, tuple(lost), {"published": len(done)})
 
 
+def server_killed(_folder: Path, _kills: int) -> Part:
+    """See `benchmarks.server_faults`."""
+    faults, lost, notes = worker_killed()
+    return Part(faults, tuple(lost), notes)
+
+
+def clients_gone(_folder: Path, _kills: int) -> Part:
+    """See `benchmarks.server_faults`."""
+    faults, lost, notes = vanishing_clients()
+    return Part(faults, tuple(lost), notes)
+
+
 PARTS: dict[str, Callable[[Path, int], Part | None]] = {
     "killed_while_publishing": killed,
     "disk_full_while_publishing": full_disk,
     "index_damaged": damaged_index,
     "database_gone_and_back": lost_database,
+    "server_killed": server_killed,
+    "client_vanishing_mid_stream": clients_gone,
 }
 
 
