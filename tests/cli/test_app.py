@@ -28,8 +28,8 @@ def process(*words: str, **options: object) -> subprocess.CompletedProcess[str]:
 
 def test_the_commands_are_those_of_the_guide() -> None:
     assert COMMANDS.names() == [
-        "cache", "check", "compare", "demo", "evaluate", "export", "models", "predict",
-        "search", "show", "tune",
+        "advise", "ask", "cache", "check", "compare", "demo", "evaluate", "export", "keys",
+        "models", "predict", "prompts", "pull", "push", "search", "serve", "show", "tune",
     ]  # fmt: skip
 
 
