@@ -10,6 +10,7 @@ from rich.console import Console
 
 from softprompt.cli import flags
 from softprompt.cli.commands import Outcome, command
+from softprompt.cli.engine_choice import EngineChoice, open_engine
 from softprompt.cli.streams import error_console, waiting, warn
 from softprompt.errors import UsageError
 from softprompt.locale import _, mark, ngettext, number
@@ -75,6 +76,24 @@ LogContents = Annotated[
     bool,
     typer.Option("--log-contents", metavar=" ", help=mark("Write texts and answers to the log.")),
 ]
+EngineName = Annotated[
+    str,
+    typer.Option(
+        "--engine", metavar="E", help=mark("What computes: own, or vllm for a vLLM server.")
+    ),
+]
+UpstreamUrl = Annotated[
+    str | None,
+    typer.Option("--upstream", metavar="URL", help=mark("Address of the vLLM server.")),
+]
+Ray = Annotated[
+    bool,
+    typer.Option("--ray", metavar=" ", help=mark("Run replicas of the model on Ray Serve.")),
+]
+ReplicaCount = Annotated[
+    int | None,
+    typer.Option("--replicas", metavar="N", help=mark("Replicas; two if not given.")),
+]
 
 
 @command(
@@ -84,6 +103,8 @@ LogContents = Annotated[
         "softprompt serve prompts/",
         "softprompt serve prompts/ --model nano --port 9000",
         "softprompt serve prompts/ --host 0.0.0.0 --keys keys.json",
+        "softprompt serve prompts/ --model nano --engine vllm --upstream http://127.0.0.1:8001",
+        "softprompt serve prompts/ --ray --replicas 2",
     ),
 )
 def serve(
@@ -103,6 +124,10 @@ def serve(
     drain_delay: DrainDelay = 0.0,
     origin: Origins = None,
     log_contents: LogContents = False,
+    engine: EngineName = "own",
+    upstream: UpstreamUrl = None,
+    ray: Ray = False,
+    replicas: ReplicaCount = None,
     dtype: flags.Dtype = None,
     device: flags.Device = None,
     json: flags.Json = False,
@@ -119,26 +144,21 @@ def serve(
         "log_contents": log_contents,
     }
     with waiting(_("Loading ...")):
-        from softprompt.backbones import load_backbone
-        from softprompt.serving import Engine
         from softprompt.serving.audit import Audit
         from softprompt.serving.http import bind, create_app, run
-        from softprompt.serving.registry import Registry
 
         config = _config(settings)
         known = _keys(keys)
         # What cannot be is told before a large model is loaded.
         taken = bind(config, with_keys=known is not None)
-        backbone = load_backbone(model or "nano", dtype=dtype or "auto", device=device or "auto")
-        registry = Registry(prompts, index_url=database, backbone=backbone)
+        which: Any = (model or "nano", prompts, database, dtype or "auto", device or "auto")
+        which += (max_waiting, max_rows, engine, upstream, ray, replicas)
+        opened = open_engine(EngineChoice(*which))
     called = name or _called(model or "nano")
     log = Audit(audit or Path(keys or prompts).absolute().with_name("audit.jsonl"))
     # What could finish in its time has finished when the engine is closed.
-    with (
-        registry,
-        Engine(backbone, registry, max_waiting=max_waiting, max_rows=max_rows) as engine,
-    ):
-        app = create_app(engine, registry, model=called, config=config, keys=known, audit=log)
+    with opened as (running, registry):
+        app = create_app(running, registry, model=called, config=config, keys=known, audit=log)
         _announce(registry, called, f"http://{host}:{taken.getsockname()[1]}")
         run(app, taken)
     answers = app.state.service.metrics.answers
