@@ -78,9 +78,8 @@ def _points(study: Study, name: str, kind: str, side: Side, seeds: int) -> dict[
         for seed in range(seeds):
             change = partial(_changed, study, name, kind, share, seed)
             changed = (f"{kind}-{share}", change) if share else None
-            if kind == "irrelevant" and not has_data(OTHER[name], study.data) and share:
-                continue
-            cell = study.side(name, side, seed, changed)
+            possible = kind == "wrong" or not share or has_data(OTHER[name], study.data)
+            cell = (study if possible else study.reading()).side(name, side, seed, changed)
             if cell is not None:
                 found[share].append(100 * float(cell["test"][METRIC[name]]))
     return found

@@ -6,7 +6,9 @@ that is there is not trained again, and training that was stopped goes on from i
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 
 from recipes.nano.__main__ import main as recipe
@@ -55,7 +57,9 @@ def pretrained(
     given = [word for text in texts for word in ("--text", text)]
     given += ["--output", str(output), "--model", str(model)]
     given += [word for setting in words for word in ("--set", setting)]
-    code = recipe(given)
+    # What the recipe tells of its progress is no part of a report.
+    with redirect_stdout(sys.stderr):
+        code = recipe(given)
     if code:
         raise SystemExit(code)
     return model

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -108,6 +109,12 @@ class Study:
             arguments.test_rows,
             arguments.epochs,
         )
+
+    def reading(self) -> Study:
+        """The same study, which measures nothing."""
+        cells = copy(self.cells)
+        cells.only_read = True
+        return replace(self, cells=cells)
 
     def why_missing(self, name: str) -> str:
         """Why some of a task's cells are not there."""
