@@ -22,6 +22,7 @@ from serving.made import made
 from tiny import tiny_backbone
 
 from softprompt.serving import Engine
+from softprompt.serving.http.tuning import said
 from softprompt.serving.jobs import JobLimits, Jobs
 from softprompt.serving.keys import Keys
 from softprompt.serving.registry import Registry
@@ -174,6 +175,8 @@ def test_uploads_are_limited(server: Running) -> None:
         ({"integrations": [{"type": "wandb"}]}, "integrations", "at most 0"),
         ({"metadata": {"k" * 65: "v"}}, "metadata", "64"),
         ({"metadata": {str(n): "v" for n in range(17)}}, "metadata", "16"),
+        ({"metadata": {"a": "\ud800"}}, None, "whole characters"),
+        ({"task": {"template": "\ud800{a}{answer}"}}, "task.template", "unicode"),
         ({"seed": -1}, "seed", "greater"),
         ({"suffix": "../../evil"}, "suffix", "cannot be the name"),
         ({"suffix": "old"}, None, "'old' is taken"),
@@ -186,7 +189,8 @@ def test_orders_are_checked(
     server: Running, client: openai.OpenAI, change: dict[str, Any], param: str | None, told: str
 ) -> None:
     body = {"model": BASE, "training_file": upload(client), **change}
-    error = server.refused(400, "POST", JOBS, json=body)
+    sent = {"content": json.dumps(body), "headers": {"content-type": "application/json"}}
+    error = server.refused(400, "POST", JOBS, **sent)
     assert (error["param"], error["type"]) == (param, "invalid_request_error")
     assert told in error["message"]
     assert list(client.fine_tuning.jobs.list()) == []
@@ -266,6 +270,14 @@ def test_a_server_without_jobs_says_so() -> None:
     with running(Held(), shelf()) as server:
         assert server.refused(403, "GET", JOBS)["code"] == "tuning_is_off"
         assert server.refused(403, "GET", "/v1/files")["code"] == "tuning_is_off"
+
+
+def test_flags_are_told_as_fields() -> None:
+    told = said("No target. Name --target, or --drop-empty, --validation FILE; not --target-x.")
+    assert told == (
+        "No target. Name task.target, or task.drop_empty, validation_file; not --target-x."
+    )
+    assert said("/srv/files/a.csv: line 2/3") == "a.csv: line 2/3"
 
 
 @pytest.fixture

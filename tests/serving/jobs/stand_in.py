@@ -54,9 +54,7 @@ def main(words: list[str]) -> int:
         what: dict[str, Any] = json.loads((run / "config.json").read_text())
         what = {**what, "do": what.get("then", what["do"])}
     else:
-        settings = json.loads(Path(words[words.index("--config") + 1]).read_text())
         what = json.loads(Path(words[1]).read_text().splitlines()[0])
-        what["settings"] = settings
     if what["do"] == "refuse":
         return refuse(f"{words[1]}: line 3 is not JSON.")
     if what["do"] == "crash":

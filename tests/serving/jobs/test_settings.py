@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from softprompt.errors import UsageError
+from softprompt.errors import SoftPromptError
 from softprompt.serving.http.schemas.fine_tuning import Hyperparameters, TaskBody
+from softprompt.serving.jobs.job_files import JobFiles
 from softprompt.serving.jobs.settings import LEARNING_RATE, check_settings, run_settings
 from softprompt.training import RunConfig
 from softprompt.training.config import TrainingConfig
@@ -54,6 +55,17 @@ def test_what_is_left_open_is_left_to_the_run() -> None:
     assert settings["training"] == {"ensemble": "auto", "seed": 0}
 
 
+def test_texts_arrive_as_they_went(tmp_path: Path) -> None:
+    template = "\x85\u2028\x7f\t 'đ\" 😀: {a}\n\n#{answer}"
+    task = {"template": template, "choices": {"no": "không", "1": "yes"}}
+    settings = run_settings({}, task, backbone=BACKBONE, seed=0, validation=None)
+    files = JobFiles(tmp_path)
+    files.configure(settings)
+    found = RunConfig.of("data.csv", files.settings).task
+    assert found == RunConfig.of("data.csv", **settings).task
+    assert found.choices == {"no": "không", "1": "yes"}
+
+
 @pytest.mark.parametrize(
     ("hyperparameters", "task", "told"),
     [
@@ -62,6 +74,7 @@ def test_what_is_left_open_is_left_to_the_run() -> None:
         ({"depth": "deeper"}, {}, "Did you mean 'deep'"),
         ({"parametrisation": "direkt"}, {}, "Did you mean 'direct'"),
         ({}, {"template": "no place"}, "answer"),
+        ({"metric": "acuracy"}, {}, "Did you mean 'accuracy'"),
         ({}, {"encoding": "klingon"}, "Unknown encoding"),
         ({}, {"delimiter": ";;"}, "not one character"),
     ],
@@ -69,5 +82,5 @@ def test_what_is_left_open_is_left_to_the_run() -> None:
 def test_what_cannot_be_is_told_at_once(
     hyperparameters: dict[str, str], task: dict[str, str], told: str
 ) -> None:
-    with pytest.raises(UsageError, match=told):
+    with pytest.raises(SoftPromptError, match=told):
         check_settings(hyperparameters, task)

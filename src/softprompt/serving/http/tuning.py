@@ -5,6 +5,7 @@ Messages of files and jobs may name paths of the server; none leaves here.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -26,9 +27,23 @@ from softprompt.serving.jobs import (
     Viewer,
 )
 
-__all__ = ["Tuner", "event_answer", "file_answer", "job_answer", "page", "tuner_of"]
+__all__ = ["Tuner", "event_answer", "file_answer", "job_answer", "page", "said", "tuner_of"]
 
 T = TypeVar("T")
+# What the command line calls by a flag has another name in a body.
+_FIELDS = {
+    **{
+        f"--{name.replace('_', '-')}": f"task.{name}"
+        for name in (
+            "input", "target", "template", "choices", "delimiter", "encoding", "chat", "limit",
+            "drop_empty",
+        )
+    },
+    "--drop-long": "hyperparameters.drop_long",
+    "--validation FILE": "validation_file",
+    "--validation": "validation_file",
+}  # fmt: skip
+_FLAG = re.compile(rf"({'|'.join(_FIELDS)})(?![\w-])")
 _OPENAI = ("n_epochs", "batch_size", "learning_rate_multiplier")
 
 
@@ -107,6 +122,11 @@ def page(
     return items[start : start + limit], len(items) > start + limit
 
 
+def said(text: str) -> str:
+    """A message of a training process in the words of this API, without folders of this machine."""
+    return public(_FLAG.sub(lambda found: _FIELDS[found[1]], text))
+
+
 def file_answer(file: StoredFile) -> FileAnswer:
     """A file as clients see it."""
     return FileAnswer(id=file.id, bytes=file.bytes, created_at=file.created, filename=file.name)
@@ -136,7 +156,7 @@ def job_answer(jobs: Jobs, job: Job) -> JobAnswer:
         seed=order.seed,
         user_provided_suffix=order.suffix,
         metadata=None if order.metadata is None else dict(order.metadata),
-        error=JobError(code=failure.code, message=public(failure.message)) if failure else None,
+        error=JobError(code=failure.code, message=said(failure.message)) if failure else None,
     )
 
 
@@ -146,7 +166,7 @@ def event_answer(event: Event) -> EventAnswer:
         id=event.id,
         created_at=int(event.time),
         level=event.level,
-        message=public(event.message),
+        message=said(event.message),
         type="message" if event.data is None else "metrics",
         data=None if event.data is None else dict(event.data),
     )

@@ -85,19 +85,24 @@ class FileStore:
         name = _checked_name(name)
         suffix = Path(name).suffix.lower()
         id_ = f"file-{secrets.token_hex(12)}"
-        with atomic_folder(self._folder / id_) as fresh:
-            place = fresh / f"{id_}{suffix}"
-            with place.open("wb") as file:
-                shutil.copyfileobj(content, file, _CHUNK)
-            size = place.stat().st_size
-            if size == 0:
-                raise UsageError("The file is empty.", "Put at least a few dozen rows into it.")
-            stored = StoredFile(id_, name, suffix, size, int(time.time()), viewer.owner)
-            write_json(fresh / _ABOUT, asdict(stored))
+        try:
+            with atomic_folder(self._folder / id_) as fresh:
+                place = fresh / f"{id_}{suffix}"
+                with place.open("wb") as file:
+                    shutil.copyfileobj(content, file, _CHUNK)
+                size = place.stat().st_size
+                if size == 0:
+                    raise UsageError("The file is empty.", "Put at least a few dozen rows into it.")
+                stored = StoredFile(id_, name, suffix, size, int(time.time()), viewer.owner)
+                write_json(fresh / _ABOUT, asdict(stored))
+                with self._lock:
+                    self._check_room(stored)
+                    # From here on it counts, so that two at a time find no room that is for one.
+                    self._files[id_] = stored
+        except BaseException:
             with self._lock:
-                self._check_room(stored)
-                # From here on it counts; nobody knows its ID yet.
-                self._files[id_] = stored
+                self._files.pop(id_, None)
+            raise
         return stored
 
     def get(self, file_id: str, viewer: Viewer) -> StoredFile:

@@ -1,7 +1,7 @@
 """The folder of a job: its record, what its process gets and leaves, and the run below it.
 
     job.json       the record
-    settings.json  the configuration of the run
+    settings.yaml  the configuration of the run
     start.json     what the keeper runs
     stop           that it shall stop, and why
     outcome.json   how it ended
@@ -20,6 +20,8 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from softprompt.serving.jobs.job import Job
 from softprompt.storage import disk_errors, write_bytes, write_json
@@ -40,7 +42,7 @@ class JobFiles:
         self.folder = folder
         self.run = folder / "run"
         self.prompt = self.run / "prompt"
-        self.settings = folder / "settings.json"
+        self.settings = folder / "settings.yaml"
         self.lock = folder / "lock"
 
     def save(self, job: Job) -> None:
@@ -60,8 +62,9 @@ class JobFiles:
         return Job.of(json.loads((self.folder / "job.json").read_text(encoding="utf-8")))
 
     def configure(self, settings: Mapping[str, Any]) -> None:
-        """Writes the configuration of the run."""
-        write_json(self.settings, settings)
+        """Writes the configuration of the run; every character comes out as it went in."""
+        text = yaml.safe_dump(dict(settings), allow_unicode=False, sort_keys=False)
+        write_bytes(self.settings, text.encode("ascii"))
 
     @property
     def begun(self) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from softprompt.evaluation.metrics import METRICS
 from softprompt.prompts import PromptConfig
 from softprompt.prompts.depths import DEPTHS
 from softprompt.prompts.parametrisations import PARAMETRISATIONS
@@ -32,12 +33,14 @@ def check_settings(hyperparameters: Mapping[str, Any], task: Mapping[str, Any]) 
     """Refuses what no run takes.
 
     Raises:
-        UsageError: what was given and what is allowed.
+        SoftPromptError: what was given and what is allowed.
     """
     prompt = PromptConfig(**_picked(_named(hyperparameters), _PROMPT))
     PLACEMENTS.get(prompt.placement)
     DEPTHS.get(prompt.depth)
     PARAMETRISATIONS.get(prompt.parametrisation)
+    if (metric := hyperparameters.get("metric", "auto")) != "auto":
+        METRICS.get(metric)
     TaskConfig.from_settings(task)
 
 

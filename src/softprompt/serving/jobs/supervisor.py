@@ -79,7 +79,15 @@ class Supervisor:
     def _look(self) -> bool:
         """Settles and starts; whether there is anything to look at again."""
         for job in self._in("running"):
-            self._settle(job)
+            try:
+                self._settle(job)
+            except SoftPromptError:
+                raise
+            except Exception:
+                # A defect that one job meets must not keep the others waiting.
+                _log.exception("job %s cannot be settled", job.id)
+                told = "What the training left cannot be used; the server's log says why."
+                self._fail(job, Failure("internal_error", told))
         free = self._at_once - len(self._in("running"))
         for job in sorted(self._in("queued"), key=lambda job: job.queued)[: max(0, free)]:
             self._begin(job)

@@ -132,6 +132,11 @@ async def _answer(
 
 
 def _order(body: JobBody) -> Order:
+    try:
+        body.model_dump_json()
+    except ValueError as error:
+        message = "The body holds characters that are none; send whole characters in UTF-8."
+        raise ApiError(400, message, code="invalid_value") from error
     for key, value in (body.metadata or {}).items():
         if len(key) > _MOST_KEY or len(value) > _MOST_VALUE:
             message = (
