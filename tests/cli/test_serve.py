@@ -16,10 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import openai
 import pytest
 
 import softprompt
 from cli.conftest import Shell
+from softprompt.serving.jobs.job_files import JobFiles
 from softprompt.serving.keys import Keys
 
 SOURCE = Path(softprompt.__file__).parents[1]
@@ -168,3 +170,28 @@ def test_what_cannot_be_served_is_told_before_the_model_is_loaded(
 
 def test_nobody_answers(shell: Shell) -> None:
     assert "No answer from http://127.0.0.1:1" in shell.mistake("ask", "1", "reviews", "x")
+
+
+def test_clients_tune_where_jobs_are_let_in(
+    shell: Shell, tiny_folder: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "tuning"
+    words = ["--model", tiny_folder, "--jobs", folder, "--job-time", 600]
+    with serving(tmp_path / "prompts", *words) as served:
+        with openai.OpenAI(base_url=f"{served.url}/v1", api_key="none") as client:
+            rows = b"a,b\n" + b"x,y\n" * 3
+            file = client.files.create(file=("a.csv", rows), purpose="fine-tune")
+            job = client.fine_tuning.jobs.create(model="tiny", training_file=file.id)
+            assert job.status == "queued"
+        told = shell.mistake("serve", tmp_path / "prompts", *words, "--port", 0)
+        assert "Another server works on the jobs" in told
+        served.process.send_signal(signal.SIGTERM)
+        _, err = served.process.communicate(timeout=60)
+    assert served.process.returncode == 0, err
+    record = json.loads((folder / "jobs" / job.id / "job.json").read_text())
+    assert record["order"]["training_file"] == file.id
+    start = json.loads((folder / "jobs" / job.id / "start.json").read_text())
+    assert start["seconds"] == 600
+    JobFiles(folder / "jobs" / job.id).ask_to_stop("cancel")
+    told = shell.mistake("serve", tmp_path / "prompts", "--job-time", 5, "--port", 0)
+    assert "--job-time needs --jobs" in told

@@ -12,6 +12,7 @@ from softprompt.cli import flags
 from softprompt.cli.commands import Outcome, command
 from softprompt.cli.engine_choice import EngineChoice, open_engine
 from softprompt.cli.streams import error_console, waiting, warn
+from softprompt.cli.tuning_jobs import open_jobs
 from softprompt.errors import UsageError
 from softprompt.locale import _, mark, ngettext, number
 
@@ -76,6 +77,14 @@ LogContents = Annotated[
     bool,
     typer.Option("--log-contents", metavar=" ", help=mark("Write texts and answers to the log.")),
 ]
+JobFolder = Annotated[
+    str | None,
+    typer.Option("--jobs", metavar="DIR", help=mark("Let clients tune; files and jobs lie here.")),
+]
+JobTime = Annotated[
+    float | None,
+    typer.Option("--job-time", metavar="S", help=mark("Seconds that a job may train; six hours.")),
+]
 EngineName = Annotated[
     str,
     typer.Option(
@@ -124,6 +133,8 @@ def serve(
     drain_delay: DrainDelay = 0.0,
     origin: Origins = None,
     log_contents: LogContents = False,
+    jobs: JobFolder = None,
+    job_time: JobTime = None,
     engine: EngineName = "own",
     upstream: UpstreamUrl = None,
     ray: Ray = False,
@@ -157,13 +168,14 @@ def serve(
     called = name or _called(model or "nano")
     log = Audit(audit or Path(keys or prompts).absolute().with_name("audit.jsonl"))
     # What could finish in its time has finished when the engine is closed.
-    with opened as (running, registry):
-        app = create_app(running, registry, model=called, config=config, keys=known, audit=log)
+    tuned: Any = {"model": model or "nano", "called": called, "backbone": which[3:5]}
+    with opened as (running, registry), open_jobs(jobs, job_time, registry, log, **tuned) as tuning:
+        shared: Any = {"config": config, "keys": known, "audit": log, "jobs": tuning}
+        app = create_app(running, registry, model=called, **shared)
         _announce(registry, called, f"http://{host}:{taken.getsockname()[1]}")
         run(app, taken)
-    answers = app.state.service.metrics.answers
-    value = {"model": called, "answers": answers}
-    return Outcome(value, lambda console: _show(console, answers), json)
+    value = {"model": called, "answers": app.state.service.metrics.answers}
+    return Outcome(value, lambda console: _show(console, value["answers"]), json)
 
 
 def _show(console: Console, answers: int) -> None:
