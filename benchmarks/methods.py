@@ -9,6 +9,8 @@ description. `kv` forms keep one prompt and no ensemble, which would take more.
 
 The prompt that begins as the keys and values of demonstrations is held against asking the untouched
 model with the same demonstrations (the first of them, which the prompt cuts to its length, whole).
+Nothing of its rows is a constant that could be cached, so it begins as three prompts and goes on as
+one, where the others begin as six and go on as four.
 The effect of a parametrisation is measured on two tasks.
 """
 
@@ -45,7 +47,7 @@ PROMPTS = (
         "kv_context",
         "prompt (kv from examples)",
         prompt={"method": "ct-kv", "initialisation": "context", "length": 128},
-        training={"ensemble": "off", "token_dropout": 0.05},
+        training={"ensemble": "off", "token_dropout": 0.05, "population": 3, "survivors": 1},
     ),
     Side("residual", "prompt (residual)", prompt={"parametrisation": "residual"}),
 )
