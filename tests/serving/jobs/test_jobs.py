@@ -35,6 +35,15 @@ def keeper_of(bench: Bench, job: Job) -> int:
     return int(stat.rpartition(")")[2].split()[1])
 
 
+def alive(pid: int) -> bool:
+    """Whether a process runs; one that nobody has buried yet does not."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] not in "ZX"
+
+
 def test_a_job_becomes_a_prompt(bench: Bench) -> None:
     jobs = bench.start(threads=3, nice=11, memory_bytes=5 << 30)
     job = begin(
@@ -136,7 +145,7 @@ def test_a_process_that_does_not_listen_is_ended(bench: Bench) -> None:
     pid = bench.seen(job)["pid"]
     jobs.cancel(job.id, ALL)
     reaches(jobs, job, "cancelled")
-    assert not Path(f"/proc/{pid}").exists()
+    assert not alive(pid)
 
 
 def test_waiting_jobs_are_cancelled_at_once(bench: Bench) -> None:
@@ -244,9 +253,28 @@ def test_a_dead_keeper_takes_its_process_along(bench: Bench) -> None:
     failure = reaches(jobs, job, "failed").failure
     assert failure is not None
     assert failure.code == "interrupted"
-    assert eventually(lambda: not Path(f"/proc/{pid}").exists())
+    assert eventually(lambda: not alive(pid))
     jobs.resume(job.id, ALL)
     reaches(jobs, job, "succeeded")
+
+
+def test_what_ended_with_the_server_goes_on_with_the_next(bench: Bench) -> None:
+    jobs = bench.start()
+    row = {"then": "wait", "prompt": bench.artifact()}
+    job = trains(jobs, begin(jobs, "wait", **row))
+    for attempt in range(4):
+        keeper = keeper_of(bench, job)
+        before = bench.seen(job)["pid"]
+        jobs.close()
+        os.kill(keeper, signal.SIGKILL)
+        assert eventually(lambda before=before: not alive(before))
+        jobs = bench.start()
+        if attempt < 3:
+            assert eventually(lambda before=before: bench.seen(job)["pid"] != before)
+            trains(jobs, job)
+    failure = reaches(jobs, job, "failed").failure
+    assert failure is not None
+    assert failure.code == "interrupted"
 
 
 def test_a_machine_that_stops_lets_the_job_go_on(bench: Bench) -> None:

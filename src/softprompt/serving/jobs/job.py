@@ -98,6 +98,7 @@ class Job:
         created, queued: seconds since 1970; `queued` is when it was last put into the queue.
         started, finished: seconds since 1970, or None; of the last attempt.
         stopping: `cancel` or `pause` where that was asked for; "" otherwise.
+        restarts: how often it went on by itself after the machine or the container had ended.
         failure: why it failed, or None.
         published: what it made, or None.
         words: what happened, oldest first.
@@ -113,6 +114,7 @@ class Job:
     started: float | None = None
     finished: float | None = None
     stopping: str = ""
+    restarts: int = 0
     failure: Failure | None = None
     published: Published | None = None
     words: tuple[Word, ...] = ()

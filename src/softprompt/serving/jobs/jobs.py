@@ -193,6 +193,7 @@ class Jobs:
                     queued=time.time(),
                     finished=None,
                     failure=None,
+                    restarts=0,
                 ),
             )
         self._supervisor.wake()

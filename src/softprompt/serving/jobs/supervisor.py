@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from threading import Event, Thread
+from typing import Any
 
 from softprompt.errors import SoftPromptError
 from softprompt.serving.jobs.files import FileStore
@@ -24,6 +25,7 @@ __all__ = ["Supervisor", "label_of"]
 _log = logging.getLogger("softprompt.jobs")
 _BETWEEN_LOOKS = 0.2
 _AFTER_TROUBLE = 5.0
+_MOST_RESTARTS = 3
 
 
 class Supervisor:
@@ -48,6 +50,7 @@ class Supervisor:
         self._ledger, self._files, self._processes = ledger, files, processes
         self._publication, self._at_once = publication, at_once
         self._wake, self._closed = Event(), False
+        self._began = time.time()
         self._thread = Thread(target=self._work, name="softprompt-jobs", daemon=True)
 
     def start(self) -> None:
@@ -134,13 +137,19 @@ class Supervisor:
             self._ledger.change(
                 job.id, lambda job: job.now("The job is paused.", status="paused", stopping="")
             )
-        elif reason == "ended":
-            told = "The machine stopped the training process; it goes on as soon as it can."
-            self._ledger.change(
-                job.id, lambda job: job.now(told, "warn", status="queued", queued=time.time())
-            )
+        elif reason == "ended" or self._cut_off(job, outcome):
+            told = "The training process ended with the machine; it goes on as soon as it can."
+            self._ledger.change(job.id, lambda job: _again(job, told))
         else:
             self._fail(job, why_failed(files, outcome))
+
+    def _cut_off(self, job: Job, outcome: dict[str, Any] | None) -> bool:
+        """Whether the process ended with the server before, as containers do, and may go on.
+
+        What ends in this way again and again may be what brings the machine down.
+        """
+        earlier = job.started is not None and job.started < self._began
+        return outcome is None and earlier and job.restarts < _MOST_RESTARTS
 
     def _publish(self, job: Job) -> None:
         files = self._ledger.files(job.id)
@@ -160,6 +169,10 @@ class Supervisor:
     def _fail(self, job: Job, failure: Failure) -> None:
         _log.warning("job %s of %s failed: %s", job.id, label_of(job), failure.message)
         self._ledger.change(job.id, lambda job: job.ended("failed", failure.message, failure))
+
+
+def _again(job: Job, told: str) -> Job:
+    return job.now(told, "warn", status="queued", queued=time.time(), restarts=job.restarts + 1)
 
 
 def label_of(job: Job) -> str:
