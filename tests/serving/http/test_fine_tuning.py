@@ -158,13 +158,13 @@ def test_what_the_training_refuses_is_told_in_its_sentence(client: openai.OpenAI
     assert (event.level, event.message) == ("error", done.error.message)
 
 
-def test_a_cancelled_job_keeps_what_it_learned(client: openai.OpenAI, tuning: Running) -> None:
+def test_a_cancelled_job_goes_on_where_it_was(client: openai.OpenAI, tuning: Running) -> None:
     file = client.files.create(file=("rows.jsonl", chats()), purpose="fine-tune")
     job = client.fine_tuning.jobs.create(
         model=BASE,
         training_file=file.id,
         suffix="long",
-        hyperparameters={"n_epochs": 1000, "patience": 1000, **SETTINGS},  # type: ignore[typeddict-item]
+        hyperparameters={"n_epochs": 300, "patience": 300, **SETTINGS},  # type: ignore[typeddict-item]
     )
     with pytest.raises(openai.ConflictError, match="cannot be resumed"):
         client.fine_tuning.jobs.resume(job.id)
@@ -184,3 +184,11 @@ def test_a_cancelled_job_keeps_what_it_learned(client: openai.OpenAI, tuning: Ru
     assert 0 < kept.result["steps"] < kept.steps  # type: ignore[operator]
     with pytest.raises(openai.NotFoundError):
         client.models.retrieve("long")
+    client.fine_tuning.jobs.resume(job.id)
+    done = ended(client, job.id)
+    assert (done.status, done.fine_tuned_model) == ("succeeded", "long@1"), done.error
+    run = jobs.run(jobs.get(job.id, ALL))
+    assert run.result is not None
+    assert run.result["steps"] == run.steps == kept.steps
+    told = [event.message for event in client.fine_tuning.jobs.list_events(job.id, limit=100)]
+    assert "The training goes on." in told
