@@ -12,7 +12,7 @@ from tiny import tiny_backbone
 
 from softprompt.backbones import Backbone
 from softprompt.backbones.fingerprint import module_fingerprint
-from softprompt.errors import CancelledError, ServingError
+from softprompt.errors import CancelledError, DeadlineError, ServingError
 from softprompt.inference.mixed import ReadyPrompt
 from softprompt.serving import Constraint, Engine, Piece, Prompts, Request, Sampling
 from softprompt.serving.bank import Bank, WithBank
@@ -145,3 +145,45 @@ def test_a_prompt_keeps_its_rows_while_it_is_used_again() -> None:
     place = bank.take(one)
     bank.leave(one)
     assert bank.take(one) == place
+
+
+def test_a_request_larger_than_the_cache_is_written_by_the_rows() -> None:
+    backbone = tiny_backbone()
+    with Engine(backbone, prompts(backbone), texts="continuous", max_rows=1) as engine:
+        assert engine._continuous is not None
+        engine._continuous._positions = 40
+        work = engine._preparation.work
+        assert not engine._continuous.takes(work(asked(None, TEXTS[1])))
+        assert engine._continuous.takes(work(asked(None, "late", max_new_tokens=4)))
+        assert engine.submit(asked(None, TEXTS[1])).result(60).completion_tokens
+
+
+def test_a_manager_that_has_failed_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    backbone = tiny_backbone()
+    with Engine(backbone, prompts(backbone), texts="continuous") as engine:
+        wanted = engine.submit(asked("suffix-input-write", TEXTS[0])).result(60)
+        assert engine._continuous is not None
+        (manager,) = engine._continuous._managers.values()
+
+        def broken(*_: object) -> None:
+            raise RuntimeError("out of memory")
+
+        monkeypatch.setattr(manager.batch_processor, "prepare_next_batch", broken)
+        with pytest.raises(ServingError):
+            engine.submit(asked("suffix-input-write", TEXTS[0])).result(60)
+        deadline = time.monotonic() + 20
+        while manager.is_running() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        again = engine.submit(asked("suffix-input-write", TEXTS[0])).result(60)
+        assert again.text == wanted.text
+
+
+def test_a_deadline_holds_while_others_are_written() -> None:
+    backbone = tiny_backbone()
+    with Engine(backbone, prompts(backbone), texts="continuous", max_rows=1) as engine:
+        long = [engine.submit(asked(None, "late", max_new_tokens=100)) for _ in range(4)]
+        ticket = engine.submit(Request(prompt=None, text="late", deadline=0.01))
+        with pytest.raises(DeadlineError):
+            ticket.result(60)
+        assert any(other.finished is None for other in long)
+        assert all(other.result(60).text is not None for other in long)

@@ -106,4 +106,4 @@ class Context:
         index = torch.as_tensor(rows, dtype=torch.long, device=self.lengths_B.device)
         lengths_B = self.lengths_B[index]
         width = int(lengths_B.max()) if len(rows) else 0
-        return self.each(lambda x: x[:, :, :width].index_select(0, index), lengths_B)
+        return self.each(lambda x: x[:, :, :width].index_select(0, index.to(x.device)), lengths_B)

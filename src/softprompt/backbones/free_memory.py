@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 
 __all__ = ["free_memory_budget"]
@@ -14,11 +16,30 @@ def free_memory_budget(share: float, device: torch.device) -> int:
     """
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0] * share)
+    known = [free for free in (_of_the_machine(), _of_the_container()) if free is not None]
+    return int(min(known, default=1 << 30) * share)
+
+
+def _of_the_machine() -> int | None:
+    """Bytes that Linux says are available."""
     try:
-        with open("/proc/meminfo", encoding="ascii") as file:  # noqa: PTH123
-            for line in file:
-                if line.startswith("MemAvailable:"):
-                    return int(int(line.split()[1]) * 1024 * share)
+        lines = Path("/proc/meminfo").read_text("ascii").splitlines()
     except OSError:
-        pass
-    return 1 << 30
+        return None
+    found = [line for line in lines if line.startswith("MemAvailable:")]
+    return int(found[0].split()[1]) * 1024 if found else None
+
+
+def _of_the_container(folder: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """Bytes left within a container's limit; None where there is no limit."""
+    try:
+        limit = (folder / "memory.max").read_text("ascii").strip()
+        used = int((folder / "memory.current").read_text("ascii"))
+        lines = (folder / "memory.stat").read_text("ascii").splitlines()
+    except (OSError, ValueError):
+        return None
+    if limit == "max":
+        return None
+    # Pages of files that nobody has touched lately are given back on demand.
+    idle = sum(int(line.split()[1]) for line in lines if line.startswith("inactive_file "))
+    return max(0, int(limit) - used + idle)

@@ -127,6 +127,14 @@ class FrozenModel:
         assert eos is not None, "load_backbone refuses tokenizers without an end token"
         return int(eos)
 
+    @cached_property
+    def ends(self) -> frozenset[int]:
+        """The ids that end a text: `eos`, and those that the model's own settings name."""
+        settings = getattr(self.model, "generation_config", None)
+        named = getattr(settings, "eos_token_id", None)
+        further = named if isinstance(named, list) else [] if named is None else [named]
+        return frozenset([self.eos, *map(int, further)])
+
     @classmethod
     def check_tokenizer(cls, tokenizer: Any, name: str) -> None:
         """Refuses a tokenizer that lacks a token which is needed.

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["RowBatch"]
 
 STEP = 64
-"""Places that a block grows by at least; it doubles where that is more."""
+"""Places that a block grows by at least; a quarter where that is more."""
 
 
 class RowBatch:
@@ -117,23 +117,26 @@ class _Block(DynamicCache):
 
     def leave(self, row: int) -> None:
         last = len(self.lengths) - 1
-        if row != last:
-            filled = self.lengths[last]
-            for pair in self._parts:
-                for block in pair:
-                    block[row, :, :filled] = block[last, :, :filled]
-            self.lengths[row] = filled
+        filled = self.lengths[last]
+        for pair in self._parts if last else ():
+            for block in pair:
+                # Zeros behind a row: what is masked must still be a number.
+                block[row, :, :filled] = block[last, :, :filled]
+                block[row, :, filled:] = 0
+                block[last] = 0
+        self.lengths[row] = filled
         self.lengths.pop()
+        if not self.lengths:
+            self._parts, self._width = [], 0
 
     def open(self) -> int:
         """Makes room for one more place in every row; returns the width S then."""
         self._width = max(self.lengths) + 1
         keys = self._parts[0][0]
         if keys.shape[2] < self._width:
-            self._grow(keys.shape[0], keys.shape[2] + max(STEP, keys.shape[2]))
-        device = keys.device
-        self._rows_R = torch.arange(len(self.lengths), device=device)
-        self._ends_R = torch.tensor(self.lengths, device=device)
+            self._grow(keys.shape[0], keys.shape[2] + max(STEP, keys.shape[2] // 4))
+        self._rows_R = torch.arange(len(self.lengths), device=keys.device)
+        self._ends_R = torch.tensor(self.lengths, device=keys.device)
         self.lengths = [length + 1 for length in self.lengths]
         return self._width
 
@@ -143,7 +146,9 @@ class _Block(DynamicCache):
         """Puts the new keys and values [R, J, 1, d] in place; returns all [R, J, S, d]."""
         found = []
         for block, new in zip(self._parts[layer_idx], (key_states, value_states), strict=True):
-            block[self._rows_R, :, self._ends_R] = new[:, :, 0]
+            # Layers of a large model may lie on several devices.
+            places = self._rows_R.to(block.device), self._ends_R.to(block.device)
+            block[places[0], :, places[1]] = new[:, :, 0]
             found.append(block[: len(new), :, : self._width])
         return found[0], found[1]
 
@@ -161,7 +166,7 @@ class _Block(DynamicCache):
         have_rows, have_places = self._parts[0][0].shape[0], self._parts[0][0].shape[2]
         if rows > have_rows or places > have_places:
             wider = -(-places // STEP) * STEP if places > have_places else have_places
-            self._grow(max(rows, 2 * have_rows) if rows > have_rows else have_rows, wider)
+            self._grow(max(rows, have_rows + have_rows // 4), wider)
 
     def _grow(self, rows: int, places: int) -> None:
         # Layer by layer, so that old and new blocks of only one layer are in memory together.

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from softprompt.backbones import Backbone, Beside, Context, Inserted, Pass, extended
-from softprompt.errors import BackboneError
+from softprompt.errors import ArtifactError, BackboneError
 from softprompt.inference.continuation import Continuation
 from softprompt.inference.laid_row import LaidRow
 from softprompt.prompts import Example
@@ -42,9 +42,18 @@ class ReadyPrompt:
     @classmethod
     @torch.no_grad()
     def of(cls, vectors_PX: Tensor, depth: str, backbone: Backbone) -> ReadyPrompt:
-        """A prompt's rows [P_k, X] of a depth, ready for a backbone."""
+        """A prompt's rows [P_k, X] of a depth, ready for a backbone.
+
+        Raises:
+            ArtifactError: its numbers are too large for the backbone's precision.
+        """
         where = DEPTHS.get(depth)
         put = vectors_PX.to(backbone.device, backbone.compute_dtype)
+        if not bool(put.isfinite().all()):
+            raise ArtifactError(
+                f"The prompt's vectors are too large for {backbone.dtype}.",
+                "Answer in fp32 or bf16, or train the prompt again.",
+            )
         return cls(len(vectors_PX), where.computed, where.enter(put, backbone))
 
     @property
@@ -131,7 +140,7 @@ def _laid(backbone: Backbone, rows: Sequence[MixedRow]) -> tuple[Continuation, P
     # Places that are computed and places that are not count apart: they come from two tables.
     computed = [prompt for prompt in prompts if prompt.computed]
     others = [prompt for prompt in prompts if not prompt.computed]
-    starts = {**_starts(computed), **_starts(others)}
+    starts = {**_starts(computed), **_starts(others, first=1)}
     laid = [
         LaidRow.of(row.example, 0, True)
         if row.prompt is None
@@ -146,9 +155,9 @@ def _laid(backbone: Backbone, rows: Sequence[MixedRow]) -> tuple[Continuation, P
     return what, Pass(embeds_RND, what.position_RN, what.branch_RN, None, inserted, beside)
 
 
-def _starts(prompts: Sequence[ReadyPrompt]) -> dict[ReadyPrompt, int]:
+def _starts(prompts: Sequence[ReadyPrompt], first: int = 0) -> dict[ReadyPrompt, int]:
     """Where each prompt's rows begin in a table of all of them."""
-    found, start = {}, 0
+    found, start = {}, first
     for prompt in prompts:
         found[prompt] = start
         start += prompt.length
@@ -197,7 +206,11 @@ def _beside(
 
     def part(which: int) -> tuple[Tensor, ...]:
         layers = zip(*(prompt.entering.pairs for prompt in prompts), strict=True)
-        tables = (torch.cat([pair[which] for pair in pairs]) for pairs in layers)
+        # Padding reads row 0: zeros, since a prompt's own numbers may be no finite ones.
+        tables = (
+            torch.cat([torch.zeros_like(pairs[0][which][:1]), *(pair[which] for pair in pairs)])
+            for pairs in layers
+        )
         return tuple(
             table.index_select(0, row_RQ.flatten()).unflatten(0, row_RQ.shape).transpose(1, 2)  # type: ignore[no-untyped-call]
             for table in tables

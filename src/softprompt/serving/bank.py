@@ -51,7 +51,6 @@ class Bank:
         )
         self._first, self._most = len(table_VD), most
         self._stays: OrderedDict[ReadyPrompt, _Stay] = OrderedDict()
-        self._free: dict[int, list[int]] = {}
         self._used = 0
         self._lock = Lock()
 
@@ -80,8 +79,6 @@ class Bank:
 
     def _place(self, length: int) -> int:
         """The first of so many rows that nobody uses."""
-        if self._free.get(length):
-            return self._free[length].pop()
         if self._used + length > self._most:
             idle = next(
                 (p for p, stay in self._stays.items() if not stay.users and p.length == length),

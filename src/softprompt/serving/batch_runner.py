@@ -10,14 +10,13 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import chain
 from threading import Condition, Thread
 
 from softprompt.backbones import Backbone
-from softprompt.errors import CancelledError, ServingError, SoftPromptError
+from softprompt.errors import CancelledError, OverloadedError, ServingError, SoftPromptError
 from softprompt.serving.beginnings import Beginnings
 from softprompt.serving.scorer import Scorer
 from softprompt.serving.work import Work
@@ -25,18 +24,13 @@ from softprompt.serving.writer import Writer
 
 __all__ = ["BatchRunner"]
 
-FIRST_TOKENS = 4096
-"""Positions that begin in one turn, padding counted: more would keep those at work waiting."""
+TURN_TOKENS = 4096
+"""Positions that are scored, and that begin, in one turn: more would keep those at work waiting."""
+
+SWEEP_SECONDS = 0.2
+"""How often those who wait are asked whether they still do."""
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class _Waiting:
-    """Requests that came together; `shared` says that they are about one text."""
-
-    works: Sequence[Work]
-    shared: bool
 
 
 class BatchRunner:
@@ -62,8 +56,10 @@ class BatchRunner:
         self._scorer = Scorer(backbone, beginnings, max_rows)
         self._writer = Writer(backbone, beginnings)
         self._changed = Condition()
-        self._waiting: deque[_Waiting] = deque()
+        self._groups: deque[Sequence[Work]] = deque()
+        self._texts: deque[Work] = deque()
         self._running = 0
+        self._swept = time.monotonic()
         self._closing = self._draining = False
         self._thread = Thread(target=self._loop, name="softprompt-batches", daemon=True)
         self._thread.start()
@@ -72,27 +68,41 @@ class BatchRunner:
     def waiting(self) -> int:
         """Requests that have not begun."""
         with self._changed:
-            return sum(len(group.works) for group in self._waiting)
+            return self._count()
 
     @property
     def running(self) -> int:
         """Requests at work."""
         return self._running
 
-    def put(self, works: Sequence[Work], *, shared: bool = False) -> None:
+    @property
+    def alive(self) -> bool:
+        """Whether anybody computes."""
+        return self._thread.is_alive()
+
+    def put(self, works: Sequence[Work], *, most: int, shared: bool = False) -> None:
         """Takes requests.
 
         Args:
             works: ready for a pass.
+            most: requests that may wait, these included.
             shared: they are about one text, whose beginning shall be computed once.
 
         Raises:
             ServingError: the runner is closed.
+            OverloadedError: too many are waiting.
         """
         with self._changed:
             if self._closing:
                 raise ServingError("The engine is shutting down.", "Ask again later.")
-            self._waiting.append(_Waiting(works, shared))
+            waiting = self._count()
+            if waiting + len(works) > most:
+                raise OverloadedError(
+                    f"{waiting} requests are waiting, and {most} may.", "Try again in a moment."
+                )
+            choices = [work for work in works if work.labels]
+            self._groups.extend([choices] if shared and choices else [[work] for work in choices])
+            self._texts.extend(work for work in works if not work.labels)
             self._changed.notify()
 
     def close(self, *, drain: bool, timeout: float | None) -> None:
@@ -106,63 +116,94 @@ class BatchRunner:
                 self._draining = False
             self._thread.join()
 
+    def _count(self) -> int:
+        return sum(map(len, self._groups)) + len(self._texts)
+
     def _loop(self) -> None:
-        while True:
-            with self._changed:
-                while not (self._waiting or len(self._writer) or self._closing):
-                    self._changed.wait()
-                if self._closing and not (self._draining and (self._waiting or len(self._writer))):
-                    break
-                scored, together, begun = self._taken()
-            self._running = sum(map(len, (scored, *together, begun))) + len(self._writer)
-            if scored:
-                self._guarded(partial(self._scorer.score, scored), scored)
-            for works in together:
-                self._guarded(partial(self._scorer.score, works), works)
-            if begun:
-                self._guarded(partial(self._writer.begin, begun), begun, writing=True)
-            if len(self._writer):
-                self._guarded(self._writer.step, (), writing=True)
-            self._running = len(self._writer)
-        self._fail(self._left(), CancelledError("The engine is shutting down."))
+        try:
+            while self._turned():
+                pass
+        except BaseException:
+            _log.exception("the engine's thread ended")
+        with self._changed:
+            self._closing = True
+            left = [*chain(*self._groups), *self._texts]
+            self._groups.clear()
+            self._texts.clear()
+        self._writer.changing = True
+        self._fail([*left, *self._writer.clear()], CancelledError("The engine is shutting down."))
 
-    def _taken(self) -> tuple[list[Work], list[list[Work]], list[Work]]:
-        """What this turn scores, what of it shares a text, and what it begins to write."""
-        now = time.monotonic()
-        scored: list[Work] = []
-        together: list[list[Work]] = []
-        begun: list[Work] = []
-        kept: deque[_Waiting] = deque()
-        rows = 0
-        while self._waiting and rows < self._max_rows:
-            group = self._waiting.popleft()
-            choices = [work for work in group.works if work.labels and self._wanted(work)]
-            texts = [work for work in group.works if not work.labels and self._wanted(work)]
-            rows += sum(len(work.rows) for work in choices)
-            if group.shared and len(choices) > 1:
-                together.append(choices)
-            else:
-                scored += choices
-            later = [work for work in texts if not self._room(begun, work)]
-            if later:
-                kept.append(_Waiting(later, group.shared))
-        # Texts that found no room keep their place before those that came later.
-        self._waiting.extendleft(reversed(kept))
-        for work in (*scored, *chain(*together), *begun):
-            work.ticket.started = now
-        return scored, together, begun
-
-    def _room(self, begun: list[Work], work: Work) -> bool:
-        """Puts a text among those that begin, if there is room for it."""
-        seats = [*self._writer.works, *begun, work]
-        if len(seats) > self._max_rows:
-            return False
-        longest = max(other.tokens + other.most for other in seats)
-        first = (len(begun) + 1) * max(other.tokens for other in [*begun, work])
-        if len(seats) > 1 and (longest * len(seats) > self._cells or first > FIRST_TOKENS):
-            return False
-        begun.append(work)
+    def _turned(self) -> bool:
+        """One turn: scores, begins, one token more. False when there is no other."""
+        with self._changed:
+            while not (self._groups or self._texts or len(self._writer) or self._closing):
+                self._changed.wait()
+            work = self._groups or self._texts or len(self._writer)
+            if self._closing and not (self._draining and work):
+                return False
+            self._sweep()
+            groups, begun = self._scored(), self._begun()
+        single = [group[0] for group in groups if len(group) == 1]
+        together = [group for group in groups if len(group) > 1]
+        self._running = sum(map(len, (single, *together, begun))) + len(self._writer)
+        for works in ([single] if single else []) + together:
+            self._guarded(partial(self._scorer.score, works), works)
+        if begun:
+            self._guarded(partial(self._writer.begin, begun), begun, writing=True)
+        if len(self._writer):
+            self._guarded(self._writer.step, (), writing=True)
+        self._running = len(self._writer)
         return True
+
+    def _sweep(self) -> None:
+        """Tells those who wait for nothing any more, a few times a second."""
+        if time.monotonic() - self._swept < SWEEP_SECONDS:
+            return
+        self._swept = time.monotonic()
+        groups = [[work for work in group if self._wanted(work)] for group in self._groups]
+        self._groups = deque(group for group in groups if group)
+        self._texts = deque(work for work in self._texts if self._wanted(work))
+
+    def _scored(self) -> list[list[Work]]:
+        """The choices of this turn, those about one text together."""
+        found: list[list[Work]] = []
+        rows = tokens = 0
+        while self._groups and rows < self._max_rows and tokens < TURN_TOKENS:
+            works = [work for work in self._groups.popleft() if self._wanted(work)]
+            if works:
+                found.append(works)
+            rows += sum(len(work.rows) for work in works)
+            tokens += sum(work.tokens for work in works)
+        self._start(chain(*found))
+        return found
+
+    def _begun(self) -> list[Work]:
+        """The texts that begin in this turn: those at the head of the queue that there is room for.
+
+        One that finds no room is not overtaken by a shorter one that came later.
+        """
+        begun: list[Work] = []
+        at_work = self._writer.works
+        longest = max((work.tokens + work.most for work in at_work), default=0)
+        first = 0
+        while self._texts:
+            work = self._texts[0]
+            if not self._wanted(work):
+                self._texts.popleft()
+                continue
+            seats = len(at_work) + len(begun) + 1
+            longest, first = max(longest, work.tokens + work.most), max(first, work.tokens)
+            crowded = seats > 1 and (seats > self._max_rows or longest * seats > self._cells)
+            if crowded or (begun and first * (len(begun) + 1) > TURN_TOKENS):
+                break
+            begun.append(self._texts.popleft())
+        self._start(begun)
+        return begun
+
+    def _start(self, works: Iterable[Work]) -> None:
+        now = time.monotonic()
+        for work in works:
+            work.ticket.started = now
 
     def _wanted(self, work: Work) -> bool:
         reason = work.ticket.expired
@@ -185,12 +226,6 @@ class BatchRunner:
             error = ServingError("The model failed at this request.", "Try again.")
         # Texts at work may be half changed by a failed step, so they cannot go on either.
         self._fail([*works, *(self._writer.clear() if writing else ())], error)
-
-    def _left(self) -> list[Work]:
-        with self._changed:
-            waiting = [work for group in self._waiting for work in group.works]
-            self._waiting.clear()
-        return [*waiting, *self._writer.clear()]
 
     def _fail(self, works: Sequence[Work], error: SoftPromptError) -> None:
         for work in works:

@@ -19,6 +19,9 @@ from softprompt.serving.context_pool import LEAST, ContextPool, Tokens, shared_l
 
 __all__ = ["Beginnings", "Begun"]
 
+SEEN = 4096
+"""Prompts before the text that are remembered as having come."""
+
 
 @dataclass(frozen=True)
 class Begun:
@@ -27,15 +30,22 @@ class Begun:
     Args:
         row: whose context is what is known and whose trunk is the rest.
         known: keys and values of one row; None for nothing.
+        computed: whether they were computed for this very row.
     """
 
     row: MixedRow
     known: Context | None
+    computed: bool = False
 
     @property
     def tokens(self) -> int:
         """Positions known."""
         return len(self.row.example.context)
+
+    @property
+    def cached(self) -> int:
+        """Of these, those that were not computed for this row."""
+        return 0 if self.computed else self.tokens
 
 
 class Beginnings:
@@ -50,6 +60,9 @@ class Beginnings:
     def __init__(self, backbone: Backbone, pool: ContextPool, budget: int) -> None:
         self._backbone, self.pool, self._budget = backbone, pool, budget
         self._leads: OrderedDict[tuple[ReadyPrompt, Tokens], Context] = OrderedDict()
+        self._seen: OrderedDict[tuple[ReadyPrompt, Tokens], None] = OrderedDict()
+        numbers = sum(2 * heads * size for heads, size in backbone.key_shapes)
+        self._position_bytes = numbers * backbone.compute_dtype.itemsize
         self._bytes = 0
 
     def find(self, rows: Sequence[MixedRow]) -> list[Begun]:
@@ -67,10 +80,11 @@ class Beginnings:
         if shared < LEAST or max(found[number].tokens for number in long) >= shared + LEAST:
             return found
         known = self.pool.find(first[:shared])
-        if known is None or known.width < shared:
+        fresh = known is None or known.width < shared
+        if known is None or fresh:
             known = self.pool.compute([first[:shared]])
         for number in long:
-            found[number] = _cut(rows[number], known)
+            found[number] = _cut(rows[number], known, computed=fresh and number == long[0])
         return found
 
     def compute(self, rows: Sequence[MixedRow]) -> list[Begun]:
@@ -88,11 +102,16 @@ class Beginnings:
         if contexts:
             whole = self.pool.compute(list(contexts))
             known = {tokens: whole.select([row]) for row, tokens in enumerate(contexts)}
+        fresh = set(known)
+        self._compute_leads(
+            [row for row, begun in zip(rows, found, strict=True) if not begun.known]
+        )
         for number, row in enumerate(rows):
-            if row.example.context in known:
-                found[number] = _cut(row, known[row.example.context])
-            elif found[number].known is None and lead_of(row):
-                self._compute_lead(row)
+            context = row.example.context
+            if context in known:
+                found[number] = _cut(row, known[context], computed=context in fresh)
+                fresh.discard(context)
+            elif found[number].known is None:
                 found[number] = self._known(row)
         return found
 
@@ -133,14 +152,36 @@ class Beginnings:
             return Begun(MixedRow(replace(example, context=(0,) * count, trunk=rest)), lead)
         return _cut(row, self.pool.find(row.example.context))
 
-    def _compute_lead(self, row: MixedRow) -> None:
-        example = row.example
-        count = lead_of(row) - len(example.context)
-        alone = replace(row, example=replace(example, trunk=example.trunk[:count], answers=()))
-        context = self._backbone.encode_context([example.context])
-        _, whole = first_pass(self._backbone, context, [alone])
-        self.pool.misses += count
-        self.keep(row, whole, 0)
+    def _compute_leads(self, rows: Sequence[MixedRow]) -> None:
+        """The leads of prompts that have come before, those that are not known, as one batch.
+
+        A prompt that comes for the first time may never come again, and one that does not fit into
+        the budget would be computed in vain.
+        """
+        wanted: dict[tuple[ReadyPrompt, Tokens], MixedRow] = {}
+        for row in rows:
+            count, prompt = lead_of(row), row.prompt
+            if not count or prompt is None or count * self._position_bytes > self._budget:
+                continue
+            key = prompt, row.example.context
+            if key in self._seen and key not in self._leads:
+                wanted[key] = row
+            self._seen[key] = None
+            self._seen.move_to_end(key)
+            if len(self._seen) > SEEN:
+                self._seen.popitem(last=False)
+        if not wanted:
+            return
+        alone = [
+            replace(row, example=replace(row.example, trunk=row.example.trunk[:count], answers=()))
+            for (prompt, _), row in wanted.items()
+            if (count := prompt.length)
+        ]
+        contexts = [row.example.context for row in alone]
+        _, whole = first_pass(self._backbone, self._backbone.encode_context(contexts), alone)
+        for number, row in enumerate(wanted.values()):
+            self.pool.misses += lead_of(row)
+            self.keep(row, whole, number)
 
 
 def lead_of(row: MixedRow) -> int:
@@ -158,9 +199,9 @@ def lead_of(row: MixedRow) -> int:
     return len(example.context) + prompt.length
 
 
-def _cut(row: MixedRow, known: Context | None) -> Begun:
+def _cut(row: MixedRow, known: Context | None, *, computed: bool = False) -> Begun:
     """A row of whose context so much is known; the rest of it goes into the trunk."""
     count, example = known.width if known is not None else 0, row.example
     context, rest = example.context[:count], example.context[count:]
     cut = replace(example, context=context, trunk=rest + example.trunk)
-    return Begun(replace(row, example=cut), known)
+    return Begun(replace(row, example=cut), known, computed)

@@ -22,6 +22,9 @@ from softprompt.serving.requests import Constraint
 
 __all__ = ["Constraints", "Follower"]
 
+FUEL, STEP_FUEL = 1_000_000, 50_000
+"""Work that beginning a constraint and one token of it may take; some milliseconds each."""
+
 
 class Constraints:
     """Forms over one tokenizer.
@@ -55,11 +58,19 @@ class Constraints:
         Raises:
             UsageError: the constraint cannot be followed; the message says why.
         """
-        from llguidance import LLMatcher
-
         with self._lock:
-            matcher = LLMatcher(self._engine, _grammar(constraint))
-        problem = matcher.get_error()
+            engine = self._engine
+            from llguidance import LLMatcher, LLParserLimits
+
+            limits = LLParserLimits(
+                initial_lexer_fuel=FUEL, step_lexer_fuel=STEP_FUEL, verbose_errors=False
+            )
+            try:
+                matcher = LLMatcher(engine, _grammar(constraint), limits=limits)
+            except RecursionError:
+                problem = "it is nested too deeply"
+            else:
+                problem = matcher.get_error()
         if problem:
             raise UsageError(
                 f"The constraint {constraint.kind} cannot be followed: {problem.splitlines()[0]}",
@@ -81,16 +92,46 @@ class Follower:
         self._mask = torch.full((1, -(-vocabulary // 32)), -1, dtype=torch.int32)
 
     def restrict(self, logits_V: Tensor) -> None:
-        """Takes away, in place, the logits of tokens that may not come next."""
+        """Takes away, in place, the logits of tokens that may not come next.
+
+        Raises:
+            UsageError: the constraint is more work than a token is worth.
+        """
         from llguidance.torch import apply_token_bitmask_inplace, fill_next_token_bitmask
 
         fill_next_token_bitmask(self._matcher, self._mask, 0)
+        self._check()
         apply_token_bitmask_inplace(logits_V[None], self._mask.to(logits_V.device))
 
     def take(self, token: int) -> bool:
-        """Notes the next token; returns whether the answer is whole."""
+        """Notes the next token; returns whether the answer is whole.
+
+        Raises:
+            UsageError: the constraint is more work than a token is worth, or nothing fulfils it.
+        """
         self._matcher.consume_token(token)
+        self._check()
         return bool(self._matcher.is_stopped())
+
+    def end(self) -> None:
+        """The model ends its answer.
+
+        Raises:
+            UsageError: the constraint is not fulfilled.
+        """
+        if not (self._matcher.is_stopped() or self._matcher.is_accepting()):
+            raise UsageError(
+                "The model ends its answer before it fulfils the constraint.",
+                "Give one that some text fulfils.",
+            )
+
+    def _check(self) -> None:
+        problem = self._matcher.get_error()
+        if problem:
+            raise UsageError(
+                f"The constraint cannot be followed to its end: {problem.splitlines()[0]}",
+                "Give a simpler one.",
+            )
 
 
 def _grammar(constraint: Constraint) -> str:

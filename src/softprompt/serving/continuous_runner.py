@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import copy
 import logging
+import queue
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from threading import Lock
@@ -19,6 +21,7 @@ from softprompt.errors import CancelledError, ServingError, SoftPromptError
 from softprompt.inference.mixed import ReadyPrompt
 from softprompt.serving.bank import Bank, WithBank
 from softprompt.serving.requests import Answer, Piece
+from softprompt.serving.sampler import COLDEST
 from softprompt.serving.token_text import TokenText
 from softprompt.serving.work import Work
 
@@ -26,6 +29,9 @@ __all__ = ["ContinuousRunner"]
 
 PAGE = 32
 """Positions of a page of the manager's cache: few, since answers are short."""
+
+SWEEP_SECONDS = 0.1
+"""How often requests are asked whether anybody waits for them."""
 
 _log = logging.getLogger(__name__)
 
@@ -69,6 +75,7 @@ class ContinuousRunner:
         self._runs: dict[str, _Run] = {}
         self._lock = Lock()
         self._count = 0
+        self._swept = time.monotonic()
         self._closed = False
 
     @property
@@ -85,6 +92,7 @@ class ContinuousRunner:
         """Whether the manager can carry a request."""
         sampling, prompt = work.ticket.request.sampling, work.rows[0].prompt
         plain = sampling.constraint is None and not sampling.stop and sampling.seed is None
+        plain = plain and work.tokens + work.most <= self._positions
         entering = prompt.entering if prompt is not None else None
         flat = entering is None or (entering.embeds_PD is not None and entering.layers_LPD is None)
         return plain and flat and not work.labels
@@ -96,20 +104,24 @@ class ContinuousRunner:
             ServingError: the runner is closed.
         """
         for work in works:
-            sampled = work.ticket.request.sampling.temperature > 0
+            sampled = work.ticket.request.sampling.temperature >= COLDEST
             with self._lock:
                 if self._closed:
                     raise ServingError("The engine is shutting down.", "Ask again later.")
-                manager = self._managers.get(sampled) or self._started(sampled)
+                manager = self._managers.get(sampled)
+                # One that has failed fails whatever it had; another takes its place.
+                if manager is None or not manager.is_running():
+                    manager = self._started(sampled)
                 self._count += 1
-                name = f"softprompt-{self._count}"
-            self._begin(work, name, manager)
+                self._begin(work, f"softprompt-{self._count}", manager)
 
     def close(self, *, drain: bool, timeout: float | None) -> None:
         """Ends the managers; requests not answered by then fail."""
         with self._lock:
             self._closed = True
         for manager in self._managers.values():
+            if not manager.is_running():
+                continue
             manager.stop(block=True, timeout=timeout, hard_stop=not drain)
         for name in list(self._runs):
             self._end(name, CancelledError("The engine is shutting down."))
@@ -123,7 +135,7 @@ class ContinuousRunner:
         ]
         sampling = work.ticket.request.sampling
         settings: dict[str, Any] = {}
-        if sampling.temperature > 0:
+        if sampling.temperature >= COLDEST:
             settings = {
                 "temperature": float(sampling.temperature),
                 "top_k": sampling.top_k or self._backbone.vocabulary,
@@ -131,14 +143,19 @@ class ContinuousRunner:
             }
         text = TokenText(self._backbone.tokenizer, strip=work.strip)
         self._runs[name] = _Run(work, row.prompt, text, manager)
-        manager.add_request(
-            ids,
-            request_id=name,
-            max_new_tokens=work.most,
-            streaming=True,
-            eos_token_id=self._backbone.eos,
-            **settings,
-        )
+        try:
+            taken = manager.add_request(
+                ids,
+                request_id=name,
+                max_new_tokens=work.most,
+                streaming=True,
+                eos_token_id=sorted(self._backbone.ends),
+                **settings,
+            )
+        except queue.Full:
+            taken = None
+        if taken is None:
+            self._end(name, ServingError("The model takes no more requests.", "Try again."))
 
     def _started(self, sampled: bool) -> Any:
         """A manager for requests that sample, or for those that take the likeliest token."""
@@ -146,7 +163,7 @@ class ContinuousRunner:
 
         chances = {"do_sample": True, "temperature": 0.7, "top_k": 50, "top_p": 0.9}
         generation = GenerationConfig(  # type: ignore[no-untyped-call]
-            eos_token_id=self._backbone.eos,
+            eos_token_id=sorted(self._backbone.ends),
             pad_token_id=self._backbone.eos,
             **(chances if sampled else {"do_sample": False}),
         )
@@ -169,6 +186,7 @@ class ContinuousRunner:
 
     def take(self, output: Any) -> None:
         """What the manager says of a request."""
+        self._sweep()
         run = self._runs.get(output.request_id)
         if run is None:
             return
@@ -177,21 +195,27 @@ class ContinuousRunner:
             failure = ServingError("The model failed at this request.", "Try again.")
             self._end(output.request_id, failure)
             return
-        reason = run.work.ticket.expired
-        if reason is not None:
-            run.manager.cancel_request(output.request_id)
-            self._end(output.request_id, reason)
-            return
         self._write(run, output.generated_tokens)
         if output.is_finished():
             self._end(output.request_id, self._answer(run, output.generated_tokens))
+
+    def _sweep(self) -> None:
+        """Ends the requests that nobody waits for, begun or not, a few times a second."""
+        if time.monotonic() - self._swept < SWEEP_SECONDS:
+            return
+        self._swept = time.monotonic()
+        for name, run in list(self._runs.items()):
+            reason = run.work.ticket.expired
+            if reason is not None:
+                run.manager.cancel_request(name)
+                self._end(name, reason)
 
     def _write(self, run: _Run, tokens: Sequence[int]) -> None:
         ticket = run.work.ticket
         ticket.started = ticket.started or ticket.submitted
         for token in tokens[run.seen :]:
             run.seen += 1
-            if token == self._backbone.eos:
+            if token in self._backbone.ends:
                 break
             piece = run.text.add(token)
             if piece:
@@ -200,12 +224,13 @@ class ContinuousRunner:
 
     def _answer(self, run: _Run, tokens: Sequence[int]) -> Answer:
         work, rest = run.work, run.text.end()
-        written = sum(token != self._backbone.eos for token in tokens)
+        ended = bool(tokens) and tokens[-1] in self._backbone.ends
+        written = len(tokens) - ended
         if rest:
             work.ticket.put(Piece(rest, written - run.given))
         return Answer(
             text=run.text.text,
-            finish="stop" if self._backbone.eos in tokens else "length",
+            finish="stop" if ended else "length",
             prompt=work.prompt,
             probabilities={},
             prompt_tokens=work.tokens,

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from softprompt.backbones import Backbone, free_memory_budget
-from softprompt.errors import BackboneError, OverloadedError
+from softprompt.errors import BackboneError, OverloadedError, UsageError
 from softprompt.serving.batch_runner import BatchRunner
 from softprompt.serving.beginnings import Beginnings
 from softprompt.serving.context_pool import ContextPool
@@ -104,20 +104,32 @@ class Engine:
         Raises:
             SoftPromptError: as for `submit`, for any of them; then none is taken.
         """
-        waiting = self._batches.waiting + (self._continuous.waiting if self._continuous else 0)
+        if len(requests) > self._max_waiting:
+            raise UsageError(
+                f"{len(requests)} requests come together, and {self._max_waiting} may wait.",
+                "Ask for fewer at once.",
+            )
+        elsewhere = self._continuous.waiting if self._continuous else 0
+        waiting = self._batches.waiting + elsewhere
+        # Looked at before the work of preparing them; the queue looks again.
         if waiting + len(requests) > self._max_waiting:
             raise OverloadedError(
                 f"{waiting} requests are waiting, and {self._max_waiting} may.",
                 "Try again in a moment.",
             )
         works = [self._preparation.work(request) for request in requests]
-        mine = works
-        if self._continuous is not None:
-            mine = [work for work in works if not self._continuous.takes(work)]
-            self._continuous.put([work for work in works if work not in mine])
+        carried = [w for w in works if self._continuous is not None and self._continuous.takes(w)]
+        mine = [work for work in works if work not in carried]
         if mine:
-            self._batches.put(mine, shared=len(mine) > 1)
+            self._batches.put(mine, most=self._max_waiting - elsewhere, shared=len(mine) > 1)
+        if self._continuous is not None:
+            self._continuous.put(carried)
         return [work.ticket for work in works]
+
+    @property
+    def alive(self) -> bool:
+        """Whether requests can be answered."""
+        return self._batches.alive
 
     @property
     def figures(self) -> dict[str, Any]:

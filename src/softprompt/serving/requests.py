@@ -36,11 +36,11 @@ class Sampling:
 
     Args:
         max_new_tokens: longest answer, in tokens; None for what the prompt was trained with.
-        temperature: 0 takes the likeliest token; above it samples.
+        temperature: 0 takes the likeliest token (as does less than 1e-5); above it samples.
         top_p: only the likeliest tokens that together have this probability are sampled.
         top_k: only so many of the likeliest tokens are sampled; 0 for all.
         seed: of the sampling; None for another one at every request.
-        stop: texts before which the answer ends.
+        stop: texts before which the answer ends; white space that opens an answer is none of it.
         constraint: what the answer has to look like.
 
     Raises:
@@ -71,6 +71,8 @@ class Sampling:
                 )
         if any(not text for text in self.stop):
             raise UsageError("A stop text is empty.", "Give texts of one character or more.")
+        if self.seed is not None and not 0 <= self.seed < 2**63:
+            raise UsageError(f"seed cannot be {self.seed}.", "It is a number from 0 to 2**63 - 1.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +90,9 @@ class Request:
         choices: labels to score in place of the prompt's own; None for those.
         sampling: how text is written; of no matter where choices are scored.
         deadline: seconds from submission after which nobody needs the answer; None for no limit.
+
+    Raises:
+        UsageError: choices are fewer than two, or the same twice.
     """
 
     prompt: str | None
@@ -96,6 +101,13 @@ class Request:
     choices: tuple[str, ...] | None = None
     sampling: Sampling = field(default_factory=Sampling)
     deadline: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.choices is not None and len(set(self.choices)) != max(2, len(self.choices)):
+            raise UsageError(
+                f"The choices {list(self.choices)} are not two or more different texts.",
+                "Give at least two choices, each once.",
+            )
 
 
 @dataclass(frozen=True)
@@ -123,7 +135,7 @@ class Answer:
         probabilities: of every choice, calibrated; empty for free text.
         prompt_tokens: positions before the answer, vectors included.
         completion_tokens: tokens written; those of the label where choices were scored.
-        cached_tokens: how many of `prompt_tokens` were not computed for this request.
+        cached_tokens: how many of `prompt_tokens` were known, or computed for another request.
     """
 
     text: str

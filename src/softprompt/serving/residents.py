@@ -7,8 +7,7 @@ memory. It does not know requests.
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
 from threading import Lock
 
 from softprompt.backbones import Backbone
@@ -19,6 +18,9 @@ from softprompt.serving.source import Source, Version
 from softprompt.tasks import Task
 
 __all__ = ["Resident", "Residents"]
+
+TEMPLATES = 64
+"""Prompts with a request's own template that are kept."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,27 +56,15 @@ class Resident:
             tuple(ReadyPrompt.of(rows, prompt.depth, backbone) for rows in prompt.members),
         )
 
+    def named(self, version: Version) -> Resident:
+        """The same content under another name or number."""
+        return self if self.version == version else replace(self, version=version)
+
     @property
     def bytes(self) -> int:
         """Memory of its vectors, as stored and as the backbone takes them."""
         stored = sum(x.numel() * x.element_size() for x in self.prompt.tensors.values())
         return stored + sum(member.bytes for member in self.members)
-
-    def with_template(self, text: str) -> Resident:
-        """The same vectors with other text around them.
-
-        Raises:
-            UsageError: the template does not fit the vectors.
-        """
-        return _with_template(self, text)
-
-
-@lru_cache(maxsize=256)
-def _with_template(resident: Resident, text: str) -> Resident:
-    prompt = resident.prompt.with_template(text)
-    layout = prompt.layout(resident.layout.backbone)
-    task = task_of(prompt.task)
-    return Resident(resident.version, prompt, layout, task, resident.members)
 
 
 class Residents:
@@ -90,6 +80,7 @@ class Residents:
         self._backbone, self._source, self._budget = backbone, source, budget
         self._lock = Lock()
         self._found: OrderedDict[str, Resident] = OrderedDict()
+        self._templated: OrderedDict[tuple[str, str], Resident] = OrderedDict()
         self.bytes = 0
 
     def __len__(self) -> int:
@@ -107,7 +98,7 @@ class Residents:
             found = self._found.get(version.key)
             if found is not None:
                 self._found.move_to_end(version.key)
-                return found
+                return found.named(version)
         # Two threads may load the same prompt at once; they load the same.
         loaded = Resident.of(version, self._source.load(version), self._backbone)
         with self._lock:
@@ -117,4 +108,26 @@ class Residents:
             while self.bytes > self._budget and len(self._found) > 1:
                 _, old = self._found.popitem(last=False)
                 self.bytes -= old.bytes
-            return found
+            return found.named(version)
+
+    def with_template(self, resident: Resident, text: str) -> Resident:
+        """The same vectors with other text around them.
+
+        Raises:
+            UsageError: the template does not fit the vectors.
+        """
+        key = resident.version.key, text
+        with self._lock:
+            found = self._templated.get(key)
+            if found is not None:
+                self._templated.move_to_end(key)
+                return found
+        prompt = resident.prompt.with_template(text)
+        made = replace(
+            resident, prompt=prompt, layout=prompt.layout(self._backbone), task=task_of(prompt.task)
+        )
+        with self._lock:
+            self._templated[key] = made
+            while len(self._templated) > TEMPLATES:
+                self._templated.popitem(last=False)
+        return made

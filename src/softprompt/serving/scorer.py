@@ -15,6 +15,7 @@ from math import gcd
 import numpy as np
 
 from softprompt.backbones import Backbone, Context
+from softprompt.errors import ServingError
 from softprompt.evaluation import probabilities
 from softprompt.inference.mixed import score_rows
 from softprompt.serving.beginnings import Beginnings, Begun
@@ -77,6 +78,10 @@ class Scorer:
         first = 0
         for work in works:
             by_member = np.array([next(scores) for _ in work.rows])
+            if not np.isfinite(by_member).all():
+                work.ticket.put(_overflow())
+                first += len(work.rows)
+                continue
             chances = probabilities(by_member[:, None], work.temperature)[0]
             best = int(chances.argmax())
             answer = Answer(
@@ -86,10 +91,17 @@ class Scorer:
                 probabilities=dict(zip(work.labels, map(float, chances), strict=True)),
                 prompt_tokens=work.tokens,
                 completion_tokens=len(work.rows[0].example.answers[best]) - 1,
-                cached_tokens=begun[first].tokens,
+                cached_tokens=begun[first].cached,
             )
             work.ticket.put(answer)
             first += len(work.rows)
+
+
+def _overflow() -> ServingError:
+    return ServingError(
+        "The model's numbers overflow at this request.",
+        "Try a prompt with smaller vectors, or --dtype fp32.",
+    )
 
 
 def _sharing(known: Sequence[Context | None]) -> int:

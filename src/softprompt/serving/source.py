@@ -68,7 +68,8 @@ class Prompts:
 
     def __init__(self, prompts: Mapping[str, SoftPrompt] | None = None) -> None:
         self._lock = Lock()
-        self._versions: dict[str, list[SoftPrompt]] = {}
+        self._versions: dict[str, list[tuple[str, SoftPrompt]]] = {}
+        self._count = 0
         for name, prompt in (prompts or {}).items():
             self.put(name, prompt)
 
@@ -76,8 +77,10 @@ class Prompts:
         """Adds a prompt, or a new version of it."""
         with self._lock:
             versions = self._versions.setdefault(name, [])
-            versions.append(prompt)
-            return Version(name, len(versions), f"{id(self)}/{name}@{len(versions)}")
+            # Never the same again, even where a prompt is removed and another gets its name.
+            self._count += 1
+            versions.append((f"{id(self)}/{self._count}", prompt))
+            return Version(name, len(versions), versions[-1][0])
 
     def remove(self, name: str) -> None:
         """Forgets all versions of a prompt.
@@ -102,15 +105,15 @@ class Prompts:
             number = len(versions) if not wanted else int(wanted) if wanted.isdecimal() else 0
             if not 1 <= number <= len(versions):
                 raise self._unknown(name)
-            return Version(stem, number, f"{id(self)}/{stem}@{number}")
+            return Version(stem, number, versions[number - 1][0])
 
     def load(self, version: Version) -> SoftPrompt:
         """See `Source.load`."""
         with self._lock:
-            versions = self._versions.get(version.name, [])
-            if len(versions) < version.number:
-                raise self._unknown(version.label)
-            return versions[version.number - 1]
+            for key, prompt in self._versions.get(version.name, []):
+                if key == version.key:
+                    return prompt
+            raise self._unknown(version.label)
 
     def _unknown(self, name: str) -> UnknownPromptError:
         return UnknownPromptError(

@@ -7,6 +7,7 @@ does not know how answers are made.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future
@@ -17,6 +18,8 @@ from softprompt.errors import CancelledError, DeadlineError, SoftPromptError
 from softprompt.serving.requests import Answer, Piece, Request
 
 __all__ = ["Ticket"]
+
+_log = logging.getLogger(__name__)
 
 Event = Piece | Answer | SoftPromptError
 
@@ -74,7 +77,11 @@ class Ticket:
             self._events.append(event)
             listeners = list(self._listeners)
         for listener in listeners:
-            listener(event)
+            try:
+                listener(event)
+            except Exception:
+                # Whoever computes must not suffer from whoever listens.
+                _log.exception("a listener failed")
 
     def listen(self, listener: Callable[[Event], None]) -> None:
         """Calls back with every event, those that have been included, in order."""

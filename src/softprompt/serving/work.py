@@ -85,11 +85,12 @@ class Preparation:
         Raises:
             SoftPromptError: it cannot be answered; the message says why.
         """
+        _check_texts(request)
         if request.prompt is None:
             return self._bare(request)
         resident = self._residents.get(request.prompt)
         if request.template is not None:
-            resident = resident.with_template(request.template)
+            resident = self._residents.with_template(resident, request.template)
         task = resident.prompt.task
         row = _row(request, resident)
         chat = self._backbone.chat if task.chat else None
@@ -179,6 +180,32 @@ class Preparation:
             chooser = Chooser.of(request.sampling, follower)
         most = min(most, room)
         return Work(Ticket(request), rows, labels, temperature, prompt, most, chooser, strip)
+
+
+def _check_texts(request: Request) -> None:
+    """Refuses what is no text, and messages that are none (DataError)."""
+    text = request.text
+    parts = [request.template or "", *(request.choices or ())]
+    if isinstance(text, str):
+        parts.append(text)
+    elif isinstance(text, Mapping):
+        parts += text.values()
+    else:
+        for message in text:
+            if not {"role", "content"} <= set(message):
+                raise DataError(
+                    f"A message has the keys {sorted(message)}.", "Give role and content."
+                )
+            parts += message.values()
+    for part in parts:
+        if not isinstance(part, str):
+            raise DataError(f"{part!r} is given where a text belongs.", "Give a text.")
+        try:
+            part.encode()
+        except UnicodeEncodeError as error:
+            raise DataError(
+                f"A text has half a character at place {error.start + 1}.", "Send valid Unicode."
+            ) from error
 
 
 def _row(request: Request, resident: Resident) -> Row:

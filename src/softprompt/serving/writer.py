@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from softprompt.backbones import Backbone, RowBatch
+from softprompt.errors import SoftPromptError
 from softprompt.inference.mixed import first_pass
 from softprompt.serving.beginnings import Beginnings
 from softprompt.serving.context_pool import joined
@@ -54,12 +55,16 @@ class Writer:
     Args:
         backbone: the frozen model.
         beginnings: what is known already.
+
+    Attributes:
+        changing: whether rows at work may be half changed by what is done now.
     """
 
     def __init__(self, backbone: Backbone, beginnings: Beginnings) -> None:
         self._backbone, self._beginnings = backbone, beginnings
         self._batch = RowBatch(backbone)
         self._seats: list[_Seat] = []
+        self.changing = False
 
     def __len__(self) -> int:
         return len(self._seats)
@@ -71,18 +76,20 @@ class Writer:
 
     def begin(self, works: Sequence[Work]) -> None:
         """Computes the first token of requests; they join those at work."""
+        self.changing = False
         begun = self._beginnings.find([work.rows[0] for work in works])
         context = joined([one.known for one in begun], self._backbone.device)
         hidden_RD, whole = first_pass(self._backbone, context, [one.row for one in begun])
         for number, work in enumerate(works):
             self._beginnings.keep(work.rows[0], whole, number)
+        self.changing = True
         self._batch.join(whole)
         tokenizer = self._backbone.tokenizer
         fresh = [
             _Seat(
                 work,
                 TokenText(tokenizer, work.ticket.request.sampling.stop, strip=work.strip),
-                one.tokens,
+                one.cached,
             )
             for work, one in zip(works, begun, strict=True)
         ]
@@ -92,6 +99,7 @@ class Writer:
 
     def step(self) -> None:
         """Computes one more token of every row."""
+        self.changing = True
         self.drop_unwanted()
         if not self._seats:
             return
@@ -108,7 +116,13 @@ class Writer:
                 self._leave(number)
 
     def clear(self) -> list[Work]:
-        """Forgets all rows, after a failure; returns what they were for."""
+        """Forgets all rows, after a failure that may have left them half changed.
+
+        Returns:
+            What they were for; nothing where the failure came before any of them changed.
+        """
+        if not self.changing:
+            return []
         works = self.works
         self._seats, self._batch = [], RowBatch(self._backbone)
         return works
@@ -126,15 +140,31 @@ class Writer:
         for number in reversed(ended):
             self._leave(number)
 
-    def _take(self, seat: _Seat, token: int) -> bool:
-        """Notes a row's new token; returns whether its answer is whole."""
+    def _take(self, seat: _Seat, token: int | SoftPromptError) -> bool:
+        """Notes a row's new token, or its failure; returns whether the row is at its end."""
+        try:
+            if isinstance(token, SoftPromptError):
+                raise token
+            return self._taken(seat, token)
+        except SoftPromptError as error:
+            seat.work.ticket.put(error)
+            return True
+
+    def _taken(self, seat: _Seat, token: int) -> bool:
+        """Notes a row's new token; returns whether its answer is whole.
+
+        Raises:
+            UsageError: its constraint cannot be followed.
+        """
         work, seat.next = seat.work, token
-        if token == self._backbone.eos:
+        follower = work.chooser.follower if work.chooser else None
+        if token in self._backbone.ends:
+            if follower is not None:
+                follower.end()
             return self._finish(seat, "stop")
         seat.count += 1
         piece = seat.text.add(token)
         whole = seat.text.stopped
-        follower = work.chooser.follower if work.chooser else None
         if follower is not None:
             whole |= follower.take(token)
         if piece:
