@@ -134,7 +134,7 @@ class Engine:
     @property
     def figures(self) -> dict[str, Any]:
         """Requests `running` and `waiting`; tokens of contexts that were known (`context_hits`) and
-        that were computed (`context_misses`); loaded prompts and their bytes."""
+        that were computed (`context_misses`); loaded prompts and their bytes; `alive`."""
         other = self._continuous
         return {
             "running": self._batches.running + (other.running if other else 0),
@@ -143,6 +143,7 @@ class Engine:
             "context_misses": self._pool.misses,
             "loaded_prompts": len(self._residents),
             "loaded_bytes": self._residents.bytes,
+            "alive": self.alive,
         }
 
     def close(self, *, drain: bool = True, timeout: float | None = None) -> None:

@@ -229,3 +229,15 @@ def test_a_second_signal_ends_at_once() -> None:
         server.thread.join(20)
         assert not server.thread.is_alive()
         connection.close()
+
+
+def test_a_server_whose_engine_has_ended_is_not_well() -> None:
+    class Ended(Held):
+        @property
+        def figures(self) -> dict[str, Any]:
+            return {**super().figures, "alive": False}
+
+    with running(Ended(), shelf()) as server, server.http() as client:
+        answer = client.get("/health")
+        assert answer.status_code == 503
+        assert answer.json()["error"]["code"] == "engine_ended"

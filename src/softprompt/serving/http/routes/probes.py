@@ -17,8 +17,11 @@ _TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
 
 @router.get("/health", operation_id="health")
-async def health() -> Status:
-    """Whether the process answers at all."""
+async def health(http: Request) -> Status:
+    """Whether the process answers, and its engine could."""
+    service: Service = http.app.state.service
+    if not service.engine.figures.get("alive", True):
+        raise ApiError(503, "The engine has ended; start the server again.", code="engine_ended")
     return Status(status="ok")
 
 
