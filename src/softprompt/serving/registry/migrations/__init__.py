@@ -7,6 +7,7 @@ database that a newer release has been at is left alone.
 from __future__ import annotations
 
 from pathlib import Path
+from threading import Lock
 
 from sqlalchemy import Connection, column, inspect, select, table, text
 from sqlalchemy.exc import DatabaseError
@@ -18,6 +19,7 @@ __all__ = ["HEAD", "NewerDatabaseError", "migrate"]
 HEAD = "0001"
 """The latest step."""
 
+_MIGRATING = Lock()
 _LOCK = 0x736F6674  # a number that others are unlikely to lock by
 
 
@@ -37,6 +39,17 @@ def migrate(connection: Connection) -> None:
     """
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+    if _version(connection) == HEAD:
+        return
+    # Alembic keeps what it works on in globals, so threads take turns as well.
+    with _MIGRATING:
+        if connection.dialect.name == "sqlite":
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        _migrate(connection)
+
+
+def _migrate(connection: Connection) -> None:
+    """The same where nobody else migrates this database."""
     found = _version(connection)
     if found == HEAD:
         return
