@@ -8,7 +8,7 @@ from softprompt.backbones.context import Context
 from softprompt.backbones.encoder_classifier import EncoderClassifier
 from softprompt.backbones.encoder_decoder import EncoderDecoder
 from softprompt.backbones.extending import extended
-from softprompt.backbones.free_memory import free_memory_budget
+from softprompt.backbones.free_memory import free_memory_budget, give_back_memory
 from softprompt.backbones.inserted import Inserted
 from softprompt.backbones.load import BackboneConfig, load_backbone
 from softprompt.backbones.packing import Precision, pack, unpack
@@ -35,6 +35,7 @@ __all__ = [
     "Writing",
     "extended",
     "free_memory_budget",
+    "give_back_memory",
     "load_backbone",
     "pack",
     "unpack",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
+from contextlib import suppress
 from pathlib import Path
 
 import torch
 
-__all__ = ["free_memory_budget"]
+__all__ = ["free_memory_budget", "give_back_memory"]
 
 
 def free_memory_budget(share: float, device: torch.device) -> int:
@@ -18,6 +20,16 @@ def free_memory_budget(share: float, device: torch.device) -> int:
         return int(torch.cuda.mem_get_info(device)[0] * share)
     known = [free for free in (_of_the_machine(), _of_the_container()) if free is not None]
     return int(min(known, default=1 << 30) * share)
+
+
+def give_back_memory() -> None:
+    """Has the allocator return what it holds and nobody uses, where it can be asked (glibc).
+
+    Blocks of many sizes that come and go leave holes; a server's memory would grow by them for
+    hours.
+    """
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _of_the_machine() -> int | None:

@@ -27,17 +27,21 @@ __all__ = ["RowBatch"]
 STEP = 64
 """Places that a block grows by at least; a quarter where that is more."""
 
+SPARE = 16_384
+"""Places of all rows together up to which room is made before it is needed."""
+
 
 class RowBatch:
     """Rows side by side.
 
     Args:
         backbone: that computes.
+        rows: to make room for at once; more make the block grow.
     """
 
-    def __init__(self, backbone: Backbone) -> None:
+    def __init__(self, backbone: Backbone, rows: int = 1) -> None:
         self._backbone = backbone
-        self._cache = _Block()
+        self._cache = _Block(rows)
 
     def __len__(self) -> int:
         return len(self._cache.lengths)
@@ -99,8 +103,9 @@ class _Next(Pass):
 class _Block(DynamicCache):
     """Keys and values [rows, J, places, d] of each layer, with room for more of both."""
 
-    def __init__(self) -> None:
+    def __init__(self, rows: int) -> None:
         super().__init__()
+        self._first_rows = rows
         self.lengths: list[int] = []
         self._parts: list[tuple[Tensor, Tensor]] = []
         self._width = 0
@@ -134,7 +139,7 @@ class _Block(DynamicCache):
         self._width = max(self.lengths) + 1
         keys = self._parts[0][0]
         if keys.shape[2] < self._width:
-            self._grow(keys.shape[0], keys.shape[2] + max(STEP, keys.shape[2] // 4))
+            self._grow(len(self.lengths), keys.shape[2] + max(STEP, keys.shape[2] // 4))
         self._rows_R = torch.arange(len(self.lengths), device=keys.device)
         self._ends_R = torch.tensor(self.lengths, device=keys.device)
         self.lengths = [length + 1 for length in self.lengths]
@@ -166,9 +171,12 @@ class _Block(DynamicCache):
         have_rows, have_places = self._parts[0][0].shape[0], self._parts[0][0].shape[2]
         if rows > have_rows or places > have_places:
             wider = -(-places // STEP) * STEP if places > have_places else have_places
-            self._grow(max(rows, have_rows + have_rows // 4), wider)
+            self._grow(rows, wider)
 
-    def _grow(self, rows: int, places: int) -> None:
+    def _grow(self, needed: int, places: int) -> None:
+        """Room for so many rows, and for more as long as that is little memory."""
+        wished = max(self._first_rows, needed + needed // 4)
+        rows = max(needed, min(wished, SPARE // places))
         # Layer by layer, so that old and new blocks of only one layer are in memory together.
         for layer, pair in enumerate(self._parts):
             self._parts[layer] = tuple(_larger(block, rows, places) for block in pair)  # type: ignore[assignment]
@@ -177,5 +185,6 @@ class _Block(DynamicCache):
 def _larger(block: Tensor, rows: int, places: int) -> Tensor:
     """The same content with more room; zeros, since what is masked must still be a number."""
     grown = block.new_zeros(rows, block.shape[1], places, block.shape[3])
-    grown[: block.shape[0], :, : block.shape[2]] = block
+    kept = min(rows, block.shape[0])
+    grown[:kept, :, : block.shape[2]] = block[:kept]
     return grown

@@ -15,7 +15,7 @@ from functools import partial
 from itertools import chain
 from threading import Condition, Thread
 
-from softprompt.backbones import Backbone
+from softprompt.backbones import Backbone, give_back_memory
 from softprompt.errors import CancelledError, OverloadedError, ServingError, SoftPromptError
 from softprompt.serving.beginnings import Beginnings
 from softprompt.serving.scorer import Scorer
@@ -26,6 +26,9 @@ __all__ = ["BatchRunner"]
 
 TURN_TOKENS = 4096
 """Positions that are scored, and that begin, in one turn: more would keep those at work waiting."""
+
+TRIM_SECONDS = 15.0
+"""How often the allocator is asked for what nobody uses; it takes some milliseconds."""
 
 SWEEP_SECONDS = 0.2
 """How often those who wait are asked whether they still do."""
@@ -54,12 +57,12 @@ class BatchRunner:
         self._max_rows, self._cells = max_rows, cells
         self._turn = backbone.turn
         self._scorer = Scorer(backbone, beginnings, max_rows)
-        self._writer = Writer(backbone, beginnings)
+        self._writer = Writer(backbone, beginnings, max_rows)
         self._changed = Condition()
         self._groups: deque[Sequence[Work]] = deque()
         self._texts: deque[Work] = deque()
         self._running = 0
-        self._swept = time.monotonic()
+        self._swept = self._trimmed = time.monotonic()
         self._closing = self._draining = False
         self._thread = Thread(target=self._loop, name="softprompt-batches", daemon=True)
         self._thread.start()
@@ -153,6 +156,9 @@ class BatchRunner:
         if len(self._writer):
             self._guarded(self._writer.step, (), writing=True)
         self._running = len(self._writer)
+        if time.monotonic() - self._trimmed > TRIM_SECONDS:
+            give_back_memory()
+            self._trimmed = time.monotonic()
         return True
 
     def _sweep(self) -> None:

@@ -55,14 +55,15 @@ class Writer:
     Args:
         backbone: the frozen model.
         beginnings: what is known already.
+        rows: to make room for at once.
 
     Attributes:
         changing: whether rows at work may be half changed by what is done now.
     """
 
-    def __init__(self, backbone: Backbone, beginnings: Beginnings) -> None:
-        self._backbone, self._beginnings = backbone, beginnings
-        self._batch = RowBatch(backbone)
+    def __init__(self, backbone: Backbone, beginnings: Beginnings, rows: int) -> None:
+        self._backbone, self._beginnings, self._rows = backbone, beginnings, rows
+        self._batch = RowBatch(backbone, rows)
         self._seats: list[_Seat] = []
         self.changing = False
 
@@ -124,7 +125,7 @@ class Writer:
         if not self.changing:
             return []
         works = self.works
-        self._seats, self._batch = [], RowBatch(self._backbone)
+        self._seats, self._batch = [], RowBatch(self._backbone, self._rows)
         return works
 
     @torch.no_grad()
