@@ -113,7 +113,7 @@ def test_several_prompts_about_one_text(server: Running, client: httpx2.Client) 
 
 def test_the_document_names_every_address(client: httpx2.Client) -> None:
     document = client.get("/openapi.json").json()
-    assert len(document["paths"]) == 13
+    assert len(document["paths"]) == 23
     for path in document["paths"].values():
         for operation in path.values():
             assert {"4XX", "5XX"} < set(operation["responses"])
