@@ -14,6 +14,7 @@ from softprompt.comparison.energy import Meter
 from softprompt.comparison.escalation import Held, judged, steps_of
 from softprompt.comparison.general import halves, passages_of
 from softprompt.comparison.memory import is_out_of_memory, peak_memory
+from softprompt.comparison.significance import p_value
 from softprompt.errors import DataError
 
 
@@ -159,3 +160,12 @@ def test_sizes_of_a_curve_are_in_order() -> None:
     assert CompareConfig(curve=(64, 8, 64)).curve == (8, 64)
     with pytest.raises(ValueError, match="above 0"):
         CompareConfig(curve=(0,))
+
+
+def test_free_text_is_compared_by_what_the_task_demands() -> None:
+    references = ["AB-12", "CD-34"] * 8
+    demands = {"format": r"[A-Z]{2}-\d{2}"}
+    wrong = ["no"] * 16
+    kept = p_value((), "format_adherence", references, references, wrong, demands)
+    assert kept is not None and kept < 0.05
+    assert p_value((), "format_adherence", references, wrong, wrong, demands) == 1.0

@@ -274,7 +274,9 @@ def _escalate(comparison: Comparison, measure: Callable[[str], None]) -> None:
         if not now:
             continue
         task = comparison.task
-        step = judged(task.labels, comparison.metric, comparison.references(), before, now)
+        step = judged(
+            task.labels, comparison.metric, comparison.references(), before, now, task.demands
+        )
         steps.append(step)
         before += now
         if step.decision != "go_on":

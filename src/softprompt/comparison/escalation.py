@@ -13,8 +13,9 @@ Pure functions of answers; it does not run anything.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from softprompt.comparison.significance import LEVEL, p_value
 
@@ -71,6 +72,7 @@ def judged(
     references: Sequence[str],
     before: Sequence[Held],
     now: Sequence[Held],
+    demands: Mapping[str, Any] | None = None,
 ) -> Step:
     """What follows from a step.
 
@@ -80,16 +82,17 @@ def judged(
         references: right answers to the validation rows.
         before: methods of the steps before.
         now: methods of this step that have answers, at least one.
+        demands: of the task on free text.
     """
     best = max(now, key=lambda held: held.score)
     champion = max([*before, best], key=lambda held: held.score)
-    room = p_value(labels, metric, references, champion.answers, list(references))
+    room = p_value(labels, metric, references, champion.answers, list(references), demands)
     if room is not None and room >= LEVEL:
         return Step(best.name, None, room, "no_room")
     if not before or not best.trained:
         return Step(best.name, None, room, "go_on")
     rival = max(before, key=lambda held: held.score)
-    chance = p_value(labels, metric, references, best.answers, rival.answers)
+    chance = p_value(labels, metric, references, best.answers, rival.answers, demands)
     better = best.score > rival.score and (chance is None or chance < LEVEL)
     decision = "go_on" if better else "does_not_pay"
     return Step(best.name, rival.name, chance, decision)

@@ -108,7 +108,8 @@ def _methods(
     for name, result in results.items():
         chance = None
         if other is not None and name != REFERENCE:
-            chance = p_value(task.labels, metric, references, result["answers"], other["answers"])
+            given = result["answers"], other["answers"]
+            chance = p_value(task.labels, metric, references, *given, task.demands)
         found[name] = {
             "test": result["test"],
             "p_value": chance,
@@ -187,7 +188,9 @@ def _recommendation(
     best = max(scores, key=lambda name: scores[name])
     for name in sorted(results, key=lambda name: METHODS.get(name).cost):
         given = results[name]["answers"], results[best]["answers"]
-        chance = None if name == best else p_value(task.labels, metric, references, *given)
+        chance = None
+        if name != best:
+            chance = p_value(task.labels, metric, references, *given, task.demands)
         if name == best or (chance is not None and chance >= LEVEL):
             return {
                 "method": name,

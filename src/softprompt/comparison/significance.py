@@ -5,7 +5,8 @@ Pure functions of answers; a row that either has not answered is left out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,7 @@ def p_value(
     references: Sequence[str],
     one: Sequence[str | None],
     other: Sequence[str | None],
+    demands: Mapping[str, Any] | None = None,
 ) -> float | None:
     """The chance of so large a difference in the metric between two that are equally good.
 
@@ -35,6 +37,7 @@ def p_value(
         metric: name.
         references: right answers.
         one, other: given answers, in the same order.
+        demands: of the task on free text (see `Task.demands`).
 
     Returns:
         None where no row was answered by both.
@@ -57,15 +60,19 @@ def p_value(
         )
     if labels:
         return paired(_hits(right, first), _hits(right, second))
-    return paired(_by_row(right, first, metric), _by_row(right, second, metric))
+    scores = [_by_row(right, given, metric, demands) for given in (first, second)]
+    return paired(scores[0], scores[1])
 
 
 def _hits(right: Sequence[str], given: Sequence[str]) -> list[float]:
     return [float(a == b) for a, b in zip(right, given, strict=True)]
 
 
-def _by_row(right: Sequence[str], given: Sequence[str], metric: str) -> list[float]:
-    return [value(score_generation([a], [b]), metric) for a, b in zip(right, given, strict=True)]
+def _by_row(
+    right: Sequence[str], given: Sequence[str], metric: str, demands: Mapping[str, Any] | None
+) -> list[float]:
+    pairs = zip(right, given, strict=True)
+    return [value(score_generation([a], [b], demands=demands), metric) for a, b in pairs]
 
 
 def macro_f1_of_rows(
