@@ -27,7 +27,7 @@ __all__ = ["BatchRunner"]
 TURN_TOKENS = 4096
 """Positions that are scored, and that begin, in one turn: more would keep those at work waiting."""
 
-TRIM_SECONDS = 15.0
+TRIM_SECONDS = 3.0
 """How often the allocator is asked for what nobody uses; it takes some milliseconds."""
 
 SWEEP_SECONDS = 0.2
