@@ -31,7 +31,7 @@ PROMPT_BYTES = 512 * 2**20
 PAGED = 1024
 """Positions a row that Transformers' cache has room for; it allocates all of them at once."""
 
-POOL_SHARE, TEXT_SHARE = 0.03, 0.4
+POOL_SHARE, TEXT_SHARE = 0.02, 0.4
 """Parts of the free memory for contexts of texts read lately, and for texts being written."""
 
 
