@@ -123,6 +123,7 @@ def test_a_person_without_a_script_makes_a_prompt(client: openai.OpenAI) -> None
     assert client.files.delete(train.id).deleted
 
 
+@pytest.mark.slow
 def test_a_table_needs_its_columns_named(client: openai.OpenAI) -> None:
     file = client.files.create(file=("table.csv", table()), purpose="fine-tune")
     job = client.fine_tuning.jobs.create(
@@ -158,6 +159,7 @@ def test_what_the_training_refuses_is_told_in_its_sentence(client: openai.OpenAI
     assert (event.level, event.message) == ("error", done.error.message)
 
 
+@pytest.mark.slow
 def test_a_cancelled_job_goes_on_where_it_was(client: openai.OpenAI, tuning: Running) -> None:
     file = client.files.create(file=("rows.jsonl", chats()), purpose="fine-tune")
     job = client.fine_tuning.jobs.create(
