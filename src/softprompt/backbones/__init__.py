@@ -10,7 +10,7 @@ from softprompt.backbones.encoder_decoder import EncoderDecoder
 from softprompt.backbones.extending import extended
 from softprompt.backbones.free_memory import free_memory_budget, give_back_memory
 from softprompt.backbones.inserted import Inserted
-from softprompt.backbones.load import BackboneConfig, load_backbone
+from softprompt.backbones.load import BackboneConfig, load_backbone, progress_bars
 from softprompt.backbones.packing import Precision, pack, unpack
 from softprompt.backbones.passing import Pass
 from softprompt.backbones.row_batch import RowBatch
@@ -38,5 +38,6 @@ __all__ = [
     "give_back_memory",
     "load_backbone",
     "pack",
+    "progress_bars",
     "unpack",
 ]

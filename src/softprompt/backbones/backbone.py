@@ -211,6 +211,12 @@ class Backbone(FrozenModel):
             self._key_shapes = tuple((int(x.shape[1]), int(x.shape[3])) for x in keys)
         return self._key_shapes
 
+    @property
+    def position_bytes(self) -> int:
+        """Memory of a position's keys and values at all layers."""
+        numbers = sum(2 * heads * size for heads, size in self.key_shapes)
+        return numbers * self.compute_dtype.itemsize
+
     @torch.no_grad()
     def key_values(
         self, embeds_PD: Tensor, *, encoder: bool = False

@@ -35,12 +35,10 @@ def extended(backbone: Backbone, context: Context, step: Pass) -> tuple[Tensor, 
         Hidden states [U, D] of the places wanted, and a context that holds the old positions, those
         beside and the new ones, right-padded.
     """
-    cache = step.cache(context)
+    cache = backbone.cache(context, step)
     hidden_UD = backbone.over_cache(cache, step, context)
-    slots_T = torch.arange(context.width, device=step.position_RN.device)
-    context_RT = torch.where(slots_T < context.lengths_B[:, None], slots_T, -1)
     between = [step.beside.position_RQ] if step.beside else []
-    seen_RS = torch.cat([context_RT, *between, step.position_RN], 1)
+    seen_RS = torch.cat([backbone.places(context), *between, step.position_RN], 1)
     lengths_R = (seen_RS >= 0).sum(1)
     width = int(lengths_R.max())
     last = torch.iinfo(seen_RS.dtype).max

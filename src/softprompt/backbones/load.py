@@ -25,7 +25,7 @@ from softprompt.backbones.kinds import Kind, kind_of
 from softprompt.backbones.precision import DTYPES, fastest_dtype
 from softprompt.errors import BackboneError
 
-__all__ = ["BackboneConfig", "load_backbone"]
+__all__ = ["BackboneConfig", "load_backbone", "progress_bars"]
 
 NANO = Path(__file__).parent / "nano"
 
@@ -144,7 +144,7 @@ def _load_weights(
             ),
         }
     try:
-        with _bars(config.model != "nano"):
+        with progress_bars(config.model != "nano"):
             model, about = getattr(transformers, kind.auto).from_pretrained(
                 source, dtype=dtype, use_safetensors=True, output_loading_info=True, **options
             )
@@ -161,7 +161,7 @@ def _load_weights(
 
 
 @contextmanager
-def _bars(wanted: bool) -> Iterator[None]:
+def progress_bars(wanted: bool) -> Iterator[None]:
     """Transformers' own progress bars: only on a terminal, and only where loading takes a while."""
     from transformers.utils import logging as transformers_logging
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from softprompt.backbones.backbone import Backbone
     from softprompt.backbones.encoder_classifier import EncoderClassifier
     from softprompt.backbones.encoder_decoder import EncoderDecoder
+    from softprompt.backbones.frozen import FrozenModel
 
 __all__ = ["probe", "probe_encoder", "probe_encoder_decoder"]
 
@@ -47,13 +48,13 @@ def probe(backbone: Backbone) -> None:
             f"{name} cannot continue from a cached context ({str(error).splitlines()[0]}).",
             "Choose a decoder with rotary or learned positions; see `softprompt models`.",
         ) from error
-    difference = _difference(whole_TV, parts_TV)
-    if not difference < _allowed(backbone):
-        raise BackboneError(
-            f"{name} gives other logits from a cached context than in one pass "
-            f"(difference {difference:.2g} standard deviations).",
-            "Choose a decoder with rotary or learned positions; see `softprompt models`.",
-        )
+    _compare(
+        backbone,
+        whole_TV,
+        parts_TV,
+        f"{name} gives other logits from a cached context than in one pass",
+        "Choose a decoder with rotary or learned positions; see `softprompt models`.",
+    )
 
 
 @torch.no_grad()
@@ -75,13 +76,13 @@ def probe_encoder_decoder(backbone: EncoderDecoder) -> None:
         position_1N,
         torch.zeros_like(position_1N),
     )
-    difference = _difference(whole_NV, backbone.logits(hidden_ND))
-    if not difference < _allowed(backbone):
-        raise BackboneError(
-            f"{type(backbone.model).__name__} gives other logits than the layers of the T5 family "
-            f"(difference {difference:.2g} standard deviations).",
-            "Choose T5, mT5, umT5, Flan-T5 or ByT5; see `softprompt models` for others.",
-        )
+    _compare(
+        backbone,
+        whole_NV,
+        backbone.logits(hidden_ND),
+        f"{type(backbone.model).__name__} gives other logits than the layers of the T5 family",
+        "Choose T5, mT5, umT5, Flan-T5 or ByT5; see `softprompt models` for others.",
+    )
 
 
 @torch.no_grad()
@@ -107,19 +108,23 @@ def probe_encoder(backbone: EncoderClassifier) -> None:
             f"{name} cannot be used as an encoder ({str(error).splitlines()[0]}).",
             "Choose an encoder of the BERT family; see `softprompt models` for others.",
         ) from error
-    difference = _difference(own_ND, mine_ND)
-    if not difference < _allowed(backbone):
-        raise BackboneError(
-            f"{name} gives other hidden states for embeddings than for tokens "
-            f"(difference {difference:.2g} standard deviations).",
-            "Choose an encoder of the BERT family; see `softprompt models` for others.",
-        )
+    _compare(
+        backbone,
+        own_ND,
+        mine_ND,
+        f"{name} gives other hidden states for embeddings than for tokens",
+        "Choose an encoder of the BERT family; see `softprompt models` for others.",
+    )
 
 
-def _difference(one: torch.Tensor, other: torch.Tensor) -> float:
-    """The largest, in standard deviations."""
-    return float((one - other).abs().max() / one.std().clamp(min=1e-6))
+def _compare(
+    backbone: FrozenModel, one: torch.Tensor, other: torch.Tensor, what: str, hint: str
+) -> None:
+    """Refuses a model by which two tensors differ that should be the same.
 
-
-def _allowed(backbone: Backbone) -> float:
-    return _TOLERANCE.get(backbone.compute_dtype, 1e-1)
+    Raises:
+        BackboneError: they differ by more than rounding, in standard deviations.
+    """
+    difference = float((one - other).abs().max() / one.std().clamp(min=1e-6))
+    if not difference < _TOLERANCE.get(backbone.compute_dtype, 1e-1):
+        raise BackboneError(f"{what} (difference {difference:.2g} standard deviations).", hint)

@@ -2,20 +2,9 @@
 
 from __future__ import annotations
 
-from softprompt.locale import _, mark, number
+from softprompt.locale import _, number
 
 __all__ = ["duration", "measure_name", "size"]
-
-_MEASURES = {
-    "accuracy": mark("accuracy"),
-    "macro_f1": mark("macro-F1"),
-    "exact_match": mark("exact match"),
-    "token_f1": mark("token F1"),
-    "chrf": mark("chrF"),
-    "rouge1": mark("ROUGE-1"),
-    "rougeL": mark("ROUGE-L"),
-    "ece": mark("calibration error"),
-}
 
 
 def duration(seconds: float) -> str:
@@ -39,4 +28,7 @@ def size(count: int) -> str:
 
 def measure_name(name: str) -> str:
     """What people call a measure."""
-    return _(_MEASURES[name]) if name in _MEASURES else name
+    # Its room imports numpy, which `--help` need not wait for.
+    from softprompt.evaluation.titles import measure_name
+
+    return measure_name(name)

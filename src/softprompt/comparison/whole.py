@@ -6,13 +6,12 @@ in the backbone's own precision, loaded from the folder they were saved in.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from softprompt.backbones import Backbone
+from softprompt.backbones import Backbone, progress_bars
 from softprompt.comparison.adapters import folder_bytes
 from softprompt.comparison.job import Job
 from softprompt.comparison.rates import searched
@@ -46,7 +45,7 @@ def tuned_model(
         dtype = job.backbone().compute_dtype
         found = searched(job, make, job.how.full_rates, lambda backbone: backbone, material)
         model: Any = found.kept.model
-        with _no_bars(), atomic_folder(folder) as fresh:
+        with progress_bars(False), atomic_folder(folder) as fresh:
             model.to(dtype).save_pretrained(str(fresh), safe_serialization=True)
             found.kept.tokenizer.save_pretrained(str(fresh))
         return {
@@ -59,21 +58,6 @@ def tuned_model(
 
     told = stage(folder.with_suffix(".json"), do)
     return loaded(job, folder), told
-
-
-@contextmanager
-def _no_bars() -> Iterator[None]:
-    """Transformers' own progress bars are off."""
-    from transformers.utils import logging as transformers_logging
-
-    logging: Any = transformers_logging
-    enabled = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if enabled:
-            logging.enable_progress_bar()
 
 
 def loaded(job: Job, folder: Path) -> Backbone:

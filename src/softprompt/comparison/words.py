@@ -18,7 +18,6 @@ __all__ = [
     "escalation",
     "interval",
     "kept_out",
-    "measure",
     "named",
     "price",
     "recommended",
@@ -32,14 +31,6 @@ _KINDS = {
     "failed": mark("{method}: failed. {reason}"),
     "waiting": mark("{method}: not measured yet."),
     "not_needed": mark("{method}: not measured, since going on does not pay."),
-}
-_MEASURES = {
-    "accuracy": mark("accuracy"),
-    "macro_f1": mark("macro-F1"),
-    "exact_match": mark("exact match"),
-    "token_f1": mark("token F1"),
-    "chrf": mark("chrF"),
-    "rougeL": mark("ROUGE-L"),
 }
 _STOPPED = {
     "no_room": mark(
@@ -57,11 +48,6 @@ _STOPPED = {
 def named(method: str) -> str:
     """A method as people call it."""
     return _(METHODS.get(method).title) if method in METHODS else method
-
-
-def measure(metric: str) -> str:
-    """A metric as people call it."""
-    return _(_MEASURES[metric]) if metric in _MEASURES else metric
 
 
 def interval(test: Mapping[str, Any], metric: str) -> str:

@@ -16,8 +16,9 @@ from itertools import chain
 from threading import Condition, Thread
 
 from softprompt.backbones import Backbone, give_back_memory
-from softprompt.errors import CancelledError, OverloadedError, ServingError, SoftPromptError
+from softprompt.errors import CancelledError, ServingError, SoftPromptError
 from softprompt.serving.beginnings import Beginnings
+from softprompt.serving.room import check_room
 from softprompt.serving.scorer import Scorer
 from softprompt.serving.work import Work
 from softprompt.serving.writer import Writer
@@ -98,11 +99,7 @@ class BatchRunner:
         with self._changed:
             if self._closing:
                 raise ServingError("The engine is shutting down.", "Ask again later.")
-            waiting = self._count()
-            if waiting + len(works) > most:
-                raise OverloadedError(
-                    f"{waiting} requests are waiting, and {most} may.", "Try again in a moment."
-                )
+            check_room(self._count(), len(works), most)
             choices = [work for work in works if work.labels]
             self._groups.extend([choices] if shared and choices else [[work] for work in choices])
             self._texts.extend(work for work in works if not work.labels)

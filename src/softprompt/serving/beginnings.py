@@ -61,8 +61,6 @@ class Beginnings:
         self._backbone, self.pool, self._budget = backbone, pool, budget
         self._leads: OrderedDict[tuple[ReadyPrompt, Tokens], Context] = OrderedDict()
         self._seen: OrderedDict[tuple[ReadyPrompt, Tokens], None] = OrderedDict()
-        numbers = sum(2 * heads * size for heads, size in backbone.key_shapes)
-        self._position_bytes = numbers * backbone.compute_dtype.itemsize
         self._bytes = 0
 
     def find(self, rows: Sequence[MixedRow]) -> list[Begun]:
@@ -161,7 +159,7 @@ class Beginnings:
         wanted: dict[tuple[ReadyPrompt, Tokens], MixedRow] = {}
         for row in rows:
             count, prompt = lead_of(row), row.prompt
-            if not count or prompt is None or count * self._position_bytes > self._budget:
+            if not count or prompt is None or count * self._backbone.position_bytes > self._budget:
                 continue
             key = prompt, row.example.context
             if key in self._seen and key not in self._leads:

@@ -20,7 +20,10 @@ from torch import Tensor
 from softprompt.errors import UsageError
 from softprompt.serving.requests import Constraint
 
-__all__ = ["Constraints", "Follower"]
+__all__ = ["SPACE", "Constraints", "Follower"]
+
+SPACE = r"[ \n]?"
+"""One white space may stand before what a constraint describes: words' tokens begin with it."""
 
 FUEL, STEP_FUEL = 1_000_000, 50_000
 """Work that beginning a constraint and one token of it may take; some milliseconds each."""
@@ -149,7 +152,7 @@ def _grammar(constraint: Constraint) -> str:
         # Free white space between tokens is a trap for a small model: it may write nothing else.
         spacing = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
         schema = json.dumps({"x-guidance": spacing, **value})
-        return str(LLMatcher.grammar_from_lark(f"start: /[ \\n]?/ value\nvalue: %json {schema}"))
+        return str(LLMatcher.grammar_from_lark(f"start: /{SPACE}/ value\nvalue: %json {schema}"))
     if kind == "choice":
         if isinstance(value, str) or not isinstance(value, tuple) or not value:
             raise UsageError("A choice needs texts to choose among.", "Give a list of texts.")
@@ -157,7 +160,7 @@ def _grammar(constraint: Constraint) -> str:
     if not isinstance(value, str):
         raise UsageError("A regular expression is a text.", "Give it in quotes.")
     try:
-        return str(LLMatcher.grammar_from_regex(f"[ \\n]?({value})"))
+        return str(LLMatcher.grammar_from_regex(f"{SPACE}({value})"))
     except ValueError as error:
         raise UsageError(
             f"The regular expression {value!r} cannot be followed: {error}", "Correct it."

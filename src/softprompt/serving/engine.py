@@ -12,13 +12,14 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from softprompt.backbones import Backbone, free_memory_budget
-from softprompt.errors import BackboneError, OverloadedError, UsageError
+from softprompt.errors import BackboneError
 from softprompt.serving.batch_runner import BatchRunner
 from softprompt.serving.beginnings import Beginnings
 from softprompt.serving.context_pool import ContextPool
 from softprompt.serving.continuous_runner import ContinuousRunner
 from softprompt.serving.requests import Request
 from softprompt.serving.residents import Residents
+from softprompt.serving.room import check_room
 from softprompt.serving.source import Source
 from softprompt.serving.ticket import Ticket
 from softprompt.serving.work import Preparation
@@ -79,7 +80,7 @@ class Engine:
         self._residents = Residents(backbone, source, PROMPT_BYTES)
         self._preparation = Preparation(backbone, self._residents)
         self._pool = ContextPool(backbone, pool_bytes)
-        cells = max(backbone.window, int(TEXT_SHARE * free) // _bytes_of_a_position(backbone))
+        cells = max(backbone.window, int(TEXT_SHARE * free) // backbone.position_bytes)
         beginnings = Beginnings(backbone, self._pool, pool_bytes)
         self._batches = BatchRunner(backbone, beginnings, max_rows=max_rows, cells=cells)
         self._continuous = (
@@ -104,19 +105,9 @@ class Engine:
         Raises:
             SoftPromptError: as for `submit`, for any of them; then none is taken.
         """
-        if len(requests) > self._max_waiting:
-            raise UsageError(
-                f"{len(requests)} requests come together, and {self._max_waiting} may wait.",
-                "Ask for fewer at once.",
-            )
         elsewhere = self._continuous.waiting if self._continuous else 0
-        waiting = self._batches.waiting + elsewhere
         # Looked at before the work of preparing them; the queue looks again.
-        if waiting + len(requests) > self._max_waiting:
-            raise OverloadedError(
-                f"{waiting} requests are waiting, and {self._max_waiting} may.",
-                "Try again in a moment.",
-            )
+        check_room(self._batches.waiting + elsewhere, len(requests), self._max_waiting)
         works = [self._preparation.work(request) for request in requests]
         carried = [w for w in works if self._continuous is not None and self._continuous.takes(w)]
         mine = [work for work in works if work not in carried]
@@ -162,9 +153,3 @@ class Engine:
 
     def __exit__(self, *_: object) -> None:
         self.close(drain=False)
-
-
-def _bytes_of_a_position(backbone: Backbone) -> int:
-    """Memory of a position's keys and values at all layers."""
-    numbers = sum(2 * heads * size for heads, size in backbone.key_shapes)
-    return numbers * backbone.compute_dtype.itemsize

@@ -18,7 +18,7 @@ from softprompt.errors import ServingError, SoftPromptError, UsageError
 from softprompt.serving.constraints import Follower
 from softprompt.serving.requests import Sampling
 
-__all__ = ["COLDEST", "Chooser", "choose"]
+__all__ = ["COLDEST", "Chooser", "choose", "overflow"]
 
 COLDEST = 1e-5
 """Below this temperature the likeliest token is taken: others have no chance in fp32."""
@@ -54,6 +54,14 @@ class Chooser:
         return cls(sampling, generator, follower)
 
 
+def overflow() -> ServingError:
+    """What a request fails with whose logits are no numbers."""
+    return ServingError(
+        "The model's numbers overflow at this request.",
+        "Try a prompt with smaller vectors, or --dtype fp32.",
+    )
+
+
 def choose(logits_RV: Tensor, choosers: Sequence[Chooser]) -> list[int | SoftPromptError]:
     """A token for every row, or why the row has none.
 
@@ -66,10 +74,7 @@ def choose(logits_RV: Tensor, choosers: Sequence[Chooser]) -> list[int | SoftPro
     broken: dict[int, SoftPromptError] = {}
     for row, chooser in enumerate(choosers):
         if not finite[row]:
-            broken[row] = ServingError(
-                "The model's numbers overflow at this request.",
-                "Try a prompt with smaller vectors, or --dtype fp32.",
-            )
+            broken[row] = overflow()
         elif chooser.follower is not None:
             try:
                 chooser.follower.restrict(logits_RV[row])

@@ -12,15 +12,11 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from math import gcd
 
-import numpy as np
-
 from softprompt.backbones import Backbone, Context
 from softprompt.errors import ServingError
-from softprompt.evaluation import probabilities
 from softprompt.inference.mixed import score_rows
 from softprompt.serving.beginnings import Beginnings, Begun
 from softprompt.serving.context_pool import joined
-from softprompt.serving.requests import Answer
 from softprompt.serving.work import Work
 
 __all__ = ["Scorer"]
@@ -77,31 +73,12 @@ class Scorer:
         scores = iter(score_rows(self._backbone, context, [one.row for one in begun]))
         first = 0
         for work in works:
-            by_member = np.array([next(scores) for _ in work.rows])
-            if not np.isfinite(by_member).all():
-                work.ticket.put(_overflow())
-                first += len(work.rows)
-                continue
-            chances = probabilities(by_member[:, None], work.temperature)[0]
-            best = int(chances.argmax())
-            answer = Answer(
-                text=work.labels[best],
-                finish="stop",
-                prompt=work.prompt,
-                probabilities=dict(zip(work.labels, map(float, chances), strict=True)),
-                prompt_tokens=work.tokens,
-                completion_tokens=len(work.rows[0].example.answers[best]) - 1,
-                cached_tokens=begun[first].cached,
-            )
-            work.ticket.put(answer)
+            by_member = [next(scores) for _ in work.rows]
+            try:
+                work.ticket.put(work.chosen(by_member, begun[first].cached))
+            except ServingError as error:
+                work.ticket.put(error)
             first += len(work.rows)
-
-
-def _overflow() -> ServingError:
-    return ServingError(
-        "The model's numbers overflow at this request.",
-        "Try a prompt with smaller vectors, or --dtype fp32.",
-    )
 
 
 def _sharing(known: Sequence[Context | None]) -> int:

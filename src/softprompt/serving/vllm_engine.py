@@ -21,7 +21,6 @@ from typing import Any, TypeVar, cast
 from softprompt.backbones import Backbone
 from softprompt.errors import (
     CancelledError,
-    OverloadedError,
     ServingError,
     SoftPromptError,
     UsageError,
@@ -29,6 +28,7 @@ from softprompt.errors import (
 from softprompt.prompts import SoftPrompt
 from softprompt.serving.requests import Answer, Request
 from softprompt.serving.residents import Residents
+from softprompt.serving.room import check_room
 from softprompt.serving.source import Source, Version
 from softprompt.serving.ticket import Ticket
 from softprompt.serving.vllm_greeting import greet
@@ -119,16 +119,13 @@ class VllmEngine:
             SoftPromptError: as for `submit`, for any of them; then none is taken.
         """
         with self._lock:
-            waiting = self._taken - self._running
-            if waiting + len(requests) > self._max_waiting:
-                raise OverloadedError(
-                    f"{waiting} requests are waiting, and {self._max_waiting} may.",
-                    "Try again in a moment.",
-                )
+            check_room(self._taken - self._running, len(requests), self._max_waiting)
         works = [self._preparation.work(request) for request in requests]
         with self._lock:
             if self._closed:
                 raise ServingError("The engine is shutting down.", "Ask again later.")
+            # Others may have come while these were prepared.
+            check_room(self._taken - self._running, len(works), self._max_waiting)
             self._taken += len(works)
             for work in works:
                 asyncio.run_coroutine_threadsafe(self._begin(work), self._loop)

@@ -11,9 +11,6 @@ from __future__ import annotations
 
 import asyncio
 
-import numpy as np
-
-from softprompt.evaluation import probabilities
 from softprompt.inference.mixed import MixedRow
 from softprompt.serving.requests import Answer
 from softprompt.serving.vllm_greeting import Greeting, forced, log_probability
@@ -46,17 +43,7 @@ class UpstreamScorer:
         Raises:
             SoftPromptError: the server cannot say.
         """
-        by_member = [await self._scores(row) for row in work.rows]
-        chances = probabilities(np.array(by_member)[:, None], work.temperature)[0]
-        best = int(chances.argmax())
-        return Answer(
-            text=work.labels[best],
-            finish="stop",
-            prompt=work.prompt,
-            probabilities=dict(zip(work.labels, map(float, chances), strict=True)),
-            prompt_tokens=work.tokens,
-            completion_tokens=len(work.rows[0].example.answers[best]) - 1,
-        )
+        return work.chosen([await self._scores(row) for row in work.rows])
 
     async def _scores(self, row: MixedRow) -> list[float]:
         """The summed log-probability of each answer."""

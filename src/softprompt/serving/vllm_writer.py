@@ -12,6 +12,7 @@ from contextlib import aclosing
 from typing import Any
 
 from softprompt.errors import ServingError
+from softprompt.serving.constraints import SPACE
 from softprompt.serving.requests import Answer, Constraint, Piece, Sampling
 from softprompt.serving.vllm_greeting import Greeting
 from softprompt.serving.vllm_payload import encoded, sequence
@@ -20,9 +21,6 @@ from softprompt.serving.vllm_upstream import Upstream
 from softprompt.serving.work import Work
 
 __all__ = ["UpstreamWriter"]
-
-_SPACE = "[ \\n]?"
-"""One white space may stand before what a constraint describes: words' tokens begin with it."""
 
 
 class UpstreamWriter:
@@ -131,7 +129,7 @@ def _wanted(constraint: Constraint) -> Any:
     value = constraint.value
     if constraint.kind == "choice":
         return [*value, *(f" {text}" for text in value)]
-    return f"{_SPACE}({value})" if constraint.kind == "regex" else value
+    return f"{SPACE}({value})" if constraint.kind == "regex" else value
 
 
 def _check(constraint: Constraint | None, text: str, finish: str) -> None:

@@ -6,19 +6,22 @@ know batches.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from threading import Lock
 
+import numpy as np
+
 from softprompt.backbones import Backbone
 from softprompt.errors import DataError, UsageError
+from softprompt.evaluation import probabilities
 from softprompt.inference import text_row
 from softprompt.inference.mixed import MixedRow
 from softprompt.prompts import Layout
 from softprompt.serving.constraints import Constraints
-from softprompt.serving.requests import Request
+from softprompt.serving.requests import Answer, Request
 from softprompt.serving.residents import Resident, Residents
-from softprompt.serving.sampler import Chooser
+from softprompt.serving.sampler import Chooser, overflow
 from softprompt.serving.ticket import Ticket
 from softprompt.tasks import Rendered, Row, Template, normalise
 
@@ -63,6 +66,32 @@ class Work:
         """Positions before the answer, of the first member."""
         example = self.rows[0].example
         return len(example.context) + len(example.trunk)
+
+    def chosen(self, scores: Sequence[Sequence[float]], cached: int = 0) -> Answer:
+        """The likeliest label, with calibrated probabilities of all.
+
+        Args:
+            scores: log-scores of the choices, by each member.
+            cached: positions that were known.
+
+        Raises:
+            ServingError: they are no numbers.
+        """
+        by_member = np.array(scores)
+        if not np.isfinite(by_member).all():
+            raise overflow()
+        chances = probabilities(by_member[:, None], self.temperature)[0]
+        best = int(chances.argmax())
+        return Answer(
+            text=self.labels[best],
+            finish="stop",
+            prompt=self.prompt,
+            probabilities=dict(zip(self.labels, map(float, chances), strict=True)),
+            prompt_tokens=self.tokens,
+            # The end token is no part of the label.
+            completion_tokens=len(self.rows[0].example.answers[best]) - 1,
+            cached_tokens=cached,
+        )
 
 
 class Preparation:

@@ -35,9 +35,16 @@ RESULT = {
 asked: list[int] = []
 
 
+def write(path: Path, value: object) -> None:
+    """In one step: tests read the file, and may kill this process, at any moment."""
+    fresh = path.with_suffix(".fresh")
+    fresh.write_text(json.dumps(value))
+    fresh.replace(path)
+
+
 def end(stopped: str, run: Path) -> int:
     result = {**RESULT, "stopped": stopped}
-    (run / "result.json").write_text(json.dumps(result))
+    write(run / "result.json", result)
     print(json.dumps(result))
     return 0
 
@@ -67,25 +74,25 @@ def main(words: list[str]) -> int:
     if what["do"] in ("wait", "deaf", "die"):
         signal.signal(signal.SIGINT, lambda number, _: asked.append(number))
     run.mkdir(exist_ok=True)
-    (run / "seen.json").write_text(
-        json.dumps(
-            {
-                "words": words,
-                "nice": os.nice(0),
-                "threads": os.environ["OMP_NUM_THREADS"],
-                "language": os.environ["SOFTPROMPT_LANG"],
-                "memory": resource.getrlimit(resource.RLIMIT_DATA)[0],
-                "core": resource.getrlimit(resource.RLIMIT_CORE)[0],
-                "pid": os.getpid(),
-            }
-        )
+    write(
+        run / "seen.json",
+        {
+            "words": words,
+            "nice": os.nice(0),
+            "threads": os.environ["OMP_NUM_THREADS"],
+            "language": os.environ["SOFTPROMPT_LANG"],
+            "memory": resource.getrlimit(resource.RLIMIT_DATA)[0],
+            "core": resource.getrlimit(resource.RLIMIT_CORE)[0],
+            "pid": os.getpid(),
+        },
     )
-    (run / "plan.json").write_text(json.dumps(PLAN))
+    write(run / "plan.json", PLAN)
     record = {"kind": "validation", "step": 4, "loss": 0.5, "score": 0.7, "accuracy": 0.7}
     with (run / "metrics.jsonl").open("a") as metrics:
         metrics.write(json.dumps({**record, "best": True, "seconds": 0.5}) + "\n")
         metrics.write('{"kind": "validation", "st')
-    (run / "config.json").write_text(json.dumps(what))
+    # Tests take a run that has its configuration for one that has written all of the above.
+    write(run / "config.json", what)
     if what["do"] == "die":
         os.kill(os.getpid(), signal.SIGKILL)
     while what["do"] == "deaf" or (what["do"] == "wait" and not asked):

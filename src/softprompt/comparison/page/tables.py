@@ -16,11 +16,11 @@ from softprompt.comparison.words import (
     clock,
     energy,
     interval,
-    measure,
     named,
     price,
     short,
 )
+from softprompt.evaluation.titles import measure_name
 from softprompt.locale import _, number, percent
 
 __all__ = ["classes", "costs", "examples", "forgetting", "quality", "saved", "searches"]
@@ -42,7 +42,7 @@ def quality(found: Mapping[str, Any]) -> str:
         others = [percent(test[key]) for key in _others(found)]
         told = "" if chance is None else number(chance, 3)
         rows.append([named(name), percent(test[metric]), interval(test, metric), told, *others])
-    headers = ["", measure(metric), "95%", "p", *map(measure, _others(found))]
+    headers = ["", measure_name(metric), "95%", "p", *map(measure_name, _others(found))]
     return _table(headers, rows, _ours(found))
 
 
@@ -90,7 +90,7 @@ def saved(found: Mapping[str, Any]) -> str:
             most = number(max(n for n, _ in found["curves"][REFERENCE]))
             told = f"{sign}{needed or most}"
             rows.append([named(name), number(entry["rows"]), percent(entry["score"]), told])
-    headers = ["", _("rows"), measure(metric), _("rows of the soft prompt for that")]
+    headers = ["", _("rows"), measure_name(metric), _("rows of the soft prompt for that")]
     return _table(headers, rows) if rows else ""
 
 
