@@ -99,6 +99,16 @@ def test_mistakes_are_one_line(shell: Shell, trained: Path, folder: Path, tmp_pa
     assert "secret" not in told
 
 
+def test_a_version_left_out_takes_no_other_along(shell: Shell, trained: Path, folder: Path) -> None:
+    """As in `reviews@$VERSION` where the shell knows no VERSION."""
+    for _ in range(2):
+        shell("prompts", "add", folder, trained, "--name", "reviews")
+    assert "the name alone" in shell.mistake("prompts", "remove", folder, "reviews@")
+    assert "the name alone" in shell.mistake("prompts", "rollback", folder, "reviews@")
+    versions = shell("prompts", "list", folder, "reviews", "--json").value["versions"]
+    assert [(card["number"], card["current"]) for card in versions] == [(2, True), (1, False)]
+
+
 def test_push_and_pull_without_a_network(shell: Shell, trained: Path, folder: Path) -> None:
     """Nothing is sent or fetched; the Hub's own interface is tested beside the registry."""
     assert "There is no prompt at" in shell.mistake("push", folder, "me/x")

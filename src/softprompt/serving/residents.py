@@ -121,7 +121,8 @@ class Residents:
             found = self._templated.get(key)
             if found is not None:
                 self._templated.move_to_end(key)
-                return found
+                # The same content may have another name, which is what the caller asked for.
+                return found.named(resident.version)
         prompt = resident.prompt.with_template(text)
         made = replace(
             resident, prompt=prompt, layout=prompt.layout(self._backbone), task=task_of(prompt.task)

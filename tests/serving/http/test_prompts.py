@@ -104,6 +104,22 @@ def test_versions_aliases_rollback_and_removal(
     assert checked(client.delete("/v1/prompts/a"), 404)["param"] == "name"
 
 
+def test_what_names_a_version_removes_no_prompt(
+    client: httpx2.Client, form: dict[str, Any]
+) -> None:
+    for _ in range(2):
+        good(client.post("/v1/prompts", data={"name": "a", "alias": "stable"}, files=form), 201)
+    for method, path in (
+        ("DELETE", "/v1/prompts/a@1"),
+        ("DELETE", "/v1/prompts/a@stable"),
+        ("POST", "/v1/prompts/a@2/rollback"),
+        ("DELETE", "/v1/prompts/a@1/aliases/stable"),
+    ):
+        checked(client.request(method, path), 400)
+    card = good(client.get("/v1/prompts/a"))
+    assert (card["version"], card["aliases"], len(card["versions"])) == (2, {"stable": 2}, 2)
+
+
 @pytest.mark.parametrize(
     "name",
     [

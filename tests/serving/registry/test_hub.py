@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from serving.registry.hub_stand_in import TOKEN, Hub, hub
+from tiny import tiny_backbone
 
 from softprompt.errors import ArtifactError, UsageError
 from softprompt.prompts import SoftPrompt
@@ -99,13 +100,44 @@ def test_nothing_damaged_is_sent_or_published(
     push({"": made, "good": made}, "tester/x", endpoint=server.url)
     (made / "prompt.safetensors").write_bytes(b"\0" * 99)
     asked = len(server.asked)
-    with pytest.raises(ArtifactError, match="damaged"):
+    with pytest.raises(ArtifactError, match=f"{made}/prompt.safetensors is damaged"):
         push({"": made}, "tester/y", endpoint=server.url)
     assert len(server.asked) == asked
     server.files("tester/x")["prompt.safetensors"] = b"\0" * 99
-    with pytest.raises(ArtifactError, match="damaged"):
+    with pytest.raises(ArtifactError, match=r"^tester/x: x/prompt\.safetensors is damaged"):
         pull("tester/x", registry, endpoint=server.url)
     assert registry.names() == []
+
+
+def test_nothing_is_published_unless_all_fits(
+    server: Hub, make: Make, foreign: SoftPrompt, tmp_path: Path
+) -> None:
+    fits, odd = make(1).save(tmp_path / "fits"), foreign.save(tmp_path / "odd")
+    push({"a": fits, "b": odd}, "tester/x", endpoint=server.url)
+    registry = Registry(tmp_path / "prompts", backbone=tiny_backbone())
+    with pytest.raises(ArtifactError, match="belongs to other"):
+        pull("tester/x", registry, endpoint=server.url)
+    assert registry.names() == []
+
+
+def test_of_two_prompts_with_one_name_none_is_lost(
+    server: Hub, registry: Registry, make: Make, tmp_path: Path
+) -> None:
+    one, two = make(1).save(tmp_path / "one"), make(2).save(tmp_path / "two")
+    push({"": one, "x": two}, "tester/x", endpoint=server.url)
+    with pytest.raises(UsageError, match="two prompts that would be called 'x'"):
+        pull("tester/x", registry, endpoint=server.url)
+    pull("tester/x", registry, name="y", endpoint=server.url)
+    assert registry.names() == ["x", "y"]
+
+
+def test_no_other_file_is_sent_as_the_card(server: Hub, make: Make, tmp_path: Path) -> None:
+    made = make(1).save(tmp_path / "made")
+    (tmp_path / "secret").write_text("of this machine")
+    (made / "README.md").unlink()
+    (made / "README.md").symlink_to(tmp_path / "secret")
+    push({"": made}, "tester/x", endpoint=server.url)
+    assert set(server.files("tester/x")) == {"prompt.json", "prompt.safetensors"}
 
 
 def test_only_files_of_artifacts_are_taken(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -61,6 +63,21 @@ def test_lists(folder: Path, make: Make, index_url: str | None) -> None:
         assert registry.index_trouble == ""
     with Registry(folder, index_url=index_url) as again:
         check_lists(again)
+
+
+def test_what_a_person_wrote_harms_no_database(
+    folder: Path, make: Make, index_url: str | None
+) -> None:
+    with filled(folder, make, index_url):
+        pass
+    tags = {"x" * 300: "long", "nul\0": "\0"}
+    (folder / "one" / "name.json").write_text(json.dumps({"format": 1, "tags": tags}))
+    identity = replace(make().backbone, weights="\0" * 64)
+    make(5, backbone=identity).save(folder / "odd")
+    with Registry(folder, index_url=index_url, check_every=0) as registry:
+        assert listed(registry, tags={"nul?": "?"}) == ["one"]
+        assert listed(registry) == ["odd", "one", "three", "two"]
+        assert registry.index_trouble == ""
 
 
 def test_lists_follow_changes(folder: Path, make: Make, index_url: str | None) -> None:

@@ -391,8 +391,14 @@ def test_a_peft_folder_is_brought_into_our_form(
 
 
 @pytest.mark.parametrize(
-    "content", ["", "{", "[]", '{"format": 9}', '{"format": 1, "current": "x"}', "[" * 99999]
-)
+    "content",
+    [
+        "", "{", "[]", '{"format": 9}', '{"format": 1, "current": "x"}', "[" * 99999,
+        '{"format": 1, "before": 5}', '{"format": 1, "before": null}',
+        '{"format": 1, "last": 1000000000}', '{"format": 1, "tags": {"team": "\\ud800"}}',
+        '{"format": 1, "aliases": {"\\udc00": 1}}',
+    ],
+)  # fmt: skip
 def test_a_damaged_record_is_read_from_its_copy(
     registry: Registry, make: Make, folder: Path, content: str
 ) -> None:
@@ -402,6 +408,7 @@ def test_a_damaged_record_is_read_from_its_copy(
     registry.rollback("reviews")
     (folder / "reviews" / "name.json").write_text(content)
     assert [seed(registry, name) for name in ("reviews", "reviews@production")] == [1, 1]
+    assert registry.index_trouble == ""
     (folder / "reviews" / ".name.json").write_text(content)
     (folder / "reviews" / "name.json").write_text(content + " ")
     # Nobody knows which version was meant, and the wrong one is worse than none.
@@ -410,6 +417,7 @@ def test_a_damaged_record_is_read_from_its_copy(
             registry.resolve(name)
     assert seed(registry, "reviews@2") == 2
     assert "name.json is damaged" in registry.list()[0].problem
+    assert Registry(folder).resolve("reviews@2").number == 2
     registry.rollback("reviews", 1)
     assert seed(registry, "reviews") == 1
 

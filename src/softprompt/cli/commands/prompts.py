@@ -226,7 +226,8 @@ def _rollback(given: _Given) -> Told:
     number = int(wanted) if wanted.isascii() and wanted.isdecimal() else None
     if wanted and number is None:
         number = given.registry.resolve(reference).number
-    version = given.registry.rollback(name, number)
+    # With nothing after its @ a version was meant, and the registry says so.
+    version = given.registry.rollback(name if wanted else reference, number)
     return {"name": version.name, "current": version.number}, _saying(
         _("{version} is current now.").format(version=version.label)
     )
@@ -238,7 +239,8 @@ def _remove(given: _Given) -> Told:
     if wanted and not (wanted.isascii() and wanted.isdecimal()):
         given.registry.unalias(name, wanted)
     else:
-        given.registry.remove(name, int(wanted) if wanted else None)
+        # With nothing after its @ a version was meant, and must not take all of them along.
+        given.registry.remove(name if wanted else reference, int(wanted) if wanted else None)
     return {"removed": reference}, _saying(_("{name} is removed.").format(name=reference))
 
 

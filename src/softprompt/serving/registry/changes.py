@@ -21,9 +21,16 @@ from pathlib import Path
 
 from softprompt.errors import ArtifactError, UnknownPromptError, UsageError
 from softprompt.prompts import SoftPrompt
-from softprompt.serving.registry.examination import FILES, Facts, digest_of, examine
+from softprompt.serving.registry.examination import (
+    FILES,
+    Facts,
+    copy_artifact,
+    digest_of,
+    examine,
+)
 from softprompt.serving.registry.folder import INTENT, RECORD, RECORD_COPY, PromptFolder
-from softprompt.serving.registry.record import Intent, Record
+from softprompt.serving.registry.names import twins
+from softprompt.serving.registry.record import HIGHEST, Intent, Record
 from softprompt.serving.registry.state import State
 from softprompt.storage import disk_errors, write_bytes, write_json
 
@@ -156,10 +163,7 @@ class Changes:
             if isinstance(source, SoftPrompt):
                 source.save(fresh)
             elif (source / FILES[0]).is_file():
-                fresh.mkdir()
-                for file in FILES:
-                    if (source / file).is_file():
-                        shutil.copyfile(source / file, fresh / file)
+                copy_artifact(source, fresh)
             else:
                 # A folder of PEFT's is brought into the project's own form.
                 SoftPrompt.load(source).save(fresh)
@@ -174,8 +178,13 @@ class Changes:
         state = self._folder.read(name)
         last = state.record.last if state is not None else 0
         number = max(last or 0, *(state.numbers if state is not None else ()), 0) + 1
+        if number > HIGHEST:
+            raise UsageError(
+                f"{name!r} has a version {HIGHEST}, and no number is left above it.",
+                "Publish under another name.",
+            )
         place = self._folder.path(name, str(number))
-        new = not place.parent.exists()
+        new = self._is_new(name)
         place.parent.mkdir(exist_ok=True)
         fresh.rename(place)
         # From here on it is published; the record only repeats what the version itself says.
@@ -188,6 +197,24 @@ class Changes:
         except (OSError, UsageError) as error:
             _LOG.warning("%s@%d is published; its record follows later: %s", name, number, error)
         return number
+
+    def _is_new(self, name: str) -> bool:
+        """Whether no folder has the name.
+
+        Raises:
+            UsageError: another name is there that readers and many file systems take for the same.
+        """
+        with os.scandir(self._folder.root) as found:
+            others = [entry.name for entry in found]
+        if name in others:
+            return False
+        for other in twins(name, others):
+            if self._folder.read(other) is not None:
+                raise UsageError(
+                    f"{name!r} is written almost as {other!r}, which is there already.",
+                    "Publish under that name, or choose another.",
+                )
+        return True
 
     def _into_its_own(self, name: str) -> None:
         """Gives an artifact that was dropped as it is the folder of version 1."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import stat
 import sys
 from collections.abc import Iterator, Mapping
@@ -23,12 +24,20 @@ from softprompt.prompts.depths import DEPTHS
 from softprompt.prompts.placements import PLACEMENTS
 from softprompt.tasks import Template
 
-__all__ = ["FILES", "Facts", "details", "digest_of", "examine", "holds_artifact"]
+__all__ = [
+    "FILES",
+    "Facts",
+    "copy_artifact",
+    "details",
+    "digest_of",
+    "examine",
+    "holds_artifact",
+]
 
 FILES = ("prompt.json", "prompt.safetensors", "README.md")
 """What an artifact is made of; nothing else of a folder is ever copied or sent."""
 
-_DESCRIPTION = FILES[0]
+_DESCRIPTION, _, _CARD = FILES
 _MOST_VECTORS = 100_000
 _MOST_TOKENS = 1_000_000
 _DIGITS = 64
@@ -56,6 +65,19 @@ class Facts:
 def holds_artifact(folder: Path) -> bool:
     """Whether a folder holds, or should hold, an artifact of this project or of PEFT."""
     return any(os.path.lexists(folder / name) for name in (_DESCRIPTION, "adapter_config.json"))
+
+
+def copy_artifact(source: Path, target: Path) -> None:
+    """Copies the files of an artifact, and nothing else, into a new folder.
+
+    The card is not examined, so it is left out where it is a link: a stranger's folder must not
+    have a file of this machine published as its card.
+    """
+    target.mkdir()
+    for file in FILES:
+        place = source / file
+        if place.is_file() and not (file == _CARD and place.is_symlink()):
+            shutil.copyfile(place, target / file)
 
 
 def examine(folder: Path) -> tuple[SoftPrompt, Facts]:

@@ -13,6 +13,7 @@ what is damaged is reported and not touched. It changes nothing.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -32,6 +33,10 @@ OWN = ".registry"
 RECORD, RECORD_COPY, INTENT = "name.json", ".name.json", "version.json"
 _WATCHED = ("", RECORD)
 _CONTENT = FILES[:2]
+_PASSING = {
+    errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.EAGAIN, errno.EINTR, errno.ETIMEDOUT,
+    errno.ESTALE,
+}  # fmt: skip
 _SETTLED_NS = 100_000_000
 """A change in the same tick of the file system's clock leaves no trace in the times of a file."""
 
@@ -170,7 +175,8 @@ class PromptFolder:
         except ArtifactError as error:
             # A client may read the reason, and no path of the machine is its business.
             told = str(error).replace(f"{path}", f"{folder.name}@{number}")
-            return Stored(number, place, stamp, None, told)
+            # What could not be read for want of means may be whole, and is looked at again.
+            return Stored(number, place, "" if _passes(error) else stamp, None, told)
         return Stored(number, place, stamp, facts)
 
 
@@ -180,16 +186,23 @@ def _moves(stored: Stored) -> bool:
 
 
 def _record(folder: Path) -> tuple[Record, str]:
-    """What is written down about a name; of a damaged file, its copy."""
+    """What is written down about a name; of a damaged file, its copy.
+
+    Raises:
+        OSError: it cannot be read at the moment.
+    """
     try:
         return _parsed(folder / RECORD), ""
     except FileNotFoundError:
         return Record(), ""
     except (ValueError, OSError) as error:
-        reason = str(error)
+        failure = error
     try:
         return _parsed(folder / RECORD_COPY), ""
     except (ValueError, OSError):
+        if _passes(failure):
+            raise failure from None
+        reason = str(failure).replace(f"{folder}", folder.name)
         return Record(), (
             f"{RECORD} is damaged ({reason}), so nobody knows the current version. "
             "Name it with `softprompt prompts rollback FOLDER NAME@VERSION`."
@@ -203,12 +216,27 @@ def _parsed(file: Path) -> Record:
 
 
 def _intent(folder: Path, place: str) -> Intent:
-    """What a publication meant that is not written down yet."""
+    """What a publication meant that is not written down yet.
+
+    Raises:
+        OSError: it cannot be read at the moment, and must not be taken for nothing.
+    """
     file = folder / place / INTENT
     try:
         return Intent() if not place or file.is_symlink() else Intent.from_json(_json(file))
-    except (ValueError, OSError):
+    except (ValueError, OSError) as error:
+        if _passes(error):
+            raise
         return Intent()
+
+
+def _passes(error: BaseException | None) -> bool:
+    """Whether a failure says more of the moment than of the file that was read."""
+    while error is not None:
+        if isinstance(error, MemoryError) or getattr(error, "errno", None) in _PASSING:
+            return True
+        error = error.__cause__
+    return False
 
 
 def _json(file: Path) -> object:

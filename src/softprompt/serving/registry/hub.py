@@ -7,7 +7,6 @@ It does not know registries beyond publishing into one.
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,8 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from softprompt.errors import SoftPromptError, UnknownPromptError, UsageError
-from softprompt.serving.registry.examination import FILES, examine, holds_artifact
+from softprompt.errors import ArtifactError, SoftPromptError, UnknownPromptError, UsageError
+from softprompt.serving.registry.examination import (
+    FILES,
+    copy_artifact,
+    examine,
+    holds_artifact,
+)
 from softprompt.serving.registry.names import is_name, prompt_name, split
 from softprompt.serving.registry.registry import Registry
 from softprompt.serving.source import Version
@@ -99,11 +103,11 @@ def push(
         operations = []
         for name, folder in artifacts.items():
             copy = Path(scratch) / (name or "prompt")
-            copy.mkdir()
-            for file in FILES:
-                if (folder / file).is_file():
-                    shutil.copyfile(folder / file, copy / file)
-            examine(copy)
+            copy_artifact(folder, copy)
+            try:
+                examine(copy)
+            except ArtifactError as error:
+                raise _named(error, copy, str(folder)) from error
             operations += [
                 CommitOperationAdd(f"{name}/{file}" if name else file, str(copy / file))
                 for file in FILES
@@ -144,7 +148,6 @@ def pull(
         ArtifactError: an artifact is damaged, or of another backbone than the registry's.
         UsageError: there is none, or the Hub refuses or cannot be reached.
     """
-    plain = prompt_name(name or repository.rpartition("/")[2])
     with tempfile.TemporaryDirectory() as scratch:
         with _told(repository):
             client = _client(endpoint)
@@ -152,9 +155,21 @@ def pull(
             wanted = _wanted(info.siblings or (), repository)
             for path in wanted:
                 client.hf_hub_download(repository, path, revision=info.sha, local_dir=scratch)
-        places = {plain if "/" not in path else path.partition("/")[0]: path for path in wanted}
-        folders = {found: (Path(scratch) / path).parent for found, path in places.items()}
-        keys = {found: examine(folder)[1].key for found, folder in folders.items()}
+        folders = {}
+        for place in dict.fromkeys(path.rpartition("/")[0] for path in wanted):
+            found = place or prompt_name(name or repository.rpartition("/")[2])
+            if found in folders:
+                raise UsageError(
+                    f"{repository} holds two prompts that would be called {found!r}.",
+                    "Give the one at its root another name with --name.",
+                )
+            folders[found] = Path(scratch) / place
+        keys = {}
+        for found, folder in folders.items():
+            try:
+                keys[found] = registry.check(folder)
+            except ArtifactError as error:
+                raise _named(error, folder, f"{repository}: {found}") from error
         done = []
         for found, folder in folders.items():
             known = _current(registry, found)
@@ -164,6 +179,11 @@ def pull(
             origin = {"hub": f"{repository}@{str(info.sha)[:12]}"}
             done.append((registry.publish(found, folder, tags=origin), True))
         return done
+
+
+def _named(error: ArtifactError, folder: Path, name: str) -> ArtifactError:
+    """The error with a name for a folder that is gone by the time somebody reads it."""
+    return ArtifactError(error.message.replace(str(folder), name), error.hint)
 
 
 def _holds_versions(folder: Path) -> bool:

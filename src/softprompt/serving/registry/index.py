@@ -218,7 +218,8 @@ class Index:
             own = {"folder": self._folder, "name": state.name}
             content = canonical_json(state.as_json())
             prompts.append({**own, "state": content, "digest": sha256(content.encode())})
-            tags += [{**own, "tag": t, "value": v} for t, v in state.record.tags.items()]
+            named = {_text(t)[:_LONGEST]: _text(v) for t, v in state.record.tags.items()}
+            tags += [{**own, "tag": tag, "value": value} for tag, value in named.items()]
             for stored in state.versions:
                 row = known.get((state.name, stored.number))
                 if row and row.details and stored.facts and row.key == stored.facts.key:
@@ -248,8 +249,8 @@ def _version(state: State, stored: Stored, shown: Mapping[str, Any]) -> dict[str
         "problem": _text(stored.problem or state.problem),
         "depth": facts.depth if facts else "",
         "width": facts.width if facts else 0,
-        "weights": facts.weights if facts else "",
-        "tokenizer": facts.tokenizer if facts else "",
+        "weights": _text(facts.weights) if facts else "",
+        "tokenizer": _text(facts.tokenizer) if facts else "",
         "created": float(shown.get("created", 0.0)),
         "details": json.dumps(shown),
     }

@@ -6,12 +6,12 @@ import difflib
 from bisect import bisect_left
 from collections.abc import Collection
 
-from softprompt.errors import UnknownPromptError, nearest
+from softprompt.errors import UnknownPromptError, UsageError, nearest
 from softprompt.serving.registry import names
 from softprompt.serving.registry.held import Held
 from softprompt.serving.registry.state import LOOSE, State, Stored
 
-__all__ = ["find", "known", "unknown_name", "unknown_version"]
+__all__ = ["find", "known", "known_alone", "unknown_name", "unknown_version"]
 
 _FEW = 40
 _AROUND = 50
@@ -30,6 +30,21 @@ def known(held: Held, reference: str) -> State:
     if state is None:
         raise unknown_name(name, held.states)
     return state
+
+
+def known_alone(held: Held, name: str) -> State:
+    """The state of a name that has to stand alone, where a change concerns all of it.
+
+    Raises:
+        UnknownPromptError: there is no such name.
+        UsageError: a version or an alias is named with it, or was meant to be.
+    """
+    if "@" in name:
+        shown = name if len(name) <= _LONGEST else f"{name[:_LONGEST]}..."
+        raise UsageError(
+            f"{shown!r} is more than the name of a prompt.", "Give the name alone, without @."
+        )
+    return known(held, name)
 
 
 def find(held: Held, reference: str) -> tuple[State, Stored]:

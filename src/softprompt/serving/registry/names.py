@@ -7,10 +7,20 @@ are taken.
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterable, Mapping
 
 from softprompt.errors import UsageError
 
-__all__ = ["alias_name", "is_name", "parse_tag", "prompt_name", "split", "tag_name"]
+__all__ = [
+    "alias_name",
+    "checked_tags",
+    "is_name",
+    "parse_tag",
+    "prompt_name",
+    "split",
+    "tag_name",
+    "twins",
+]
 
 _MOST_LETTERS = 100
 _MOST_BYTES = 200
@@ -78,10 +88,34 @@ def parse_tag(text: str) -> tuple[str, str]:
     return tag_name(name), value
 
 
+def checked_tags(tags: Mapping[str, str]) -> dict[str, str]:
+    """Tags as they are kept.
+
+    Raises:
+        UsageError: one cannot be called so, or its value cannot be kept.
+    """
+    return dict(parse_tag(f"{tag}={value}") for tag, value in tags.items())
+
+
 def split(reference: str) -> tuple[str, str]:
     """Name and what follows the `@`, in NFC and unchecked; "" where nothing does."""
     name, _, wanted = unicodedata.normalize("NFC", reference).partition("@")
     return name, wanted
+
+
+def twins(name: str, others: Iterable[str]) -> list[str]:
+    """Those of some names that readers, and many file systems, take for the same as a name.
+
+    They differ in capitals or in other ways to write the same letters.
+    """
+    plainest = _plainest(name)
+    return [
+        each for each in others if each != name and _plainest(each) == plainest and is_name(each)
+    ]
+
+
+def _plainest(name: str) -> str:
+    return unicodedata.normalize("NFKC", name).casefold()
 
 
 def _checked(text: str, what: str) -> str:

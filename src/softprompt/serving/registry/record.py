@@ -6,13 +6,16 @@ are is told to it, since a folder may have changed by hand.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-__all__ = ["Intent", "Record"]
+__all__ = ["HIGHEST", "Intent", "Record"]
 
 FORMAT = 1
+HIGHEST = 999_999_999
+"""The highest number of a version."""
 
 
 @dataclass(frozen=True)
@@ -94,12 +97,13 @@ class Record:
         """
         _check_format(value)
         aliases, last = value.get("aliases", {}), value.get("last")
-        if not isinstance(aliases, dict):
-            raise ValueError("aliases are no mapping")
+        before = value.get("before", [])
+        if not isinstance(aliases, dict) or not isinstance(before, list):
+            raise ValueError("aliases or before are of another type")
         return cls(
             _number(value.get("current", 0)),
             None if last is None else _number(last),
-            tuple(_number(number) for number in value.get("before", ())),
+            tuple(map(_number, before)),
             {str(alias): _number(number) for alias, number in aliases.items()},
             _texts(value.get("tags", {})),
         )
@@ -151,10 +155,15 @@ def _check_format(value: Any) -> None:
     found = value.get("format")
     if not isinstance(found, int) or found > FORMAT:
         raise ValueError(f"its format is {found!r}, and this version reads up to {FORMAT}")
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        # JSON can write halves of a character, which neither a file nor a database takes.
+        raise ValueError("it holds half a character") from error
 
 
 def _number(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= HIGHEST:
         raise ValueError(f"{value!r} is no version")
     return value
 

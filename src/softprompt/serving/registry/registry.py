@@ -27,7 +27,13 @@ from softprompt.serving.registry.folder import PromptFolder
 from softprompt.serving.registry.held import Held
 from softprompt.serving.registry.keeping import IndexKeeper
 from softprompt.serving.registry.location import index_location
-from softprompt.serving.registry.lookup import find, known, unknown_name, unknown_version
+from softprompt.serving.registry.lookup import (
+    find,
+    known,
+    known_alone,
+    unknown_name,
+    unknown_version,
+)
 from softprompt.serving.registry.record import Intent, Record
 from softprompt.serving.registry.state import LOOSE, State, Stored
 from softprompt.serving.source import Version
@@ -157,11 +163,23 @@ class Registry:
         """
         checked = names.prompt_name(name)
         given = Path(source) if isinstance(source, str) else source
-        intent = Intent(current, tuple(map(names.alias_name, aliases)), _tags(tags or {}))
+        intent = Intent(
+            current, tuple(map(names.alias_name, aliases)), names.checked_tags(tags or {})
+        )
         number = self._changes.publish(checked, given, intent, self._fitting.check)
         stored = self._after(checked).by_number[number]
         assert stored.facts is not None
         return Version(checked, number, stored.facts.key)
+
+    def check(self, folder: Path) -> str:
+        """The key that an artifact would be published with.
+
+        Raises:
+            ArtifactError: it is damaged, or made for another backbone.
+        """
+        prompt, facts = examine(folder)
+        self._fitting.check(prompt, facts)
+        return facts.key
 
     def alias(self, reference: str, alias: str) -> Version:
         """Lets an alias mean what `name`, `name@3` or another alias means now.
@@ -235,7 +253,7 @@ class Registry:
             UnknownPromptError: there is no such name.
             UsageError: a tag cannot be called so.
         """
-        given = _tags({tag: value for tag, value in tags.items() if value is not None})
+        given = names.checked_tags({tag: value for tag, value in tags.items() if value is not None})
 
         def change(state: State) -> Record:
             kept = {tag: value for tag, value in state.record.tags.items() if tag not in tags}
@@ -250,7 +268,7 @@ class Registry:
             UnknownPromptError: there is no such name or version.
             UsageError: an alias means the version, or it is the only one.
         """
-        plain = known(self._held, name).name
+        plain = known_alone(self._held, name).name
         if number is None:
             self._changes.remove(plain)
         else:
@@ -343,7 +361,7 @@ class Registry:
         return problem or (self._fitting.problem(stored.facts) if stored.facts else "")
 
     def _change(self, name: str, change: Callable[[State], Record]) -> None:
-        plain = known(self._held, name).name
+        plain = known_alone(self._held, name).name
         self._changes.record(plain, change)
         self._after(plain)
 
@@ -363,7 +381,7 @@ class Registry:
     def _strange(self) -> Sequence[Card]:
         """What lies in the folder under no version at all, with the reason."""
         found = dict(self._held.strange)
-        found |= {s.name: s.problem for s in self._held.states.values() if not s.versions}
+        found |= {s.name: s.problem for s in [*self._held.states.values()] if not s.versions}
         return [
             Card(name=name, number=LOOSE, current=False, problem=problem)
             for name, problem in sorted(found.items())
@@ -377,12 +395,3 @@ def _numbered(state: State | None, number: int) -> Stored | None:
 
 def _key(stored: Stored) -> str:
     return stored.facts.key if stored.facts else ""
-
-
-def _tags(tags: Mapping[str, str]) -> dict[str, str]:
-    """Tags as they are kept.
-
-    Raises:
-        UsageError: one cannot be called so, or its value cannot be kept.
-    """
-    return dict(names.parse_tag(f"{tag}={value}") for tag, value in tags.items())
