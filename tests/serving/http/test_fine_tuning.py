@@ -82,7 +82,7 @@ def ended(client: openai.OpenAI, job_id: str) -> Any:
     return client.fine_tuning.jobs.retrieve(job_id)
 
 
-def test_a_person_without_a_script_makes_a_prompt(client: openai.OpenAI) -> None:
+def test_a_person_without_a_script_makes_a_prompt(client: openai.OpenAI, tuning: Running) -> None:
     train = client.files.create(file=("train.jsonl", chats()), purpose="fine-tune")
     check = client.files.create(file=("check.jsonl", chats(24)), purpose="fine-tune")
     job = client.fine_tuning.jobs.create(
@@ -121,6 +121,17 @@ def test_a_person_without_a_script_makes_a_prompt(client: openai.OpenAI) -> None
     assert any("rows to train on, 24 to validate" in event.message for event in events)
     assert list(client.fine_tuning.jobs.checkpoints.list(job.id)) == []
     assert client.files.delete(train.id).deleted
+    registry = tuning.service.catalog.registry
+    published = registry.path(registry.resolve("my-feedback"))
+    for file in published.iterdir():
+        assert str(registry.folder.parent).encode() not in file.read_bytes(), "no path is told"
+    described = json.loads((published / "prompt.json").read_text())
+    config = described["config"]
+    assert (config["data"], config["task"]["validation"]) == (
+        f"{train.id}.jsonl",
+        f"{check.id}.jsonl",
+    )
+    assert config["backbone"]["model"] == described["backbone"]["name"] == BASE
 
 
 @pytest.mark.slow

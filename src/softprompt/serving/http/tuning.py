@@ -139,6 +139,7 @@ def job_answer(jobs: Jobs, job: Job) -> JobAnswer:
     if settings["n_epochs"] == "auto" and run.epochs is not None:
         settings["n_epochs"] = run.epochs
     failure = job.failure
+    told = said(jobs.places.hidden(failure.message)) if failure else ""
     running = job.status == "running"
     return JobAnswer(
         id=job.id,
@@ -156,17 +157,17 @@ def job_answer(jobs: Jobs, job: Job) -> JobAnswer:
         seed=order.seed,
         user_provided_suffix=order.suffix,
         metadata=None if order.metadata is None else dict(order.metadata),
-        error=JobError(code=failure.code, message=said(failure.message)) if failure else None,
+        error=JobError(code=failure.code, message=told) if failure else None,
     )
 
 
-def event_answer(event: Event) -> EventAnswer:
+def event_answer(jobs: Jobs, event: Event) -> EventAnswer:
     """An event as clients see it."""
     return EventAnswer(
         id=event.id,
         created_at=int(event.time),
         level=event.level,
-        message=said(event.message),
+        message=said(jobs.places.hidden(event.message)),
         type="message" if event.data is None else "metrics",
         data=None if event.data is None else dict(event.data),
     )

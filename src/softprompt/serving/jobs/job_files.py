@@ -9,6 +9,7 @@
     log.txt        what it said beside
     lock           held for as long as a keeper lives
     run/           the folder that the training writes
+    public/        the prompt that is about to be published
 
 It reads and writes; what follows from the contents is the supervisor's matter.
 """
@@ -42,6 +43,7 @@ class JobFiles:
         self.folder = folder
         self.run = folder / "run"
         self.prompt = self.run / "prompt"
+        self.public = folder / "public"
         self.settings = folder / "settings.yaml"
         self.lock = folder / "lock"
 

@@ -25,6 +25,7 @@ from softprompt.serving.jobs.files import FileStore
 from softprompt.serving.jobs.job import ACTIVE, Job, Order
 from softprompt.serving.jobs.ledger import Ledger
 from softprompt.serving.jobs.limits import JobLimits
+from softprompt.serving.jobs.places import Places
 from softprompt.serving.jobs.process import PROGRAM, Processes, hold
 from softprompt.serving.jobs.publication import Publication, name_of
 from softprompt.serving.jobs.refusals import ItemStateError, UnknownItemError
@@ -76,10 +77,11 @@ class Jobs:
         # A job has a folder of its own, from where a relative path leads elsewhere.
         place = str(Path(model).absolute()) if Path(model).is_dir() else model
         self._backbone = {**(backbone or {}), "model": place}
+        self.places = Places(root, place, called)
         self._lock = _alone(root)
         self.files = FileStore(root / "files", self.limits)
         self._ledger = Ledger(root / "jobs")
-        self._publication = Publication(registry, audit or Audit(None), called)
+        self._publication = Publication(registry, audit or Audit(None), called, self.places)
         self._supervisor = Supervisor(
             self._ledger,
             self.files,
@@ -108,6 +110,7 @@ class Jobs:
         job = Job(id=id_, order=order, owner=viewer.owner, name=name, created=now, queued=now)
         with self._ledger.lock:
             self._check_queue(viewer.owner)
+            self._make_room(viewer.owner)
             paths = self._paths(job, viewer)
             self._publication.check(name, viewer.owner, self._ledger.all())
             settings = run_settings(
@@ -117,10 +120,8 @@ class Jobs:
                 seed=order.seed,
                 validation=paths[1] if len(paths) > 1 else None,
             )
-            files = self._ledger.files(id_)
-            files.configure(settings)
             job = job.now("The job is in the queue.")
-            self._ledger.add(job)
+            self._ledger.add(job, settings)
         self._supervisor.wake()
         return job
 
@@ -182,7 +183,7 @@ class Jobs:
                     f"The job is {job.status} and cannot be resumed.",
                     "Paused, failed and cancelled jobs can.",
                 )
-            self._check_queue(job.owner)
+            self._check_queue(job.owner, job_id)
             self._paths(job, Viewer())
             self._publication.check(job.name, job.owner, self._ledger.all())
             job = self._ledger.change(
@@ -256,19 +257,33 @@ class Jobs:
             raise UnknownItemError("A file of the job is not there any more.", "Upload it again.")
         return paths
 
-    def _check_queue(self, owner: str | None) -> None:
-        waiting = [job for job in self._ledger.all() if job.status == "queued"]
-        own = sum(job.owner == owner for job in waiting)
-        for count, most in (
-            (len(waiting), self.limits.waiting),
-            (own, self.limits.waiting_each),
+    def _check_queue(self, owner: str | None, but: str = "") -> None:
+        """What is paused waits as well, for its owner, and keeps its state on the disk."""
+        jobs = [job for job in self._ledger.all() if job.id != but]
+        own = [job for job in jobs if job.owner == owner and job.status in ("queued", "paused")]
+        for count, most, what in (
+            (sum(job.status == "queued" for job in jobs), self.limits.waiting, "waiting"),
+            (len(own), self.limits.waiting_each, "waiting or paused"),
         ):
             if count >= most:
                 raise OverloadedError(
-                    f"{count} jobs are waiting, which is all that may.",
+                    f"{count} jobs are {what}, which is all that may.",
                     "Try again when one has ended.",
                     _SECONDS_TO_WAIT,
                 )
+
+    def _make_room(self, owner: str | None) -> None:
+        """Keeps of an owner's jobs without a prompt no more than the limits say."""
+        ended = [
+            job
+            for job in self._ledger.all()
+            if job.owner == owner and job.status in ("failed", "cancelled")
+        ]
+        ended.sort(key=lambda job: job.finished or 0.0, reverse=True)
+        for job in ended[self.limits.resumable_each : self.limits.ended_each]:
+            self._ledger.files(job.id).drop_checkpoints()
+        for job in ended[self.limits.ended_each :]:
+            self._ledger.remove(job.id)
 
 
 def _alone(root: Path) -> int:

@@ -6,9 +6,11 @@ It knows records and their folders; what a change means is its caller's matter.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from threading import RLock
+from typing import Any
 
 from softprompt.serving.jobs.job import Job
 from softprompt.serving.jobs.job_files import JobFiles
@@ -35,6 +37,8 @@ class Ledger:
         """Held over a decision and the change that follows from it."""
         with disk_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
+            for left in folder.glob(".*"):
+                shutil.rmtree(left, ignore_errors=True)
         for place in sorted(folder.iterdir()):
             try:
                 job = JobFiles(place).load()
@@ -48,14 +52,34 @@ class Ledger:
         """The folder of a job that there is."""
         return JobFiles(self._folder / job_id)
 
-    def add(self, job: Job) -> None:
-        """Writes down a new job.
+    def add(self, job: Job, settings: Mapping[str, Any]) -> None:
+        """Writes down a new job and the configuration of its run.
 
         Raises:
-            UsageError: it cannot be written.
+            UsageError: it cannot be written; nothing is left of it then.
         """
+        files = self.files(job.id)
         with self.lock:
-            self._put(job)
+            try:
+                files.configure(settings)
+                self._put(job)
+            except BaseException:
+                shutil.rmtree(files.folder, ignore_errors=True)
+                raise
+
+    def remove(self, job_id: str) -> None:
+        """Forgets a job that has ended, with all that is in its folder.
+
+        Raises:
+            UsageError: the folder cannot be written.
+        """
+        bin_ = self._folder / f".{job_id}"
+        with self.lock:
+            # Gone in one step, however much it is.
+            with disk_errors(bin_):
+                (self._folder / job_id).rename(bin_)
+            self._jobs.pop(job_id, None)
+        shutil.rmtree(bin_, ignore_errors=True)
 
     def change(self, job_id: str, how: Callable[[Job], Job]) -> Job:
         """Changes a job from what it is now.

@@ -20,6 +20,12 @@ class JobLimits(BaseModel):
     at_once: int = Field(1, ge=1, description="Jobs that train side by side.")
     waiting: int = Field(100, ge=0, description="Jobs that may wait, of all keys together.")
     waiting_each: int = Field(20, ge=0, description="Jobs of one key that may wait.")
+    resumable_each: int = Field(
+        20, ge=1, description="Jobs of one key that ended without a prompt and keep their state."
+    )
+    ended_each: int = Field(
+        1000, ge=1, description="Jobs of one key that ended without a prompt and are listed."
+    )
     seconds: float = Field(6 * 3600.0, gt=0, description="Seconds that a job may train.")
     grace_seconds: float = Field(
         60.0, ge=0, description="Seconds to save its state in, for a job that is stopped."

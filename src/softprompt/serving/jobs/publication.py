@@ -6,15 +6,19 @@ into the registry. It does not know the queue.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from softprompt.errors import UnknownPromptError, UsageError
 from softprompt.serving.audit import Audit
 from softprompt.serving.jobs.job import ACTIVE, Job, Published
 from softprompt.serving.jobs.job_files import JobFiles
-from softprompt.serving.registry.examination import digest_of
-from softprompt.serving.registry.names import prompt_name
+from softprompt.serving.jobs.places import Places
+from softprompt.serving.registry.examination import digest_of, examine
+from softprompt.serving.registry.names import prompt_name, twins
 
 if TYPE_CHECKING:
     from softprompt.serving.registry import Registry
@@ -40,10 +44,12 @@ class Publication:
         registry: that the server answers from.
         audit: where that is noted.
         called: name of the base model, which no prompt may have.
+        places: of this machine, which no prompt tells.
     """
 
-    def __init__(self, registry: Registry, audit: Audit, called: str) -> None:
+    def __init__(self, registry: Registry, audit: Audit, called: str, places: Places) -> None:
         self._registry, self._audit, self._called = registry, audit, called
+        self._places = places
 
     def check(self, name: str, owner: str | None, jobs: Iterable[Job], key: str = "") -> None:
         """Refuses a name that is another's.
@@ -58,12 +64,19 @@ class Publication:
             UsageError: with the reason.
         """
         taken = UsageError(f"The name {name!r} is taken.", "Choose another suffix.")
-        if name == self._called:
+        if name == self._called or twins(name, [self._called]):
             raise UsageError(f"{name!r} is the base model's name.", "Choose another suffix.")
+        jobs, there = list(jobs), self._registry.names()
         named = [job for job in jobs if job.name == name]
         if any(job.owner != owner and job.status in ACTIVE for job in named):
             raise taken
-        if name not in self._registry.names():
+        if name not in there:
+            # The registry would refuse it, and then the training would have been for nothing.
+            if twins(name, [*there, *(job.name for job in jobs if job.status in ACTIVE)]):
+                raise UsageError(
+                    f"The name {name!r} differs from a taken one in capitals or the like only.",
+                    "Choose another suffix.",
+                )
             return
         mine = {job.published.key for job in named if job.owner == owner and job.published}
         mine.add(key)
@@ -89,14 +102,28 @@ class Publication:
             ArtifactError: it is damaged, or of another backbone.
             UsageError: its name was taken meanwhile, or it cannot be written.
         """
-        key = digest_of(files.prompt)
+        public = self._public(files)
+        key = digest_of(public)
         self.check(job.name, job.owner, jobs, key)
         if (label := self._there(job.name, key)) is None:
             with self._audit.action("publish", by=by, name=job.name, job=job.id) as found:
-                version = self._registry.publish(job.name, files.prompt)
+                version = self._registry.publish(job.name, public)
                 found["version"] = version.number
             label = version.label
+        shutil.rmtree(public, ignore_errors=True)
         return Published(label, key)
+
+    def _public(self, files: JobFiles) -> Path:
+        """The artifact as others may read it, the same whenever it is made."""
+        prompt, _ = examine(files.prompt)
+        hidden = self._places.hidden_in
+        public = replace(
+            prompt,
+            config=hidden(dict(prompt.config)),
+            data=hidden(dict(prompt.data)),
+            backbone=replace(prompt.backbone, name=self._places.hidden(prompt.backbone.name)),
+        )
+        return public.save(files.public)
 
     def _there(self, name: str, key: str) -> str | None:
         try:

@@ -89,7 +89,7 @@ async def list_events(
     def shown() -> EventList:
         events = tuner.jobs.events(tuner.jobs.get(job_id, tuner.viewer))
         found, more = page(events[::-1], after, limit, lambda event: event.id)
-        return EventList(data=[event_answer(event) for event in found], has_more=more)
+        return EventList(data=[event_answer(tuner.jobs, event) for event in found], has_more=more)
 
     return await tuner.ask(shown)
 
