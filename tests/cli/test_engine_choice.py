@@ -20,6 +20,9 @@ __all__ = ["prompts"]
         (["--engine", "vlm"], "There is no engine 'vlm'. Did you mean 'vllm'?"),
         (["--engine", "vllm"], "--engine vllm and --upstream go together."),
         (["--upstream", "http://127.0.0.1:1"], "--engine vllm and --upstream go together."),
+        (["--max-rows", 0], "--max-rows cannot be 0. It is a whole number, 1 or more."),
+        (["--max-waiting", -1], "--max-waiting cannot be -1."),
+        (["--ray", "--replicas", 0], "--replicas cannot be 0."),
         (["--replicas", 2], "--replicas needs --ray."),
         (
             ["--ray", "--engine", "vllm", "--upstream", "http://127.0.0.1:1"],

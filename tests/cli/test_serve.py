@@ -21,6 +21,7 @@ import pytest
 
 import softprompt
 from cli.conftest import Shell
+from softprompt.cli.commands.serve import _address
 from softprompt.serving.jobs.job_files import JobFiles
 from softprompt.serving.keys import Keys
 
@@ -166,6 +167,19 @@ def test_what_cannot_be_served_is_told_before_the_model_is_loaded(
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         assert f"Cannot listen at 127.0.0.1:{port}" in shell.mistake(*words, "--port", port)
+
+
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:9"),
+        ("::1", "http://[::1]:9"),
+        ("[::1]", "http://[::1]:9"),
+        ("box.example", "http://box.example:9"),
+    ],
+)
+def test_the_address_that_is_told_can_be_asked(host: str, address: str) -> None:
+    assert _address(host, 9) == address
 
 
 def test_nobody_answers(shell: Shell) -> None:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
-from serving.http.running import BASE, Held, Running, eventually, piece, running, shelf
+from serving.http.running import BASE, Held, Running, answer, eventually, piece, running, shelf
 from serving.made import made
 from tiny import tiny_backbone
 
@@ -111,6 +115,95 @@ def test_mistakes_are_told_in_the_servers_words(server: Running) -> None:
             client.remove("rating")
     with Client("127.0.0.1:1") as nobody, pytest.raises(ServingError, match="No answer from"):
         nobody.models()
+
+
+@contextmanager
+def another_program(said: bytes) -> Iterator[int]:
+    """The port of a web server that is none of ours and says the same to everybody."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(said)))
+            self.end_headers()
+            self.wfile.write(said)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as other:
+        threading.Thread(target=other.serve_forever).start()
+        try:
+            yield other.server_port
+        finally:
+            other.shutdown()
+
+
+@pytest.mark.parametrize(
+    "said", [b"<html>", b"{}", b"[]", b'"x"', b'data: {"a": 1}\n\n', b"data: x"]
+)
+def test_another_program_at_the_address_is_a_mistake(said: bytes) -> None:
+    with another_program(said) as port, Client(port) as client:
+        with pytest.raises(ServingError, match="something else"):
+            client.ask("rating", "late")
+        if said.startswith(b"data"):
+            with pytest.raises(ServingError, match="something else"):
+                list(client.stream("rating", "late"))
+
+
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+def test_what_is_no_address_and_what_is_no_key(kind: type[Client] | type[AsyncClient]) -> None:
+    for place in ("::1", "host:port"):
+        with pytest.raises(UsageError, match="no address of a server"):
+            kind(place)
+    for key in ("ключ", "a\nb"):
+        with pytest.raises(UsageError, match="no key has"):
+            kind(8000, key)
+
+
+def test_a_key_may_come_with_the_end_of_its_line(tmp_path: Path) -> None:
+    keys = Keys(tmp_path / "keys.json")
+    _, text = keys.add("ci")
+    with running(Held(), shelf(), keys=keys) as server, Client(server.url, f"{text}\n") as client:
+        assert client.models() == [BASE, "rating", "story"]
+
+
+def test_ends_of_lines_in_an_answer_end_no_line_of_a_stream() -> None:
+    parts = ["a\u2028b", "\x85\u2029", "c\n\r\x0b\x1c"]
+    engine = Held()
+
+    def work() -> None:
+        for part in parts:
+            engine.ticket().put(piece(part))
+        engine.ticket().put(answer("".join(parts)))
+
+    with running(engine, shelf()) as server, Client(server.url) as client:
+        threading.Thread(target=work).start()
+        assert list(client.stream("story", "late")) == parts
+
+
+def test_an_administrator_changes_prompts_in_an_event_loop(tmp_path: Path) -> None:
+    made("suffix", kind="score").save(tmp_path / "one")
+
+    async def change(url: str) -> None:
+        async with AsyncClient(url) as client:
+            await client.upload("a", tmp_path / "one", aliases=["first"])
+            assert (await client.upload("a", tmp_path / "one", aliases=["b"]))["version"]
+            assert (await client.alias("a", "first", 1))["aliases"]["first"] == 1
+            await client.unalias("a", "first")
+            with pytest.raises(ServingError):
+                await client.alias("a", "first", 9)
+            await client.remove("a")
+            assert await client.models() == [BASE]
+            with pytest.raises(ServingError, match="no model or prompt"):
+                await client.rollback("a")
+
+    with (
+        Registry(tmp_path / "prompts", backbone=tiny_backbone()) as registry,
+        running(Held(), registry) as server,
+    ):
+        asyncio.run(change(server.url))
 
 
 def test_an_administrator_changes_prompts(tmp_path: Path) -> None:

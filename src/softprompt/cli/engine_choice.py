@@ -83,6 +83,8 @@ def open_engine(choice: EngineChoice) -> OpenEngine:
             _("There is no engine {name!r}.").format(name=choice.engine),
             nearest(choice.engine, _ENGINES),
         )
+    for flag in ("max_waiting", "max_rows", "replicas"):
+        _check_amount(f"--{flag.replace('_', '-')}", getattr(choice, flag))
     if (choice.upstream is not None) != (choice.engine == "vllm"):
         raise UsageError(
             _("--engine vllm and --upstream go together."),
@@ -96,6 +98,17 @@ def open_engine(choice: EngineChoice) -> OpenEngine:
             _("Leave --ray out; a vLLM server has replicas of its own."),
         )
     return _replicated(choice) if choice.ray else _ENGINES[choice.engine](choice)
+
+
+def _check_amount(flag: str, given: int | None) -> None:
+    """Raises:
+    UsageError: with so few of them nothing would ever be answered.
+    """
+    if given is not None and given < 1:
+        raise UsageError(
+            _("The setting {name} cannot be {value}.").format(name=flag, value=given),
+            "It is a whole number, 1 or more.",
+        )
 
 
 def _own(choice: EngineChoice) -> OpenEngine:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["AsyncClient", "Client", "Reply", "server_url"]
 
 T = TypeVar("T")
+# What reading the reply of another program may end in.
+_STRANGE = (ValueError, KeyError, TypeError, AttributeError)
 Text = str | Mapping[str, str]
 
 
@@ -124,18 +126,28 @@ def _writing(prompt: str, text: Text, options: Mapping[str, Any]) -> dict[str, A
 
 
 def _piece(line: str) -> str | None:
-    """The new text in a line of a stream; None in any other."""
+    """The new text in a line of a stream; None in any other.
+
+    Raises:
+        ServingError: the line tells of a failure, or is none of a stream of ours.
+    """
     if not line.startswith("data: ") or line == "data: [DONE]":
         return None
-    event = json.loads(line.removeprefix("data: "))
-    if "error" in event:
-        raise ServingError(event["error"]["message"])
-    return "".join(choice["text"] for choice in event["choices"])
+    try:
+        event = json.loads(line.removeprefix("data: "))
+        if "error" in event:
+            raise ServingError(str(event["error"]["message"]))
+        return "".join(choice["text"] for choice in event["choices"])
+    except _STRANGE as error:
+        raise _stranger() from error
 
 
 def _read(call: _Call[T], response: httpx2.Response) -> T:
     _check(response)
-    return call.read(response.json())
+    try:
+        return call.read(response.json())
+    except _STRANGE as error:
+        raise _stranger() from error
 
 
 def _check(response: httpx2.Response) -> None:
@@ -148,6 +160,13 @@ def _check(response: httpx2.Response) -> None:
     raise ServingError(message)
 
 
+def _stranger() -> ServingError:
+    return ServingError(
+        "The server answered with something else than this API does.",
+        "Is another program at this address? Start a server with: softprompt serve",
+    )
+
+
 def _unreachable(url: str, error: Exception) -> ServingError:
     return ServingError(
         f"No answer from {url} ({type(error).__name__}).",
@@ -155,9 +174,24 @@ def _unreachable(url: str, error: Exception) -> ServingError:
     )
 
 
-def _settings(url: str, key: str | None, timeout: float) -> dict[str, Any]:
+def _made(kind: str, url: str, key: str | None, timeout: float) -> Any:
+    """A client of the library.
+
+    Raises:
+        UsageError: the library is missing, the address is none, or the key cannot be one.
+    """
+    library = _library()
+    key = (key or "").strip()
+    if not (key.isascii() and key.isprintable()):
+        raise UsageError("The key is none: it has characters that no key has.", "Copy it again.")
     headers = {"Authorization": f"Bearer {key}"} if key else {}
-    return {"base_url": url, "headers": headers, "timeout": timeout}
+    try:
+        return getattr(library, kind)(base_url=url, headers=headers, timeout=timeout)
+    except library.InvalidURL as error:
+        raise UsageError(
+            f"{url} is no address of a server ({error}).",
+            "Give a port, host:port, or an address such as http://127.0.0.1:8000.",
+        ) from error
 
 
 def _library() -> Any:
@@ -185,7 +219,7 @@ class Client:
     def __init__(self, place: str | int, key: str | None = None, timeout: float = 120.0) -> None:
         self._library = _library()
         self.url = server_url(place)
-        self._http = self._library.Client(**_settings(self.url, key, timeout))
+        self._http = _made("Client", self.url, key, timeout)
 
     def models(self) -> list[str]:
         """The base model and every prompt."""
@@ -266,7 +300,7 @@ class AsyncClient:
     def __init__(self, place: str | int, key: str | None = None, timeout: float = 120.0) -> None:
         self._library = _library()
         self.url = server_url(place)
-        self._http = self._library.AsyncClient(**_settings(self.url, key, timeout))
+        self._http = _made("AsyncClient", self.url, key, timeout)
 
     async def models(self) -> list[str]:
         """The base model and every prompt."""
@@ -299,6 +333,28 @@ class AsyncClient:
                         yield piece
         except self._library.HTTPError as error:
             raise _unreachable(self.url, error) from error
+
+    async def upload(
+        self, name: str, folder: str | Path, aliases: Sequence[str] = ()
+    ) -> dict[str, Any]:
+        """Publishes an artifact; returns the prompt's card."""
+        return await self._send(_upload(name, Path(folder), aliases))
+
+    async def alias(self, name: str, alias: str, version: int) -> dict[str, Any]:
+        """Points an alias to a version; returns the prompt's card."""
+        return await self._send(_alias("PUT", name, alias, version=version))
+
+    async def unalias(self, name: str, alias: str) -> None:
+        """Removes an alias."""
+        await self._send(_alias("DELETE", name, alias))
+
+    async def rollback(self, name: str) -> dict[str, Any]:
+        """Goes back to the version before; returns the prompt's card."""
+        return await self._send(_change("POST", name, "/rollback"))
+
+    async def remove(self, name: str) -> None:
+        """Removes a prompt."""
+        await self._send(_change("DELETE", name))
 
     async def close(self) -> None:
         """Ends the connection."""

@@ -215,6 +215,45 @@ def test_pages_of_other_sites_are_kept_out(headers: dict[str, str], allowed: boo
         assert checked(response, 403)["code"] == "foreign_origin"
 
 
+STUDIO, EVIL = "https://studio.example", "https://evil.example"
+
+
+@pytest.mark.parametrize(
+    ("origin", "may_without_keys", "may_with_keys"),
+    [(STUDIO, True, True), ("http://localhost:3000", True, False), (EVIL, False, False)],
+)
+def test_pages_may_ask_and_read_where_they_are_let_in(
+    keys: Keys, origin: str, may_without_keys: bool, may_with_keys: bool
+) -> None:
+    _, key = keys.add("page")
+    asks = {
+        "Origin": origin,
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "authorization,content-type,x-stainless-os",
+    }
+    for with_keys, may in ((None, may_without_keys), (keys, may_with_keys)):
+        settings: Any = {"keys": with_keys, "origins": (f"{STUDIO}/",)}
+        with running(Prompt(), shelf(), **settings) as server, server.http() as client:
+            asked = client.options("/v1/completions", headers=asks)
+            headers = {"Origin": origin, "Authorization": f"Bearer {key}"}
+            answered = client.post("/v1/completions", json=ASK, headers=headers)
+            failed = client.post("/v1/completions", json={**ASK, "n": 0}, headers=headers)
+            stranger = client.get("/v1/models", headers={"Origin": origin})
+            alone = client.get("/health")
+        if not may:
+            assert checked(asked, 401 if with_keys else 403)
+        else:
+            assert asked.status_code == 204
+            assert "POST" in asked.headers["access-control-allow-methods"]
+            told = asked.headers["access-control-allow-headers"]
+            assert told == asks["Access-Control-Request-Headers"]
+        for response in (asked, answered, failed, stranger):
+            allowed = response.headers.get("access-control-allow-origin")
+            assert allowed == (origin if may else None), response.text
+            assert ("Origin" in response.headers.get("vary", "")) == may
+        assert "access-control-allow-origin" not in alone.headers
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.org", ""])
 def test_a_public_address_needs_keys(host: str) -> None:
     with pytest.raises(UsageError, match="can be reached from other machines"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import select
 import socket
 from typing import Any
 
@@ -171,6 +172,10 @@ def test_limits_of_texts_batches_and_bodies() -> None:
             (COMPLETION, {"model": "story", "prompt": "x" * 11}),
             (COMPLETION, {"model": "story", "inputs": {"text": "x" * 11}}),
             (CHAT, {"model": "story", "messages": [{"role": "user", "content": "x" * 11}]}),
+            (
+                CHAT,
+                {"model": "story", "messages": [{"role": "user", "content": {"text": "x" * 11}}]},
+            ),
             ("/v1/classify", {"model": "rating", "input": ["x", "x" * 11]}),
             ("/v1/classify", {"model": "rating", "input": {"text": "x" * 11}}),
             ("/v1/tasks", {"text": "x" * 11, "prompts": ["story"]}),
@@ -204,12 +209,44 @@ def test_a_body_that_does_not_come(tiny: Running) -> None:
             assert b" 408 " in connection.recv(1000)
 
 
+def test_a_body_that_comes_in_drops() -> None:
+    with running(Held(), shelf(), body_seconds=0.5) as server:
+        host, port = server.url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=20) as connection:
+            head = "Host: localhost\r\nContent-Type: application/json\r\nContent-Length: 100"
+            connection.sendall(f"POST {COMPLETION} HTTP/1.1\r\n{head}\r\n\r\n".encode())
+            for _ in range(50):
+                connection.sendall(b" ")
+                if select.select([connection], [], [], 0.1)[0]:
+                    break
+            else:
+                raise AssertionError("the body is still being read")
+            assert b" 408 " in connection.recv(1000)
+
+
+def test_long_names_are_told_in_part(tiny: Running) -> None:
+    name = "x" * 100_000
+    body = {"text": "late", "prompts": ["story", name]}
+    error = tiny.refused(404, "POST", "/v1/tasks", json=body)
+    assert error["param"] == "prompts.1"
+    for told in (error, tiny.refused(404, "GET", f"/v1/models/{name[:20_000]}")):
+        assert len(told["message"]) < 1000
+        assert "..." in told["message"]
+
+
+def test_no_log_probability_is_left_out_silently(tiny: Running) -> None:
+    error = tiny.refused(400, "POST", COMPLETION, json={**BODIES[COMPLETION], "logprobs": 0})
+    assert error["param"] == "logprobs"
+
+
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
         ("GET", "/", 404),
         ("GET", "/v1/nothing", 404),
         ("GET", "/docs", 404),
+        ("POST", f"{COMPLETION}/", 404),
+        ("GET", "/health/", 404),
         ("GET", COMPLETION, 405),
         ("DELETE", "/v1/models", 405),
         ("PATCH", "/v1/prompts/story", 405),

@@ -133,6 +133,32 @@ def test_a_deadline_in_the_middle_of_a_stream_is_told_in_the_stream(
             list(stream)
 
 
+@pytest.mark.parametrize("path", ["/v1/completions", "/v1/chat/completions"])
+def test_waiting_for_a_thread_is_part_of_the_time(path: str) -> None:
+    begun, go = threading.Semaphore(0), threading.Event()
+
+    class Slow(Held):
+        def submit_together(self, requests: Any) -> list[Ticket]:
+            begun.release()
+            assert go.wait(30)
+            return super().submit_together(requests)
+
+    with running(Slow(), shelf()) as server:
+        others = [opened(server, ASK) for _ in range(8)]
+        try:
+            assert all(begun.acquire(timeout=20) for _ in others)
+            error = server.refused(504, "POST", path, json={**ASK, **CHAT, "deadline": 0.1})
+            assert error["code"] == "deadline_exceeded"
+            gone = opened(server, {**ASK, **CHAT}, path)
+            assert eventually(lambda: server.service.open == 9)
+            gone.close()
+            assert eventually(lambda: server.service.open == 8)
+        finally:
+            go.set()
+            for other in others:
+                other.close()
+
+
 @pytest.mark.parametrize("value", [0, -1, 601, 1e300, "soon", "nan"])
 def test_deadlines_have_a_range(held: Running, value: object) -> None:
     error = held.refused(400, "POST", "/v1/completions", json={**ASK, "deadline": value})
@@ -219,6 +245,29 @@ def test_what_does_not_finish_in_its_time_is_cut_off() -> None:
         connection.close()
 
 
+def test_who_is_cut_off_learns_that_it_was_not_the_request(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    engine = Held()
+    with running(engine, shelf(), drain_seconds=1) as server:
+        connection = opened(server, ASK)
+        engine.ticket()
+        streamed = opened(server, {**ASK, "stream": True})
+        engine.ticket(1).put(piece("so"))
+        begun = b""
+        while b'"so"' not in begun:
+            begun += streamed.recv(65536)
+        server.server.handle_exit(signal.SIGTERM, None)
+        server.thread.join(20)
+        received = connection.recv(65536)
+    head, _, body = received.partition(b"\r\n\r\n")
+    assert b" 503 " in head
+    assert b"retry-after: 5" in head.lower()
+    assert json.loads(body)["error"]["code"] == "draining"
+    assert b"[DONE]" not in streamed.recv(65536), "half an answer has no end"
+    assert "Traceback" not in caplog.text
+
+
 def test_a_second_signal_ends_at_once() -> None:
     engine = Held()
     with running(engine, shelf(), drain_seconds=3600) as server:
@@ -238,6 +287,5 @@ def test_a_server_whose_engine_has_ended_is_not_well() -> None:
             return {**super().figures, "alive": False}
 
     with running(Ended(), shelf()) as server, server.http() as client:
-        answer = client.get("/health")
-        assert answer.status_code == 503
-        assert answer.json()["error"]["code"] == "engine_ended"
+        for path in ("/health", "/ready"):
+            assert checked(client.get(path), 503)["code"] == "engine_ended"

@@ -172,7 +172,7 @@ def serve(
     with opened as (running, registry), open_jobs(jobs, job_time, registry, log, **tuned) as tuning:
         shared: Any = {"config": config, "keys": known, "audit": log, "jobs": tuning}
         app = create_app(running, registry, model=called, **shared)
-        _announce(registry, called, f"http://{host}:{taken.getsockname()[1]}")
+        _announce(registry, called, _address(host, taken.getsockname()[1]))
         run(app, taken)
     value = {"model": called, "answers": app.state.service.metrics.answers}
     return Outcome(value, lambda console: _show(console, value["answers"]), json)
@@ -222,6 +222,12 @@ def _keys(file: str | None) -> Keys | None:
 def _called(model: str) -> str:
     """A name for clients: that of a folder without the way to it."""
     return Path(model).resolve().name if Path(model).is_dir() else model
+
+
+def _address(host: str, port: int) -> str:
+    """As a client takes it: an IPv6 address stands in brackets."""
+    bare = host.strip("[]")
+    return f"http://[{bare}]:{port}" if ":" in bare else f"http://{bare}:{port}"
 
 
 def _announce(registry: Registry, model: str, url: str) -> None:

@@ -6,6 +6,7 @@ for. It does not know who may do what.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import re
@@ -17,7 +18,7 @@ from typing import Any
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from softprompt.serving.http.errors import ApiError, respond, unexpected
+from softprompt.serving.http.errors import ApiError, draining, respond, unexpected
 from softprompt.serving.http.metrics import Metrics
 from softprompt.serving.http.note import Note, attach
 
@@ -61,6 +62,10 @@ class AccessLog:
                 headers["x-request-id"] = note.id
                 headers["x-content-type-options"] = "nosniff"
                 headers["cache-control"] = "no-store"
+                if note.origin is not None:
+                    headers["access-control-allow-origin"] = note.origin
+                    headers["access-control-expose-headers"] = "X-Request-Id, Retry-After"
+                    headers.add_vary_header("Origin")
             sent["bytes"] += len(message.get("body", b""))
             await send(message)
 
@@ -82,6 +87,12 @@ class AccessLog:
             # Of a layer outside the app, which has no handlers of its own.
             note.error = error.code
             await respond(error)(scope, receive, tell)
+        except asyncio.CancelledError:
+            # The server's time to end is over. Who has got nothing yet learns that another server
+            # may be asked; half an answer ends without its end.
+            note.error = "draining"
+            if not sent["status"]:
+                await respond(draining())(scope, receive, tell)
         except Exception:
             note.error = "internal_error"
             _errors.exception("request %s failed", note.id)

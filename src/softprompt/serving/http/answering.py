@@ -6,9 +6,11 @@ It does not know bodies; routes turn those into requests and answers into bodies
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Sequence
-from typing import Any
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from typing import Any, TypeVar
 
+from anyio import CapacityLimiter, WouldBlock
 from anyio.to_thread import run_sync
 from fastapi import Request as HttpRequest
 
@@ -24,6 +26,8 @@ from softprompt.serving.ticket import Ticket
 
 __all__ = ["Asked", "answers", "first_piece", "in_thread", "usage_of", "while_connected"]
 
+T = TypeVar("T")
+
 
 class Asked:
     """One HTTP request on its way through the engine.
@@ -38,6 +42,29 @@ class Asked:
     def __init__(self, service: Service, caller: Caller, http: HttpRequest, seconds: float) -> None:
         self.service, self.caller, self.http, self.seconds = service, caller, http, seconds
         self.note = note_of(http.scope)
+        self._end = time.monotonic() + seconds
+
+    @property
+    def left(self) -> float:
+        """Seconds until nobody needs the answer, 0 or more."""
+        return max(0.0, self._end - time.monotonic())
+
+    async def in_thread(self, work: Callable[..., T], *arguments: Any) -> T:
+        """Runs what takes milliseconds beside the event loop, when a thread is free in time.
+
+        Raises:
+            ApiError: none is.
+            ClientGoneError: nobody waits any more.
+        """
+        limiter = self.service.limiter
+        try:
+            limiter.acquire_on_behalf_of_nowait(self)
+        except WouldBlock:
+            await while_connected(self, limiter.acquire_on_behalf_of(self))
+        try:
+            return await run_sync(work, *arguments, limiter=CapacityLimiter(1))
+        finally:
+            limiter.release_on_behalf_of(self)
 
     async def submit(self, requests: Sequence[Request], *, together: bool = False) -> list[Ticket]:
         """Hands requests to the engine, all or none.
@@ -63,7 +90,7 @@ class Asked:
             return tickets
 
         try:
-            return await run_sync(hand_over, limiter=self.service.limiter)
+            return await self.in_thread(hand_over)
         except UnknownPromptError as error:
             name = next((r.prompt for r in requests if r.prompt is not None), "")
             raise self.service.unknown(self.caller, name) from error
@@ -136,9 +163,7 @@ async def while_connected(asked: Asked, work: Any) -> Any:
     task = asyncio.ensure_future(work)
     watch = asyncio.create_task(_gone(asked.http))
     try:
-        await asyncio.wait(
-            {task, watch}, timeout=asked.seconds, return_when=asyncio.FIRST_COMPLETED
-        )
+        await asyncio.wait({task, watch}, timeout=asked.left, return_when=asyncio.FIRST_COMPLETED)
         if task.done():
             return task.result()
         if watch.done():

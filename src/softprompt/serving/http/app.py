@@ -68,6 +68,8 @@ def create_app(
         description="One frozen model answering for any number of tasks.",
         docs_url=None,
         redoc_url=None,
+        # A redirection is no answer in the API's shape, and names the scheme behind a proxy.
+        redirect_slashes=False,
         middleware=[
             Middleware(AccessLog, metrics=metrics),
             Middleware(Gate, service=service),

@@ -5,7 +5,7 @@ It does not know the keys, which are a file of their own.
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from softprompt.errors import UsageError
 
@@ -40,6 +40,11 @@ class ServerConfig(BaseModel):
         50, ge=0, description="Prompts with figures of their own in /metrics; the rest is `other`."
     )
     log_contents: bool = Field(False, description="Write texts and answers to the access log.")
+
+    @field_validator("origins")
+    @classmethod
+    def _as_browsers_send_them(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(origin.rstrip("/") for origin in origins)
 
     @model_validator(mode="after")
     def _deadlines_fit(self) -> ServerConfig:

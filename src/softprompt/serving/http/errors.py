@@ -24,7 +24,7 @@ from softprompt.errors import (
     UnknownPromptError,
 )
 
-__all__ = ["ApiError", "content_of", "public", "respond", "translate", "unexpected"]
+__all__ = ["ApiError", "content_of", "draining", "public", "respond", "translate", "unexpected"]
 
 _PATH = re.compile(r"(?<![\w/:.])(?:~|\.{1,2}|[A-Za-z]:)?[/\\](?:[^\s/\\'\",;:()]+[/\\])*")
 _TYPES = {
@@ -85,6 +85,12 @@ def unexpected(request_id: str) -> ApiError:
         f"Something went wrong in the server; its log says more under the request id {request_id}.",
         code="internal_error",
     )
+
+
+def draining() -> ApiError:
+    """What a client learns of a server that is about to stop."""
+    message = "The server is about to stop; try again in a moment."
+    return ApiError(503, message, code="draining", headers={"Retry-After": "5"})
 
 
 def translate(error: SoftPromptError, param: str | None = None) -> ApiError:

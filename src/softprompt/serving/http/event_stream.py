@@ -25,6 +25,8 @@ __all__ = ["EventStream"]
 _DONE = b"data: [DONE]\n\n"
 # How much longer than the answer a client may take to read it, in seconds.
 _GRACE = 10.0
+# Ends of lines to many readers of lines, though not to the standard of event streams.
+_LINE_ENDS = {code: f"\\u{code:04x}" for code in (0x85, 0x2028, 0x2029)}
 
 
 class EventStream(Response):
@@ -83,7 +85,7 @@ class EventStream(Response):
 
 
 def _event(value: dict[str, Any]) -> bytes:
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":")).translate(_LINE_ENDS)
     return b"data: " + text.encode("utf-8", "replace") + b"\n\n"
 
 

@@ -27,6 +27,7 @@ class Note:
         prompt_tokens, completion_tokens, cached_tokens: of all its answers.
         contents: texts and answers, where they are logged.
         error: code of the error it ended with.
+        origin: the web site whose page asks and may read the answer.
     """
 
     id: str
@@ -37,6 +38,7 @@ class Note:
     cached_tokens: int = 0
     contents: list[dict[str, Any]] = field(default_factory=list)
     error: str | None = None
+    origin: str | None = None
 
 
 def attach(scope: MutableMapping[str, Any], note: Note) -> None:

@@ -19,10 +19,16 @@ from fastapi import FastAPI
 
 from softprompt.errors import UsageError
 from softprompt.serving.http.config import ServerConfig
+from softprompt.serving.http.connection import Connection
 from softprompt.serving.http.gate import is_loopback
 from softprompt.serving.http.service import Service
 
 __all__ = ["Server", "bind", "log_to", "run"]
+
+# Connections that may wait to be taken, as uvicorn has it.
+_BACKLOG = 2048
+# The model's files, the registry's, threads' and those of connections between two requests.
+_OTHER_FILES = 1024
 
 
 def bind(config: ServerConfig, *, with_keys: bool) -> socket.socket:
@@ -66,6 +72,8 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
+                http=Connection,
+                ws="none",
                 log_config=None,
                 access_log=False,
                 server_header=False,
@@ -105,8 +113,43 @@ def run(app: FastAPI, taken: socket.socket | None = None) -> None:
     service: Service = app.state.service
     with_keys = service.keys is not None and service.keys.usable
     taken = taken or bind(service.config, with_keys=with_keys)
+    _listen(taken)
+    _allow_files(2 * service.config.max_open + _OTHER_FILES)
     log_to(sys.stdout)
     Server(app).run(sockets=[taken])
+
+
+def _listen(taken: socket.socket) -> None:
+    """Lets clients in.
+
+    Raises:
+        UsageError: another process that had bound the port as well was faster.
+    """
+    try:
+        taken.listen(_BACKLOG)
+    except OSError as error:
+        port = taken.getsockname()[1]
+        raise UsageError(
+            f"Cannot listen at port {port}: {error.strerror or error}.",
+            "Choose another --port; --port 0 takes a free one.",
+        ) from error
+
+
+def _allow_files(number: int) -> None:
+    """Lets the process have as many open files as the requests that it takes need.
+
+    A connection is a file, and usual limits are below what `max_open` allows: clients would hang
+    where they should learn that the server is full.
+    """
+    try:
+        import resource
+    except ImportError:  # not on Windows, which has no such limit
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    unlimited = resource.RLIM_INFINITY
+    wanted = number if hard == unlimited else min(number, hard)
+    if soft != unlimited and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def log_to(stream: TextIO) -> None:

@@ -32,6 +32,8 @@ __all__ = ["Service", "service_of"]
 _MOST_TASKS = 4096
 # The nearest of very many names costs more than an error should.
 _MOST_NEAREST = 500
+# Of a name that does not exist, and comes in a path or a list, so many characters are told.
+_MOST_NAME = 300
 
 
 @dataclass
@@ -92,9 +94,10 @@ class Service:
         """The error for a name that does not exist for this caller, with what does."""
         names = list(self.names(caller))
         hint = "GET /v1/models lists what there is."
+        shown = model if len(model) <= _MOST_NAME else f"{model[:_MOST_NAME]}..."
         if len(names) <= _MOST_NEAREST:
-            hint = nearest(model, names)
-        message = f"There is no model or prompt {model!r}. {hint}"
+            hint = nearest(shown, names)
+        message = f"There is no model or prompt {shown!r}. {hint}"
         return ApiError(404, message, param=param, code="model_not_found")
 
     def names(self, caller: Caller) -> Iterator[str]:

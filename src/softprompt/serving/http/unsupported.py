@@ -14,6 +14,8 @@ from softprompt.serving.http.errors import ApiError
 __all__ = ["refuse_unsupported"]
 
 _NOTHING: tuple[Any, ...] = (None, False, 0, "", [], {})
+# Fields of which 0 asks for the token itself and no others beside it.
+_FROM_ZERO = {"logprobs", "prompt_logprobs"}
 # Field to the values, beside nothing, that change nothing, and what to do instead.
 _REFUSED: dict[str, tuple[tuple[Any, ...], str]] = {
     "logprobs": ((), "Labels come with probabilities, see /v1/classify."),
@@ -60,6 +62,7 @@ def refuse_unsupported(extra: Mapping[str, Any] | None) -> None:
     for name in (extra or {}).keys() & _REFUSED.keys():
         neutral, instead = _REFUSED[name]
         value = (extra or {})[name]
-        if value not in _NOTHING and value not in neutral:
+        asks = value not in _NOTHING and value not in neutral
+        if asks or (name in _FROM_ZERO and value == 0 and value is not False):
             message = f"{name} is not supported. {instead}"
             raise ApiError(400, message, param=name, code="unsupported_parameter")

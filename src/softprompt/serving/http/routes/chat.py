@@ -21,7 +21,6 @@ from softprompt.serving.http.answering import (
     Asked,
     answers,
     first_piece,
-    in_thread,
     usage_of,
 )
 from softprompt.serving.http.errors import ApiError
@@ -64,14 +63,14 @@ async def create_chat_completion(http: Request, body: ChatBody) -> Any:
     seconds = service.seconds(http, body.deadline, body.timeout)
     most = body.max_completion_tokens
     sampling = sampling_of(body, body.max_tokens if most is None else most)
+    asked = Asked(service, caller, http, seconds)
     try:
-        text = await in_thread(service, _text, service, prompt, body)
+        text = await asked.in_thread(_text, service, prompt, body)
     except UnknownPromptError as error:
         raise service.unknown(caller, body.model) from error
     asking = Asking(
         prompt=prompt, text=text, template=body.template, sampling=sampling, deadline=seconds
     )
-    asked = Asked(service, caller, http, seconds)
     if body.stream:
         return await _stream(asked, asking, body)
     copies = [asking] * (body.n or 1)
@@ -152,7 +151,7 @@ def _text(service: Service, prompt: str | None, body: ChatBody) -> Any:
         message = "messages has no message of the role user, which the prompt would read."
         raise ApiError(400, message, param="messages", code="invalid_value")
     if isinstance(last.content, dict):
-        return dict(last.content)
+        return {name: service.check_text(text, "messages") for name, text in last.content.items()}
     text = service.check_text(_content(last), "messages")
     return _columns(task, text) or text
 

@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 from softprompt.errors import UnknownPromptError
-from softprompt.serving.http.answering import Asked, answers, in_thread, usage_of
+from softprompt.serving.http.answering import Asked, answers, usage_of
 from softprompt.serving.http.errors import ApiError
 from softprompt.serving.http.routes import ERRORS
 from softprompt.serving.http.schemas.answers import ClassifyAnswer, ClassifyBody, Label
@@ -32,11 +32,11 @@ async def classify(http: Request, body: ClassifyBody) -> ClassifyAnswer:
     seconds = service.seconds(http, body.deadline, body.timeout)
     texts = _texts(service, body)
     service.check_batch(len(texts), "input")
+    asked = Asked(service, caller, http, seconds)
     try:
-        labels = await in_thread(service, _labels, service, prompt, body)
+        labels = await asked.in_thread(_labels, service, prompt, body)
     except UnknownPromptError as error:
         raise service.unknown(caller, body.model) from error
-    asked = Asked(service, caller, http, seconds)
     found = await answers(
         asked,
         [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from softprompt.serving.http.errors import ApiError
+from softprompt.serving.http.errors import ApiError, draining
 from softprompt.serving.http.routes import ERRORS
 from softprompt.serving.http.schemas.prompts import Status
 from softprompt.serving.http.service import Service, service_of
@@ -20,17 +20,17 @@ _TEXT = "text/plain; version=0.0.4; charset=utf-8"
 async def health(http: Request) -> Status:
     """Whether the process answers, and its engine could."""
     service: Service = http.app.state.service
-    if not service.engine.figures.get("alive", True):
-        raise ApiError(503, "The engine has ended; start the server again.", code="engine_ended")
+    _check_engine(service)
     return Status(status="ok")
 
 
 @router.get("/ready", operation_id="ready")
 async def ready(http: Request) -> Status:
-    """Whether new requests should come here; not while the server is about to stop."""
+    """Whether new requests should come here; not to a server that stops, nor to an ended engine."""
     service: Service = http.app.state.service
     if service.draining:
-        raise ApiError(503, "The server is about to stop.", code="draining")
+        raise draining()
+    _check_engine(service)
     return Status(status="ready")
 
 
@@ -47,3 +47,8 @@ async def metrics(http: Request) -> Response:
         message = "The figures name every prompt; this key may see some only."
         raise ApiError(403, message, code="insufficient_scope")
     return Response(service.metrics.page(), media_type=_TEXT)
+
+
+def _check_engine(service: Service) -> None:
+    if not service.engine.figures.get("alive", True):
+        raise ApiError(503, "The engine has ended; start the server again.", code="engine_ended")

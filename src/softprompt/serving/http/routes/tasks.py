@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from fastapi import APIRouter, Request
 
 from softprompt.errors import UnknownPromptError
-from softprompt.serving.http.answering import Asked, answers, in_thread, usage_of
+from softprompt.serving.http.answering import Asked, answers, usage_of
 from softprompt.serving.http.caller import Caller
 from softprompt.serving.http.routes import ERRORS
 from softprompt.serving.http.schemas.answers import TaskAnswer, TasksAnswer, TasksBody
@@ -33,10 +33,10 @@ async def run_tasks(http: Request, body: TasksBody) -> TasksAnswer:
     seconds = service.seconds(http, body.deadline, body.timeout)
     for part in body.text.values() if isinstance(body.text, dict) else [body.text]:
         service.check_text(part, "text")
-    prompts = await in_thread(service, _prompts, service, caller, body.prompts)
+    asked = Asked(service, caller, http, seconds)
+    prompts = await asked.in_thread(_prompts, service, caller, body.prompts)
     text: str | Mapping[str, str] = body.text
     sampling = Sampling(max_new_tokens=body.max_tokens)
-    asked = Asked(service, caller, http, seconds)
     found = await answers(
         asked,
         [
