@@ -64,7 +64,7 @@ def test_the_folder_is_readable_without_the_project(tmp_path: Path) -> None:
     ]
     assert load_file(path / "prompt.safetensors")["vectors"].shape == (4, 32)
     described = json.loads((path / "prompt.json").read_text(encoding="utf-8"))
-    assert described["format"] == 2
+    assert described["format"] == 3
     assert described["task"]["choices"][0] == {"label": "pos", "wording": "tích cực"}
     assert "| test | 10 | accuracy | 0.800 | 0.400 to 0.900 |" in (path / "README.md").read_text()
 
@@ -88,7 +88,7 @@ def edit(path: Path) -> None:
 
 def newer(path: Path) -> None:
     file = path / "prompt.json"
-    file.write_text(file.read_text().replace('"format": 2', '"format": 99'))
+    file.write_text(file.read_text().replace('"format": 3', '"format": 99'))
 
 
 def no_json(path: Path) -> None:
@@ -109,7 +109,7 @@ def nothing(path: Path) -> None:
         (cut, "damaged or cut off"),
         (flip, "'vectors' in .* is not the one that prompt.json names"),
         (edit, "was changed after it was written"),
-        (newer, "has format 99; this version reads up to 2"),
+        (newer, "has format 99; this version reads up to 3"),
         (no_json, "it is not JSON"),
         (no_tensors, "prompt.safetensors is missing"),
         (nothing, "is not a soft prompt: there is no prompt.json"),
@@ -184,20 +184,23 @@ def test_a_new_template_keeps_the_vectors_and_minds_the_slots() -> None:
     assert make().with_template("{prompt:4}{text} {answer}").placement == "slots"
 
 
-def test_an_artifact_of_format_1_still_loads(tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", [1, 2])
+def test_an_artifact_of_an_older_format_still_loads(tmp_path: Path, version: int) -> None:
     from softprompt.storage import canonical_json, sha256
 
     path = make().save(tmp_path / "prompt")
     file = path / "prompt.json"
     described = json.loads(file.read_text(encoding="utf-8"))
-    for later in ("digest", "members", "population"):
-        described.pop(later)
-    described["format"] = 1
+    del described["digest"], described["task"]["scoring"]
+    if version == 1:
+        del described["members"], described["population"]
+    described["format"] = version
     described["digest"] = sha256(canonical_json(described).encode())
     file.write_text(json.dumps(described, ensure_ascii=False), encoding="utf-8")
     loaded = SoftPrompt.load(path)
     assert torch.equal(loaded.vectors, make().vectors)
     assert (len(loaded.members), loaded.population) == (1, ())
+    assert loaded.task.scoring == "whole"
 
 
 def test_an_ensemble_is_saved_under_its_members_names(tmp_path: Path) -> None:

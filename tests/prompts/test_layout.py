@@ -42,6 +42,23 @@ def test_without_a_prompt_the_last_token_is_the_trunk() -> None:
     assert example.trunk[0] >= 0
 
 
+def test_choices_are_read_until_they_differ() -> None:
+    backbone = tiny_backbone()
+    rendered = TEMPLATE.render({"text": "great coffee"})
+    wordings = ["positive", "positively", "negative"]
+    whole = Layout(backbone, "suffix", 2).example(rendered, wordings).answers
+    cut = Layout(backbone, "suffix", 2, scoring="distinct")
+    answers = cut.example(rendered, wordings).answers
+    assert all(long[: len(short)] == short for long, short in zip(whole, answers, strict=True))
+    for place, short in enumerate(answers):
+        others = [long for number, long in enumerate(whole) if number != place]
+        assert all(other[: len(short)] != short for other in others)
+        # One token fewer would not tell.
+        assert any(other[: len(short) - 1] == short[:-1] for other in others)
+    assert cut.example(rendered, wordings[:1]).answers == whole[:1]
+    assert cut.example(rendered, ["a", "a", "b"]).answers[:2] == (cut.answer(" a"),) * 2
+
+
 def test_slots_stand_where_the_template_says() -> None:
     backbone = tiny_backbone()
     rendered = Template("A {prompt:2}{text}: {prompt:1} {answer}").render({"text": "x"})

@@ -2,7 +2,15 @@
 
 from softprompt.prompts.config import PromptConfig
 from softprompt.prompts.example import Example
-from softprompt.prompts.layout import Layout, TooLongError
+from softprompt.prompts.layout import Layout, Scoring, TooLongError
 from softprompt.prompts.prompt import PromptTask, SoftPrompt
 
-__all__ = ["Example", "Layout", "PromptConfig", "PromptTask", "SoftPrompt", "TooLongError"]
+__all__ = [
+    "Example",
+    "Layout",
+    "PromptConfig",
+    "PromptTask",
+    "Scoring",
+    "SoftPrompt",
+    "TooLongError",
+]

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from itertools import count
+from typing import TYPE_CHECKING, Literal
 
 from softprompt.errors import DataError, UsageError
 from softprompt.prompts.depths import DEPTHS
@@ -20,7 +21,9 @@ from softprompt.tasks import Rendered, Slot
 if TYPE_CHECKING:
     from softprompt.backbones import Backbone
 
-__all__ = ["Example", "Layout", "TooLongError"]
+__all__ = ["Example", "Layout", "Scoring", "TooLongError"]
+
+Scoring = Literal["whole", "distinct"]
 
 
 class TooLongError(DataError):
@@ -37,6 +40,8 @@ class Layout:
         length: vectors of the prompt (for `slots` the template decides).
         depth: where they enter.
         heads: rows of a classifier's head, one a choice, which are the prompt's first rows.
+        scoring: what is read of several answers: all tokens of each with the end token (`whole`),
+            or the first ones, until each differs from all others (`distinct`).
     """
 
     backbone: Backbone
@@ -44,6 +49,7 @@ class Layout:
     length: int = 0
     depth: str = "input"
     heads: int = 0
+    scoring: Scoring = "whole"
 
     def arrange(self, rendered: Rendered) -> list[Arranged]:
         """The row's parts in order, with the prompt in its place.
@@ -113,7 +119,8 @@ class Layout:
     def _answers(self, rendered: Rendered, answers: Sequence[str]) -> tuple[tuple[int, ...], ...]:
         if self.heads:
             return tuple((-1 - row,) for row in range(len(answers)))
-        return tuple(self.answer(rendered.answer_prefix + answer) for answer in answers)
+        whole = tuple(self.answer(rendered.answer_prefix + answer) for answer in answers)
+        return _until_distinct(whole) if self.scoring == "distinct" else whole
 
     def answer(self, text: str) -> tuple[int, ...]:
         """Token ids of an answer with the end token."""
@@ -125,3 +132,19 @@ class Layout:
         if first and self.backbone.bos is not None and opening:
             text = text.removeprefix(opening)
         return self.backbone.encode(text)
+
+
+def _until_distinct(answers: Sequence[tuple[int, ...]]) -> tuple[tuple[int, ...], ...]:
+    """The beginnings that tell the answers apart; a single answer stays as it is.
+
+    Once an answer is the only one left, what follows says nothing about the choice: it is as likely
+    as the model finds that wording, whatever the input. Equal answers stay whole.
+    """
+    if len(answers) < 2:
+        return tuple(answers)
+    found = []
+    for place, answer in enumerate(answers):
+        others = [other for number, other in enumerate(answers) if number != place]
+        lengths = (n for n in count(1) if all(other[:n] != answer[:n] for other in others))
+        found.append(answer[: next(lengths)] if answer not in others else answer)
+    return tuple(found)

@@ -10,7 +10,7 @@ from typing import Any
 
 __all__ = ["FORMAT", "migrate"]
 
-FORMAT = 2
+FORMAT = 3
 
 
 def _add_population(description: dict[str, Any]) -> dict[str, Any]:
@@ -18,7 +18,15 @@ def _add_population(description: dict[str, Any]) -> dict[str, Any]:
     return {**description, "members": 1, "population": []}
 
 
-_STEPS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _add_population}
+def _add_scoring(description: dict[str, Any]) -> dict[str, Any]:
+    """Format 2 knows only choices that are scored whole."""
+    return {**description, "task": {**description["task"], "scoring": "whole"}}
+
+
+_STEPS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    1: _add_population,
+    2: _add_scoring,
+}
 
 
 def migrate(description: dict[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from softprompt.backbones import Backbone, Identity
 from softprompt.errors import ArtifactError, UsageError
 from softprompt.prompts.depths import DEPTHS
 from softprompt.prompts.head import HEAD, headless, with_head
-from softprompt.prompts.layout import Layout
+from softprompt.prompts.layout import Layout, Scoring
 from softprompt.tasks import Choice, Template
 
 __all__ = ["PromptTask", "SoftPrompt"]
@@ -38,6 +38,7 @@ class PromptTask:
         chat: whether the text goes through the model's chat template.
         temperature: divides log-scores before the softmax over the choices.
         max_new_tokens: longest answer to generate, in tokens.
+        scoring: what is read of each choice (see `Layout`).
     """
 
     kind: str
@@ -48,6 +49,7 @@ class PromptTask:
     chat: bool = False
     temperature: float = 1.0
     max_new_tokens: int = 64
+    scoring: Scoring = "whole"
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -151,7 +153,9 @@ class SoftPrompt:
             ArtifactError: the backbone or tokenizer is not the prompt's own.
         """
         self.check_backbone(backbone)
-        return Layout(backbone, self.placement, self.length, self.depth, self.heads)
+        return Layout(
+            backbone, self.placement, self.length, self.depth, self.heads, self.task.scoring
+        )
 
     def check_backbone(self, backbone: Backbone) -> None:
         """Refuses a backbone or tokenizer with other content.

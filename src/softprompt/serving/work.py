@@ -45,6 +45,7 @@ class Work:
         most: tokens to write at most.
         chooser: of written tokens; None where answers are scored.
         strip: whether white space around the answer is left out.
+        end: the end token, which is no part of an answer.
     """
 
     ticket: Ticket
@@ -55,6 +56,7 @@ class Work:
     most: int
     chooser: Chooser | None
     strip: bool
+    end: int
 
     @property
     def context(self) -> tuple[int, ...]:
@@ -88,8 +90,8 @@ class Work:
             prompt=self.prompt,
             probabilities=dict(zip(self.labels, map(float, chances), strict=True)),
             prompt_tokens=self.tokens,
-            # The end token is no part of the label.
-            completion_tokens=len(self.rows[0].example.answers[best]) - 1,
+            # As many as were read of it.
+            completion_tokens=sum(t != self.end for t in self.rows[0].example.answers[best]),
             cached_tokens=cached,
         )
 
@@ -208,7 +210,8 @@ class Preparation:
             follower = self._constraints.follow(wanted) if wanted is not None else None
             chooser = Chooser.of(request.sampling, follower)
         most = min(most, room)
-        return Work(Ticket(request), rows, labels, temperature, prompt, most, chooser, strip)
+        end = self._backbone.eos
+        return Work(Ticket(request), rows, labels, temperature, prompt, most, chooser, strip, end)
 
 
 def _check_texts(request: Request) -> None:

@@ -36,7 +36,8 @@ class TrainingConfig(BaseModel):
     objective: str = Field(
         "auto",
         description="`answer` (likelihood of the row's own answer), `choices` (the right choice "
-        "among all); `auto` is `choices` where there are choices.",
+        "among all, read until they differ) or `whole_choices` (all tokens of each); `auto` is "
+        "`choices` where there are choices.",
     )
     optimizer: str = Field("muon", description="`muon`, `adamw` or `adafactor`.")
     learning_rate: float = Field(

@@ -149,6 +149,7 @@ def _prompt(
             chat=setup.chat,
             temperature=chosen.temperature,
             max_new_tokens=setup.training.max_new_tokens,
+            scoring=setup.layout.scoring,
         ),
         backbone=setup.backbone.identity,
         depth=setup.prompt.depth,

@@ -87,7 +87,6 @@ class Setup:
         longest = sum(lengths) or training.grow_to or max(prompt.length, *training.lengths, 1)
         closed = bool(task.choices)
         heads = len(task.choices) if backbone.form == "pooled" else 0
-        layout = Layout(backbone, placement, longest, prompt.depth, heads)
         resolved = {
             "initialisation": prompt.initialisation,
             "objective": training.objective,
@@ -101,6 +100,8 @@ class Setup:
         for name, choice in resolved.items():
             if choice == "auto":
                 resolved[name] = automatic[name]
+        scoring = OBJECTIVES.get(resolved["objective"]).scoring
+        layout = Layout(backbone, placement, longest, prompt.depth, heads, scoring)
         setup = cls(
             task=task,
             backbone=backbone,

@@ -14,7 +14,7 @@ from typing import Literal, Protocol
 from torch import Tensor
 
 from softprompt.inference.continuation import Continuation
-from softprompt.prompts import Example
+from softprompt.prompts import Example, Scoring
 from softprompt.registry import Registry, discover
 
 __all__ = ["OBJECTIVES", "Objective"]
@@ -25,6 +25,8 @@ class Objective(Protocol):
 
     answers: Literal["own", "choices"]
     """Whether a row comes with its own answer or with every choice."""
+    scoring: Scoring
+    """What has been trained of each choice, so that the prompt is scored by that (see `Layout`)."""
 
     def __call__(self, tokens_M: Tensor, what: Continuation, gold_R: Tensor) -> Tensor:
         """The loss [R] of each row; a batch's loss is their sum over the rows' weights.

@@ -7,7 +7,7 @@ from typing import Literal
 from torch import Tensor
 
 from softprompt.inference.continuation import Continuation
-from softprompt.prompts import Example
+from softprompt.prompts import Example, Scoring
 from softprompt.training.objectives import OBJECTIVES
 
 __all__ = ["Answer"]
@@ -17,6 +17,7 @@ class Answer:
     """Mean cross-entropy over the answer tokens of a batch, the end token included."""
 
     answers: Literal["own", "choices"] = "own"
+    scoring: Scoring = "whole"
 
     def __call__(self, tokens_M: Tensor, what: Continuation, gold_R: Tensor) -> Tensor:
         """[R] minus the log-probability of each row's answer; the gold places are not used."""
