@@ -24,6 +24,7 @@ from softprompt.serving.registry.database import check_sound, connect, sqlite_fi
 from softprompt.serving.registry.migrations import migrate
 from softprompt.serving.registry.state import LOOSE, State, Stored
 from softprompt.serving.registry.tables import FOLDERS, METADATA, METRICS, PROMPTS, TAGS, VERSIONS
+from softprompt.serving.registry.watchdog import Watchdog
 from softprompt.storage import canonical_json, sha256
 
 __all__ = ["Fit", "Index", "Row"]
@@ -85,9 +86,10 @@ class Index:
         self.url = url
         self._lock = RLock()
         self._engine = connect(url)
+        self._watchdog = Watchdog(self._engine)
         try:
             check_sound(self._engine)
-            with self._engine.begin() as connection:
+            with self._watchdog.watching(), self._engine.begin() as connection:
                 if sqlite_file(url) is None and self._engine.dialect.name == "sqlite":
                     METADATA.create_all(connection)  # in memory there is nothing to migrate
                 else:
@@ -103,7 +105,7 @@ class Index:
             PROMPTS.c.folder == self._folder
         )
         found = {}
-        with self._lock, self._engine.connect() as connection:
+        with self._lock, self._watchdog.watching(), self._engine.connect() as connection:
             for name, state, digest in connection.execute(query):
                 if sha256(state.encode()) != digest:
                     continue
@@ -120,7 +122,11 @@ class Index:
             removed: names that are gone.
             details: asked about versions that the index does not know.
         """
-        with self._lock, self._engine.begin() as connection:
+        with (
+            self._lock,
+            self._watchdog.watching() as answered,
+            self._engine.begin() as connection,
+        ):
             # The first statement locks the folder's row, so writers wait for one another.
             connection.execute(
                 update(FOLDERS).where(FOLDERS.c.id == self._folder).values(changed=time.time())
@@ -129,8 +135,10 @@ class Index:
                 known = self._known(connection, [state.name for state in part])
                 self._forget(connection, [state.name for state in part])
                 self._insert(connection, part, known, details)
+                answered()
             for names in _parts(removed):
                 self._forget(connection, names)
+                answered()
 
     def rows(
         self,
@@ -170,7 +178,7 @@ class Index:
             )
             query = query.outerjoin(METRICS, same).order_by(METRICS.c.value.desc().nulls_last())
         query = query.order_by(VERSIONS.c.name).limit(limit).offset(offset or None)
-        with self._lock, self._engine.connect() as connection:
+        with self._lock, self._watchdog.watching(), self._engine.connect() as connection:
             return [Row(*row[:3], _read(row[3])) for row in connection.execute(query)]
 
     def close(self) -> None:
@@ -182,7 +190,7 @@ class Index:
         query = select(FOLDERS.c.id).where(FOLDERS.c.uid == uid)
         for last in (False, True):
             try:
-                with self._engine.begin() as connection:
+                with self._watchdog.watching(), self._engine.begin() as connection:
                     found = connection.execute(query).scalar()
                     if found is None:
                         values = {"uid": uid, "changed": time.time()}
