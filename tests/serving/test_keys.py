@@ -95,3 +95,22 @@ def test_keys_made_at_the_same_time_are_all_kept(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         made = set(pool.map(make, range(24)))
     assert {key["id"] for key in json.loads((tmp_path / "keys.json").read_text())["keys"]} == made
+
+
+@pytest.mark.parametrize(
+    ("allowed", "name", "may"),
+    [
+        ("cafe*", "cafe-x", True),
+        ("cafe*", "caf\u00e9", False),
+        ("cafe*", "cafe\u0301", False),
+        ("caf\u00e9", "cafe\u0301", True),
+        ("cafe\u0301", "caf\u00e9", True),
+        ("*x", "ax", True),
+        ("reviews", "Reviews", False),
+    ],
+)
+def test_accents_do_not_get_round_a_list(
+    tmp_path: Path, allowed: str, name: str, may: bool
+) -> None:
+    key, _ = Keys(tmp_path / "keys.json").add("a", prompts=(allowed,))
+    assert key.may_use(name) == may

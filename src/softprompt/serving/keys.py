@@ -11,6 +11,7 @@ from __future__ import annotations
 import hmac
 import secrets
 import time
+import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -55,8 +56,14 @@ class Key(BaseModel):
         return scope in self.scopes
 
     def may_use(self, name: str) -> bool:
-        """Whether a prompt or the base model may be asked for, by its name without version."""
-        return self.prompts is None or any(fnmatchcase(name, wanted) for wanted in self.prompts)
+        """Whether a prompt or the base model may be asked for, by its name without version.
+
+        Letters with accents count as one however they are written, as they do where prompts are
+        found: `cafe*` would else let in who writes the end of `café` as a letter and an accent.
+        """
+        return self.prompts is None or any(
+            fnmatchcase(_one_way(name), _one_way(wanted)) for wanted in self.prompts
+        )
 
 
 class _File(BaseModel):
@@ -181,6 +188,10 @@ class Keys:
             except (OSError, ConfigError):
                 self._by_id, self._stamp = {}, None
             return self._by_id
+
+
+def _one_way(text: str) -> str:
+    return unicodedata.normalize("NFC", text)
 
 
 def _read(path: Path) -> _File:

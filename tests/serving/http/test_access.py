@@ -166,6 +166,19 @@ def test_a_rate_is_kept_by_answers(guarded: Running, keys: Keys) -> None:
         assert client.post("/v1/completions", json=ASK).status_code == 200, "each key has its own"
 
 
+def test_what_there_was_no_room_for_costs_nothing(keys: Keys) -> None:
+    _, text = keys.add("slow", per_minute=1, burst=1)
+    engine = Prompt(0)
+    with running(engine, shelf(), keys=keys, key=text) as server, server.http() as client:
+        for _ in range(3):
+            response = client.post("/v1/completions", json=ASK)
+            assert checked(response, 429)["code"] == "overloaded"
+        engine.most = 10
+        assert client.post("/v1/completions", json=ASK).status_code == 200
+        response = client.post("/v1/completions", json=ASK)
+        assert checked(response, 429)["code"] == "rate_limit_exceeded"
+
+
 def test_a_bucket_fills_by_the_minute() -> None:
     now = [0.0]
     rates = Rates(lambda: now[0])

@@ -9,13 +9,14 @@ from typing import Any
 
 import httpx2
 import pytest
-from serving.http.running import BASE, Running, checked, running
+from serving.http.running import BASE, Running, checked, eventually, running
 from serving.made import made
 from tiny import tiny_backbone
 
 from softprompt.prompts import SoftPrompt
 from softprompt.serving import Engine
 from softprompt.serving.audit import Audit
+from softprompt.serving.keys import Keys
 from softprompt.serving.registry import Registry
 
 
@@ -102,6 +103,40 @@ def test_versions_aliases_rollback_and_removal(
     assert error["code"] == "model_not_found"
     assert checked(client.get("/v1/prompts/a"), 404)["param"] == "name"
     assert checked(client.delete("/v1/prompts/a"), 404)["param"] == "name"
+
+
+def test_a_damaged_prompt_is_not_said_to_be_missing(
+    client: httpx2.Client, form: dict[str, Any], tmp_path: Path
+) -> None:
+    good(client.post("/v1/prompts", data={"name": "a"}, files=form), 201)
+    [tensors] = (tmp_path / "prompts" / "a").rglob("prompt.safetensors")
+    tensors.write_bytes(b"")
+
+    def told() -> str:
+        response = client.post("/v1/classify", json={"model": "a", "input": "late"})
+        return str(checked(response, response.status_code)["message"])
+
+    assert eventually(lambda: "cannot be served; GET /v1/prompts/a says why" in told()), told()
+    [version] = good(client.get("/v1/prompts/a"))["versions"]
+    assert "damaged" in version["problem"]
+
+
+def test_accents_do_not_get_round_the_list_of_a_key(tmp_path: Path, form: dict[str, Any]) -> None:
+    keys = Keys(tmp_path / "keys.json")
+    _, text = keys.add("team", scopes=("infer", "admin"), prompts=("cafe*",))
+    with Registry(tmp_path / "prompts", backbone=tiny_backbone()) as registry:
+        registry.publish("café", tmp_path / "artifact")
+        with (
+            Engine(tiny_backbone(), registry) as engine,
+            running(engine, registry, keys=keys, key=text) as server,
+        ):
+            for name in ("caf\u00e9", "cafe\u0301"):
+                body = {"model": name, "input": "late"}
+                server.refused(404, "POST", "/v1/classify", json=body)
+                server.refused(404, "GET", f"/v1/prompts/{name}")
+                server.refused(404, "DELETE", f"/v1/prompts/{name}")
+                server.refused(404, "POST", "/v1/prompts", data={"name": name}, files=form)
+        assert list(registry.names()) == ["café"]
 
 
 def test_what_names_a_version_removes_no_prompt(

@@ -14,7 +14,12 @@ from anyio import CapacityLimiter, WouldBlock
 from anyio.to_thread import run_sync
 from fastapi import Request as HttpRequest
 
-from softprompt.errors import DeadlineError, SoftPromptError, UnknownPromptError
+from softprompt.errors import (
+    DeadlineError,
+    OverloadedError,
+    SoftPromptError,
+    UnknownPromptError,
+)
 from softprompt.serving.http.access_log import ClientGoneError
 from softprompt.serving.http.caller import Caller
 from softprompt.serving.http.errors import translate
@@ -91,6 +96,10 @@ class Asked:
 
         try:
             return await self.in_thread(hand_over)
+        except OverloadedError:
+            # A key's rate counts answers, and who comes again as told shall find it whole.
+            self.service.rates.give_back(self.caller, len(requests))
+            raise
         except UnknownPromptError as error:
             name = next((r.prompt for r in requests if r.prompt is not None), "")
             raise self.service.unknown(self.caller, name) from error

@@ -89,3 +89,9 @@ class Rates:
                 headers={"Retry-After": str(max(1, int(seconds + 0.999)))},
             )
         self._levels[key.id] = (level - answers, now)
+
+    def give_back(self, caller: Caller, answers: int) -> None:
+        """Puts back what was taken for answers that there was no room for."""
+        if caller.key is not None and caller.key.id in self._levels:
+            level, since = self._levels[caller.key.id]
+            self._levels[caller.key.id] = (level + answers, since)

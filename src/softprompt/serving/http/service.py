@@ -98,6 +98,8 @@ class Service:
         if len(names) <= _MOST_NEAREST:
             hint = nearest(shown, names)
         message = f"There is no model or prompt {shown!r}. {hint}"
+        if model != self.model and model in names:
+            message = f"The prompt {model!r} cannot be served; GET /v1/prompts/{model} says why."
         return ApiError(404, message, param=param, code="model_not_found")
 
     def names(self, caller: Caller) -> Iterator[str]:
