@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -92,6 +93,21 @@ def test_files_come_and_go(client: openai.OpenAI, server: Running) -> None:
         headers = http.get(f"/v1/files/{ids[1]}/content").headers
     assert headers["content-disposition"] == "attachment; filename*=UTF-8''a.jsonl"
     assert headers["content-type"] == "application/octet-stream"
+
+
+def test_files_are_read_in_pieces(tmp_path: Path) -> None:
+    size, readers = 16 << 20, 4
+    with serving(tmp_path) as server, ExitStack() as stack:
+        http = stack.enter_context(server.http())
+        form = {"data": {"purpose": "fine-tune"}, "files": {"file": ("a.csv", b"a" * size)}}
+        file = http.post("/v1/files", **form).json()["id"]
+        tracemalloc.start()
+        stack.callback(tracemalloc.stop)
+        for _ in range(readers):
+            slow = stack.enter_context(server.http())
+            stack.enter_context(slow.stream("GET", f"/v1/files/{file}/content"))
+        assert tracemalloc.get_traced_memory()[1] < size
+        assert len(http.get(f"/v1/files/{file}/content").content) == size
 
 
 @pytest.mark.parametrize("name", ["../a.csv", "a/b.csv", "/etc/passwd", ".csv", "a.exe", "x" * 250])

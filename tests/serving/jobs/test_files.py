@@ -32,7 +32,8 @@ def test_a_file_comes_back_as_it_went(tmp_path: Path) -> None:
     file = add(store(tmp_path), "Bảng của tôi.Parquet", content)
     again = store(tmp_path)
     assert again.get(file.id, ANNA) == file
-    assert again.content(file) == content
+    with again.open(file) as found:
+        assert found.read() == content
     assert (file.bytes, file.suffix) == (len(content), ".parquet")
     assert again.path(file).name == f"{file.id}.parquet"
 
@@ -86,7 +87,7 @@ def test_a_deleted_file_is_gone(tmp_path: Path) -> None:
     files.delete(file)
     assert list((tmp_path / "files").iterdir()) == []
     with pytest.raises(UnknownItemError):
-        files.content(file)
+        files.open(file)
     assert store(tmp_path).all(Viewer()) == []
 
 

@@ -129,14 +129,14 @@ class FileStore:
         """Where the content is."""
         return self._folder / file.id / f"{file.id}{file.suffix}"
 
-    def content(self, file: StoredFile) -> bytes:
-        """The content.
+    def open(self, file: StoredFile) -> BinaryIO:
+        """The content, to be read in pieces: many may be sent at once.
 
         Raises:
             UnknownItemError: it was deleted at this moment.
         """
         try:
-            return self.path(file).read_bytes()
+            return self.path(file).open("rb")
         except FileNotFoundError as error:
             raise UnknownItemError(f"There is no file {file.id!r} any more.") from error
 

@@ -5,13 +5,14 @@ A key sees its own files only, an administrator's key all.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Iterator
+from typing import Annotated, Any, BinaryIO, Literal
 from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from softprompt.serving.http.errors import ApiError
 from softprompt.serving.http.routes import ERRORS
@@ -22,6 +23,8 @@ __all__ = ["router"]
 
 router = APIRouter(tags=["files"], responses=ERRORS)
 _PURPOSE = "fine-tune"
+_BYTES = "application/octet-stream"
+_PIECE = 1 << 17
 _FORM: dict[str, Any] = {
     "requestBody": {
         "required": True,
@@ -94,16 +97,19 @@ async def get_file(http: Request, file_id: str) -> FileAnswer:
     "/v1/files/{file_id}/content",
     operation_id="get_file_content",
     response_class=Response,
-    responses={200: {"content": {"application/octet-stream": {}}}},
+    responses={200: {"content": {_BYTES: {}}}},
 )
 async def get_file_content(http: Request, file_id: str) -> Response:
     """Its content, byte for byte."""
     tuner = tuner_of(http)
     file = await tuner.ask(tuner.jobs.files.get, file_id, tuner.viewer)
-    content = await tuner.ask(tuner.jobs.files.content, file)
-    # Never shown as a page, whatever it holds.
-    headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(file.name, safe='')}"}
-    return Response(content, media_type="application/octet-stream", headers=headers)
+    content = await tuner.ask(tuner.jobs.files.open, file)
+    headers = {
+        # Never shown as a page, whatever it holds.
+        "Content-Disposition": f"attachment; filename*=UTF-8''{quote(file.name, safe='')}",
+        "Content-Length": str(file.bytes),
+    }
+    return StreamingResponse(_pieces(content), media_type=_BYTES, headers=headers)
 
 
 @router.delete("/v1/files/{file_id}", operation_id="delete_file")
@@ -143,3 +149,9 @@ def _file(form: FormData) -> UploadFile:
         message = "file is missing: one table in JSONL, JSON, CSV, TSV or Parquet."
         raise ApiError(400, message, param="file", code="missing_field")
     return files[0]
+
+
+def _pieces(content: BinaryIO) -> Iterator[bytes]:
+    with content:
+        while piece := content.read(_PIECE):
+            yield piece
