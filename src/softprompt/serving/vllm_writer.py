@@ -8,12 +8,14 @@ be passed on and given up at any moment. It does not know HTTP.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import aclosing
 from typing import Any
 
 from softprompt.errors import ServingError
 from softprompt.serving.constraints import SPACE
 from softprompt.serving.requests import Answer, Constraint, Piece, Sampling
+from softprompt.serving.token_text import TokenText
 from softprompt.serving.vllm_greeting import Greeting
 from softprompt.serving.vllm_payload import encoded, sequence
 from softprompt.serving.vllm_table import EmbeddingTable
@@ -35,46 +37,62 @@ class UpstreamWriter:
     def __init__(self, upstream: Upstream, table: EmbeddingTable, greeting: Greeting) -> None:
         self._upstream, self._table, self._greeting = upstream, table, greeting
 
-    async def answer(self, work: Work) -> Answer:
+    async def answer(self, work: Work) -> tuple[Answer, bool]:
         """The whole answer; its ticket gets the pieces on the way.
+
+        Returns:
+            The answer, and whether the server has told how much of it was in its cache.
 
         Raises:
             SoftPromptError: the server fails, or does not keep to the constraint.
         """
-        row, text = work.rows[0], _Text(strip=work.strip)
+        row, sampling = work.rows[0], work.ticket.request.sampling
+        # White space that opens an answer is none of it, so it ends none; vLLM would count it.
+        ours = [stop for stop in sampling.stop if work.strip and stop[0].isspace()]
+        text = _Text(ours, strip=work.strip)
         embeds = await asyncio.to_thread(lambda: encoded(sequence(self._table, row)))
-        body = {**self._body(work.ticket.request.sampling, work.most), "prompt_embeds": embeds}
+        theirs = [stop for stop in sampling.stop if stop not in ours]
+        body = {**self._body(sampling, work.most, theirs), "prompt_embeds": embeds}
         usage: dict[str, Any] = {}
         finish = reason = None
         given = 0
+
+        def give(piece: str) -> None:
+            nonlocal given
+            if piece:
+                count = int(usage.get("completion_tokens") or 0)
+                work.ticket.put(Piece(piece, max(0, count - given)))
+                given = max(count, given)
+
         async with aclosing(self._upstream.stream(body)) as events:
             async for event in events:
                 usage = event.get("usage") or usage
                 for choice in event.get("choices") or ():
-                    piece = text.add(choice.get("text") or "")
+                    give(text.take(choice.get("text") or ""))
                     finish = choice.get("finish_reason") or finish
                     reason = choice.get("stop_reason") or reason
-                    if piece:
-                        count = int(usage.get("completion_tokens") or 0)
-                        work.ticket.put(Piece(piece, max(0, count - given)))
-                        given = max(count, given)
+                if text.stopped:
+                    finish, reason = "stop", "a text"
+                    break
+        give(text.end())
         if finish not in ("stop", "length"):
             raise ServingError(f"The vLLM server ended an answer with {finish!r}.", "Try again.")
-        _check(work.ticket.request.sampling.constraint, text.text, finish)
         # vLLM counts the end token; a stop text has none.
-        ended = finish == "stop" and not isinstance(reason, str)
-        details = usage.get("prompt_tokens_details") or {}
-        return Answer(
+        cut = finish == "length" or isinstance(reason, str)
+        _check(sampling.constraint, text.text, cut)
+        cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens")
+        answer = Answer(
             text=text.text,
             finish=finish,
             prompt=work.prompt,
             probabilities={},
             prompt_tokens=work.tokens,
-            completion_tokens=max(0, int(usage.get("completion_tokens") or 0) - ended),
-            cached_tokens=int(details.get("cached_tokens") or 0),
+            completion_tokens=max(0, int(usage.get("completion_tokens") or 0) - (not cut)),
+            cached_tokens=int(cached or 0),
         )
+        return answer, cached is not None
 
-    def _body(self, sampling: Sampling, most: int) -> dict[str, Any]:
+    def _body(self, sampling: Sampling, most: int, stops: Sequence[str]) -> dict[str, Any]:
         body: dict[str, Any] = {
             "model": self._greeting.model,
             "max_tokens": most,
@@ -85,7 +103,7 @@ class UpstreamWriter:
             "repetition_penalty": 1.0,
             "presence_penalty": 0.0,
             "frequency_penalty": 0.0,
-            "stop": list(sampling.stop),
+            "stop": list(stops),
             "stop_token_ids": [self._table.eos],
             "stream_options": {"include_usage": True, "continuous_usage_stats": True},
         }
@@ -100,28 +118,23 @@ class UpstreamWriter:
         return body
 
 
-class _Text:
-    """Text as it comes; white space at both ends is left out where that is wanted.
+class _Text(TokenText):
+    """Text as it comes from the server, in place of tokens.
 
     Args:
-        strip: whether it is.
-
-    Attributes:
-        text: everything given out so far.
+        stops: texts before which the answer ends, and which the server does not know.
+        strip: whether white space at both ends is left out.
     """
 
-    def __init__(self, *, strip: bool) -> None:
-        self._strip, self._held, self.text = strip, "", ""
+    def __init__(self, stops: Sequence[str], *, strip: bool) -> None:
+        super().__init__(None, stops, strip=strip)
 
-    def add(self, new: str) -> str:
-        """What can be given out."""
-        ready = self._held + new
-        if self._strip and not self.text:
-            ready = ready.lstrip()
-        kept = len(ready.rstrip()) if self._strip else len(ready)
-        ready, self._held = ready[:kept], ready[kept:]
-        self.text += ready
-        return ready
+    def take(self, new: str) -> str:
+        """What new text adds to what can be given out."""
+        return self._give(new)
+
+    def _decoded(self, start: int, end: int) -> str:
+        return ""  # There are no tokens.
 
 
 def _wanted(constraint: Constraint) -> Any:
@@ -132,8 +145,13 @@ def _wanted(constraint: Constraint) -> Any:
     return f"{SPACE}({value})" if constraint.kind == "regex" else value
 
 
-def _check(constraint: Constraint | None, text: str, finish: str) -> None:
+def _check(constraint: Constraint | None, text: str, cut: bool) -> None:
     """A server that does not know a field passes over it, and would write what it likes.
+
+    Args:
+        constraint: what the answer has to look like.
+        text: the answer.
+        cut: whether its length or a stop text ended it, and not the model.
 
     Raises:
         ServingError: the answer is none of the choices.
@@ -142,8 +160,8 @@ def _check(constraint: Constraint | None, text: str, finish: str) -> None:
         return
     choices, written = [str(choice).strip() for choice in constraint.value], text.strip()
     # One that was cut off is at least the beginning of a choice.
-    cut = finish == "length" and any(choice.startswith(written) for choice in choices)
-    if written not in choices and not cut:
+    begun = cut and any(choice.startswith(written) for choice in choices)
+    if written not in choices and not begun:
         raise ServingError(
             "The vLLM server did not keep to the choices.",
             "It is too old, or has no structured outputs; update it.",
