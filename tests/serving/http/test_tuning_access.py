@@ -144,6 +144,17 @@ def test_forms_are_checked(server: Running, form: dict[str, Any], param: str | N
     assert server.refused(400, "POST", "/v1/files", **form)["param"] == param
 
 
+def test_what_is_no_file_stays_out_of_memory(server: Running) -> None:
+    """A field without a file name is held in memory, and so has to be short."""
+    long = "x" * (1 << 17)
+    for path, form in (
+        ("/v1/files", {"data": {"purpose": long}, "files": {"file": ("a.csv", b"a")}}),
+        ("/v1/prompts", {"data": {"name": long}, "files": {"tensors": ("t", b"a")}}),
+    ):
+        error = server.refused(400, "POST", path, **form)
+        assert (error["code"], error["param"]) == ("invalid_form", None)
+
+
 def test_uploads_are_limited(server: Running) -> None:
     files = {"file": ("a.csv", b"a" * (1 << 20))}
     server.refused(413, "POST", "/v1/files", data={"purpose": "fine-tune"}, files=files)

@@ -131,6 +131,15 @@ def test_of_two_prompts_with_one_name_none_is_lost(
     assert registry.names() == ["x", "y"]
 
 
+def test_names_come_in_one_form(
+    server: Hub, registry: Registry, make: Make, tmp_path: Path
+) -> None:
+    made = make(1).save(tmp_path / "made")
+    push({"ca\u0309m": made}, "tester/x", endpoint=server.url)  # as some systems write it
+    pull("tester/x", registry, endpoint=server.url)
+    assert registry.names() == ["c\u1ea3m"]
+
+
 def test_no_other_file_is_sent_as_the_card(server: Hub, make: Make, tmp_path: Path) -> None:
     made = make(1).save(tmp_path / "made")
     (tmp_path / "secret").write_text("of this machine")

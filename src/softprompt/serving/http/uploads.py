@@ -23,12 +23,14 @@ from softprompt.serving.http.errors import ApiError
 from softprompt.serving.http.service import Service
 from softprompt.storage import disk_errors
 
-__all__ = ["FORM", "Upload", "uploaded"]
+__all__ = ["FORM", "MOST_IN_MEMORY", "Upload", "uploaded"]
 
 _FILES = {"description": "prompt.json", "tensors": "prompt.safetensors"}
 _MOST_DESCRIPTION = 4 << 20
 _MOST_ALIASES = 16
 _MOST_FIELD = 2000
+MOST_IN_MEMORY = 1 << 16
+"""Bytes of a field that is no file: those of a file go to the disk, and these do not."""
 
 FORM: dict[str, Any] = {
     "requestBody": {
@@ -84,7 +86,7 @@ async def uploaded(http: HttpRequest, service: Service) -> AsyncIterator[Upload]
         ApiError: 400, it is no such form; 413, it is too large.
         UsageError: there is no room for it.
     """
-    form = await _form(http, service)
+    form = await _form(http)
     try:
         name, aliases = _texts(form)
         files = {field: _file(form, field) for field in _FILES}
@@ -100,7 +102,7 @@ async def uploaded(http: HttpRequest, service: Service) -> AsyncIterator[Upload]
         await in_thread(service, lambda: shutil.rmtree(folder.parent, ignore_errors=True))
 
 
-async def _form(http: HttpRequest, service: Service) -> FormData:
+async def _form(http: HttpRequest) -> FormData:
     if not http.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         message = "An upload is a form: multipart/form-data with name, description and tensors."
         raise ApiError(400, message, code="invalid_form")
@@ -108,7 +110,7 @@ async def _form(http: HttpRequest, service: Service) -> FormData:
         return await http.form(
             max_files=len(_FILES),
             max_fields=_MOST_ALIASES + 4,
-            max_part_size=service.config.max_upload_bytes,
+            max_part_size=MOST_IN_MEMORY,
         )
     except ApiError:
         raise

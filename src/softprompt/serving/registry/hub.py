@@ -8,6 +8,7 @@ It does not know registries beyond publishing into one.
 from __future__ import annotations
 
 import tempfile
+import unicodedata
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -157,7 +158,7 @@ def pull(
                 client.hf_hub_download(repository, path, revision=info.sha, local_dir=scratch)
         folders = {}
         for place in dict.fromkeys(path.rpartition("/")[0] for path in wanted):
-            found = place or prompt_name(name or repository.rpartition("/")[2])
+            found = prompt_name(place or name or repository.rpartition("/")[2])
             if found in folders:
                 raise UsageError(
                     f"{repository} holds two prompts that would be called {found!r}.",
@@ -213,7 +214,7 @@ def _wanted(files: Any, repository: str) -> list[str]:
         for folder in sorted(folders)
         for file in FILES
         if (path := f"{folder}/{file}" if folder else file) in sizes
-        and (not folder or is_name(folder))
+        and (not folder or is_name(unicodedata.normalize("NFC", folder)))
     ]
     if not taken:
         raise UsageError(

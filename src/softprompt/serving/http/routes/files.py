@@ -18,6 +18,7 @@ from softprompt.serving.http.errors import ApiError
 from softprompt.serving.http.routes import ERRORS
 from softprompt.serving.http.schemas.files import FileAnswer, FileDeleted, FileList
 from softprompt.serving.http.tuning import file_answer, page, tuner_of
+from softprompt.serving.http.uploads import MOST_IN_MEMORY
 
 __all__ = ["router"]
 
@@ -52,7 +53,7 @@ _FORM: dict[str, Any] = {
 async def upload_file(http: Request) -> FileAnswer:
     """Keeps a file; what is in it is read when a job needs it."""
     tuner = tuner_of(http)
-    form = await _form(http, tuner.service.config.max_upload_bytes)
+    form = await _form(http)
     try:
         file = _file(form)
         name = file.filename or ""
@@ -120,7 +121,7 @@ async def delete_file(http: Request, file_id: str) -> FileDeleted:
     return FileDeleted(id=file_id)
 
 
-async def _form(http: Request, most: int) -> FormData:
+async def _form(http: Request) -> FormData:
     unreadable = ApiError(
         400,
         "An upload is a form: multipart/form-data with the fields file and purpose.",
@@ -129,7 +130,7 @@ async def _form(http: Request, most: int) -> FormData:
     if not http.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         raise unreadable
     try:
-        return await http.form(max_files=1, max_fields=4, max_part_size=most)
+        return await http.form(max_files=1, max_fields=4, max_part_size=MOST_IN_MEMORY)
     except ApiError:
         raise
     except (HTTPException, ValueError, KeyError) as error:
