@@ -273,6 +273,21 @@ def test_a_database_goes_and_comes_back(folder: Path, make: Make) -> None:
         engine.dispose()
 
 
+def test_a_copied_folder_takes_nothing_from_the_lists_of_the_first(
+    folder: Path, make: Make, tmp_path: Path
+) -> None:
+    """Both have one name in a database that they share."""
+    url = f"sqlite:///{tmp_path / 'shared.sqlite'}"
+    with filled(folder, make, url) as first:
+        shutil.copytree(folder, tmp_path / "copy")
+        with Registry(tmp_path / "copy", index_url=url, check_every=0) as copy:
+            copy.remove("two")
+            copy.publish("four", make(4))
+            for _ in range(2):
+                assert listed(copy, servable=True) == ["four", "one", "three"]
+                assert listed(first, servable=True) == ["one", "three", "two"]
+
+
 def test_folders_share_a_database(tmp_path: Path, make: Make, index_url: str | None) -> None:
     if index_url is None:
         pytest.skip("the registry's own file belongs to one folder")

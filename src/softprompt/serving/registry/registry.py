@@ -10,7 +10,7 @@ folder: each sees what the others publish. It does not know who asks, nor how pr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -311,12 +311,14 @@ class Registry:
             cards, old = [], []
             for row in rows:
                 state = self._held.states.get(row.name)
-                stored = _numbered(state, row.number)
-                if state is None or stored is None or _key(stored) != row.key:
+                stored = state.numbered(row.number) if state is not None else None
+                if state is None or stored is None or stored.key != row.key:
                     old.append(row.name)
                 else:
                     shown = row.details or self._details(state, stored) or {}
                     cards.append(Card.of(state, stored, shown, self._problem(stored, state)))
+            if not wanted and limit is None and not offset:
+                old += self._left_out({row.name for row in rows}, servable)
             if not old:
                 break
             self._held.mark_changed(old)
@@ -378,6 +380,16 @@ class Registry:
             return None
         return details(self._folder.path(state.name, stored.place), stored.facts.key)
 
+    def _left_out(self, listed: Collection[str], servable: bool) -> Sequence[str]:
+        """Names that the index should have listed; others may have changed its rows."""
+        missing = [state for name, state in [*self._held.states.items()] if name not in listed]
+        return [
+            state.name
+            for state in missing
+            if (stored := state.by_number.get(state.record.current)) is not None
+            and not (servable and self._problem(stored, state))
+        ]
+
     def _strange(self) -> Sequence[Card]:
         """What lies in the folder under no version at all, with the reason."""
         found = dict(self._held.strange)
@@ -386,12 +398,3 @@ class Registry:
             Card(name=name, number=LOOSE, current=False, problem=problem)
             for name, problem in sorted(found.items())
         ]
-
-
-def _numbered(state: State | None, number: int) -> Stored | None:
-    found = (stored for stored in (state.versions if state else ()) if stored.number == number)
-    return next(found, None)
-
-
-def _key(stored: Stored) -> str:
-    return stored.facts.key if stored.facts else ""

@@ -38,6 +38,11 @@ class Stored:
     facts: Facts | None
     problem: str = ""
 
+    @property
+    def key(self) -> str:
+        """The digest of its content; "" of one that cannot be served."""
+        return self.facts.key if self.facts else ""
+
 
 @dataclass(frozen=True)
 class State:
@@ -66,6 +71,10 @@ class State:
     def numbers(self) -> list[int]:
         """Numbers of the versions that can be asked for, ascending."""
         return sorted(self.by_number)
+
+    def numbered(self, number: int) -> Stored | None:
+        """What has a number, `LOOSE` as well."""
+        return next((stored for stored in self.versions if stored.number == number), None)
 
     def as_json(self) -> dict[str, Any]:
         """As plain data, without the name."""
