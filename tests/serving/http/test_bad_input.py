@@ -166,6 +166,26 @@ def test_labels_that_cannot_be(tiny: Running) -> None:
     assert "1 to 64" in refused(model="rating", input=["a"] * 65)
 
 
+@pytest.mark.parametrize(
+    ("texts", "labels", "length", "most"),
+    [(1, 41, 100, 4096), (8, 41, 100, 4096), (64, 11, 100, 1024), (1, 2, 2000, None)],
+)
+def test_labels_are_no_way_to_fill_the_memory(
+    texts: int, labels: int, length: int, most: int | None
+) -> None:
+    body = {"model": "rating", "input": ["x"] * texts}
+    body["labels"] = [f"{number:03d}".ljust(length, "đ")[:length] for number in range(labels)]
+    if most is None:
+        body["labels"] = [label.replace("đ", "d") for label in body["labels"]]
+    with running(Held(), shelf()) as server:
+        if most is not None:
+            error = server.refused(400, "POST", "/v1/classify", json=body)
+            assert (error["param"], error["code"]) == ("labels", "labels_too_long")
+            assert f"at most {most} are taken for {texts} text" in error["message"]
+        else:
+            error = server.refused(504, "POST", "/v1/classify", json={**body, "deadline": 0.1})
+
+
 def test_limits_of_texts_batches_and_bodies() -> None:
     with running(Held(), shelf(), max_text=10, max_batch=3, max_body_bytes=2000) as server:
         for path, body in (

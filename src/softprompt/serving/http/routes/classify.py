@@ -19,6 +19,10 @@ from softprompt.serving.requests import Request as Asking
 
 __all__ = ["router"]
 
+# Labels of a request are scored side by side over each text, at a cost that grows with the square
+# of their length: some hundred long ones would take all memory that there is.
+_MOST_BYTES, _MOST_BYTES_OF_ALL = 4 << 10, 64 << 10
+
 router = APIRouter(tags=["answers"], responses=ERRORS)
 
 
@@ -34,7 +38,7 @@ async def classify(http: Request, body: ClassifyBody) -> ClassifyAnswer:
     service.check_batch(len(texts), "input")
     asked = Asked(service, caller, http, seconds)
     try:
-        labels = await asked.in_thread(_labels, service, prompt, body)
+        labels = await asked.in_thread(_labels, service, prompt, body, len(texts))
     except UnknownPromptError as error:
         raise service.unknown(caller, body.model) from error
     found = await answers(
@@ -73,13 +77,23 @@ def _texts(service: Service, body: ClassifyBody) -> list[Any]:
     return texts
 
 
-def _labels(service: Service, prompt: str | None, body: ClassifyBody) -> tuple[str, ...] | None:
+def _labels(
+    service: Service, prompt: str | None, body: ClassifyBody, texts: int
+) -> tuple[str, ...] | None:
     """The labels of the body, checked; None for the prompt's own."""
     if body.labels is not None:
         labels = tuple(body.labels)
         if len(set(labels)) < len(labels) or not all(0 < len(label) <= 2000 for label in labels):
             message = "labels are different texts of 1 to 2000 characters."
             raise ApiError(400, message, param="labels", code="invalid_value")
+        size = sum(len(label.encode("utf-8", "replace")) for label in labels)
+        most = min(_MOST_BYTES, _MOST_BYTES_OF_ALL // texts)
+        if size > most:
+            message = (
+                f"labels have {size} bytes together; at most {most} are taken for {texts} "
+                f"{'text' if texts == 1 else 'texts'}. Give fewer or shorter ones."
+            )
+            raise ApiError(400, message, param="labels", code="labels_too_long")
         return labels
     if prompt is None:
         message = "The base model has no labels of its own; give them with `labels`."
