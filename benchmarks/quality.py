@@ -102,6 +102,10 @@ def _cell(
             shutil.rmtree(folder)
         return {key: value for key, value in result.items() if key != "prompt"}
 
+    # A default run that `benchmarks.runs` has timed is the same run.
+    timed = cells.read(f"{name}-tune-{seed}") if method == "suffix" else None
+    if timed is not None:
+        return timed
     try:
         return cells.get(f"{name}-{method}-{seed}", measure)
     except FileNotFoundError:

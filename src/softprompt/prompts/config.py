@@ -45,7 +45,7 @@ class PromptConfig(BaseModel):
         "(demonstrations from the training rows) or `prompt`; `auto` is "
         "`labels` for answer choices and `vocabulary` for free text.",
     )
-    length: int = Field(16, ge=1, le=512, description="Vectors of the prompt; 8 to 32 suit most.")
+    length: int = Field(8, ge=1, le=512, description="Vectors of the prompt; 4 to 32 suit most.")
     text: str | None = Field(None, description="Text that the initialisation `text` starts from.")
     start: str | None = Field(
         None, description="Folder of the prompt that the initialisation `prompt` starts from."

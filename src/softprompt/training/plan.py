@@ -203,7 +203,7 @@ def _fastest(work: Callable[[], object]) -> float:
     One short try in a busy moment would plan a fraction of the steps that fit.
     """
     tries: list[float] = []
-    while not tries or (sum(tries) < 1.0 and len(tries) < 12):
+    while not tries or (sum(tries) < 0.5 and len(tries) < 12):
         start = time.perf_counter()
         work()
         tries.append(time.perf_counter() - start)

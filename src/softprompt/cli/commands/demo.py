@@ -26,11 +26,8 @@ __all__ = ["demo"]
 TRAINING_SECONDS = 32.0
 """Of the minute that the demo may take; reading, measuring and loading need the rest."""
 
-POPULATION = 1
+POPULATION = 3
 """Prompts that train together; more of them get too few steps in so short a time."""
-
-LENGTH = 8
-"""Vectors; with half as many as usual more steps fit."""
 
 _RUN = "softprompt-demo"
 _SHOWN = {"right": 3, "wrong": 2}
@@ -103,7 +100,6 @@ def _config(language: str, seed: int) -> Any:
     return RunConfig.of(
         str(sample_path(language)),
         task={**sample_settings(language), "seed": seed},
-        prompt={"length": LENGTH},
         training={"time_budget": TRAINING_SECONDS, "seed": seed, "population": POPULATION},
     )
 
