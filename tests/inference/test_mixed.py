@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from itertools import combinations_with_replacement, product
+from typing import Any
 
 import pytest
 import torch
 from tiny import tiny_backbone
 
 from softprompt.backbones import Backbone, Context, RowBatch
+from softprompt.inference import mixed
 from softprompt.inference.generation import generate
 from softprompt.inference.mixed import MixedRow, ReadyPrompt, first_pass, score_rows
 from softprompt.inference.scoring import score_answers
@@ -52,6 +56,30 @@ def test_scores_of_a_mixture_are_those_of_each_row_alone(architecture: str) -> N
         prompts = [vectors] if row.prompt is not None else []
         alone = score_answers(backbone, [row.example], prompts, depth=depth)[0, 0]
         assert abs(alone - torch.tensor(scores).numpy()).max() < 1e-4
+
+
+def test_very_many_answers_are_scored_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    backbone = tiny_backbone()
+    kinds: list[Kind] = [("suffix", "input"), ("prefix", "deep"), (None, "input")]
+    rows = []
+    for number, (row, _, _) in enumerate(mixture(backbone, kinds)):
+        answers = tuple((n, 5 + n, backbone.eos) for n in range(number, 7 + 2 * number))
+        rows.append(MixedRow(replace(row.example, answers=answers), row.prompt))
+    context = backbone.encode_context([row.example.context for row in rows])
+    whole = score_rows(backbone, context, rows)
+    monkeypatch.setattr(mixed, "ANSWER_TOKENS", 8)
+    longest = []
+    laid = mixed._laid
+
+    def noted(backbone: Backbone, rows: Sequence[MixedRow]) -> Any:
+        longest.append(max(sum(map(len, row.example.answers)) for row in rows))
+        return laid(backbone, rows)
+
+    monkeypatch.setattr(mixed, "_laid", noted)
+    parts = score_rows(backbone, context, rows)
+    assert max(longest) <= 8
+    for one, other in zip(whole, parts, strict=True):
+        assert other == pytest.approx(one, abs=1e-4)
 
 
 def written(backbone: Backbone, rows: list[MixedRow], count: int) -> list[list[int]]:

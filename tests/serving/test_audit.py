@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -41,5 +42,20 @@ def test_what_cannot_be_noted_is_not_done(tmp_path: Path) -> None:
     audit = Audit(tmp_path)
     done = []
     with pytest.raises(UsageError, match="Cannot write"), audit.action("remove", by="key 1"):
+        done.append(1)
+    assert not done
+
+
+def test_a_line_that_a_full_disk_takes_in_part_is_not_noted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        os, "write", lambda handle, content, write=os.write: write(handle, content[:5])
+    )
+    done = []
+    with (
+        pytest.raises(UsageError, match="the disk is full"),
+        Audit(tmp_path / "audit.jsonl").action("remove", by="key 1"),
+    ):
         done.append(1)
     assert not done

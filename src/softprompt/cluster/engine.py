@@ -102,7 +102,8 @@ class ReplicatedEngine:
     def figures(self) -> dict[str, Any]:
         """Requests `running` in all replicas and `waiting` there; tokens that replicas knew
         (`context_hits`) and computed (`context_misses`); loaded prompts and their bytes, of all
-        replicas together. What replicas say of themselves is as old as their last answer."""
+        replicas together. What replicas say of themselves is as old as their last answer.
+        `alive` is whether the engine's own thread is there."""
         with self._lock:
             sums = {
                 name: sum(report.get(name, 0) for report in self._reports.values())
@@ -115,6 +116,7 @@ class ReplicatedEngine:
                 "waiting": waiting,
                 "context_hits": self._hits,
                 "context_misses": self._misses,
+                "alive": self._thread.is_alive(),
             }
 
     def close(self, *, drain: bool = True, timeout: float | None = None) -> None:

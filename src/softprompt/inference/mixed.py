@@ -22,7 +22,11 @@ from softprompt.inference.laid_row import LaidRow
 from softprompt.prompts import Example
 from softprompt.prompts.depths import DEPTHS, Entering
 
-__all__ = ["MixedRow", "ReadyPrompt", "first_pass", "score_rows"]
+__all__ = ["ANSWER_TOKENS", "MixedRow", "ReadyPrompt", "first_pass", "score_rows"]
+
+ANSWER_TOKENS = 1024
+"""Tokens of a row's answers in one pass at most: each sees the whole row, so memory grows by their
+square."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,13 +84,40 @@ class MixedRow:
 
 @torch.no_grad()
 def score_rows(backbone: Backbone, context: Context, rows: Sequence[MixedRow]) -> list[list[float]]:
-    """The summed log-probability of each answer of each row.
+    """The summed log-probability of each answer of each row, in passes that hold them.
 
     Args:
         backbone: the frozen model.
         context: of B rows; row r continues context r // (R / B).
         rows: R rows with answers.
     """
+    parts = [_parts(row.example.answers) for row in rows]
+    found: list[list[float]] = [[] for _ in rows]
+    for place in range(max(map(len, parts))):
+        some = [
+            replace(row, example=replace(row.example, answers=mine[place] if mine[place:] else ()))
+            for row, mine in zip(rows, parts, strict=True)
+        ]
+        for scores, more in zip(found, _scores(backbone, context, some), strict=True):
+            scores.extend(more)
+    return found
+
+
+def _parts(answers: Sequence[tuple[int, ...]]) -> list[tuple[tuple[int, ...], ...]]:
+    """The answers in order, so many together as one pass holds; a longer one stands alone."""
+    parts: list[tuple[tuple[int, ...], ...]] = []
+    tokens = ANSWER_TOKENS
+    for answer in answers:
+        tokens += len(answer)
+        if tokens > ANSWER_TOKENS:
+            parts.append(())
+            tokens = len(answer)
+        parts[-1] += (answer,)
+    return parts
+
+
+def _scores(backbone: Backbone, context: Context, rows: Sequence[MixedRow]) -> list[list[float]]:
+    """The same in one pass."""
     what, step = _laid(backbone, rows)
     hidden_UD = backbone.continue_from(
         context,

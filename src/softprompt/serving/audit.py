@@ -9,6 +9,7 @@ what the actions are.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Iterator
@@ -69,7 +70,10 @@ class Audit:
             # One write to the end of the file: lines of two processes do not mix.
             handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
             try:
-                os.write(handle, (line + "\n").encode())
+                content = (line + "\n").encode()
+                if os.write(handle, content) < len(content):
+                    # A disk that fills up takes a part without an error.
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
                 os.fsync(handle)
             finally:
                 os.close(handle)

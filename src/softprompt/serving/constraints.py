@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from threading import Lock
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -91,8 +92,7 @@ class Follower:
     """
 
     def __init__(self, matcher: Any, vocabulary: int) -> None:
-        self._matcher = matcher
-        self._mask = torch.full((1, -(-vocabulary // 32)), -1, dtype=torch.int32)
+        self._matcher, self._vocabulary = matcher, vocabulary
 
     def restrict(self, logits_V: Tensor) -> None:
         """Takes away, in place, the logits of tokens that may not come next.
@@ -100,11 +100,14 @@ class Follower:
         Raises:
             UsageError: the constraint is more work than a token is worth.
         """
-        from llguidance.torch import apply_token_bitmask_inplace, fill_next_token_bitmask
-
-        fill_next_token_bitmask(self._matcher, self._mask, 0)
+        bits = np.frombuffer(self._matcher.compute_bitmask(), np.uint8)
         self._check()
-        apply_token_bitmask_inplace(logits_V[None], self._mask.to(logits_V.device))
+        # Not by llguidance.torch, which compiles a kernel at its first use: seconds in which the
+        # engine answers nobody, on a machine that has a compiler at all.
+        allowed = np.zeros(len(logits_V), bool)
+        known = min(len(logits_V), self._vocabulary)
+        allowed[:known] = np.unpackbits(bits, count=known, bitorder="little")
+        logits_V.masked_fill_(~torch.from_numpy(allowed).to(logits_V.device), -torch.inf)
 
     def take(self, token: int) -> bool:
         """Notes the next token; returns whether the answer is whole.

@@ -139,7 +139,7 @@ class VllmEngine:
         """Requests `running` and `waiting`; tokens before written answers that the server found in
         its cache (`context_hits`) and computed (`context_misses`), where it tells them (`vllm serve
         --enable-prompt-tokens-details`); loaded prompts and their bytes; whether the server is
-        there (`ready`)."""
+        there (`ready`); whether the engine's own thread is (`alive`)."""
         with self._lock:
             return {
                 "running": self._running,
@@ -149,6 +149,7 @@ class VllmEngine:
                 "loaded_prompts": len(self._residents),
                 "loaded_bytes": self._residents.bytes,
                 "ready": self._watch.problem is None,
+                "alive": self._thread.is_alive(),
             }
 
     def close(self, *, drain: bool = True, timeout: float | None = None) -> None:

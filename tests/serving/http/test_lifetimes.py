@@ -289,3 +289,14 @@ def test_a_server_whose_engine_has_ended_is_not_well() -> None:
     with running(Ended(), shelf()) as server, server.http() as client:
         for path in ("/health", "/ready"):
             assert checked(client.get(path), 503)["code"] == "engine_ended"
+
+
+def test_a_server_whose_upstream_is_lost_is_well_and_not_ready() -> None:
+    class Alone(Held):
+        @property
+        def figures(self) -> dict[str, Any]:
+            return {**super().figures, "ready": False}
+
+    with running(Alone(), shelf()) as server, server.http() as client:
+        assert client.get("/health").status_code == 200
+        assert checked(client.get("/ready"), 503)["code"] == "upstream_unreachable"

@@ -26,11 +26,15 @@ async def health(http: Request) -> Status:
 
 @router.get("/ready", operation_id="ready")
 async def ready(http: Request) -> Status:
-    """Whether new requests should come here; not to a server that stops, nor to an ended engine."""
+    """Whether new requests should come here: the server stays, and its engine can answer."""
     service: Service = http.app.state.service
     if service.draining:
         raise draining()
     _check_engine(service)
+    # Only readiness: restarting this server mends nothing there.
+    if not service.engine.figures.get("ready", True):
+        message = "The vLLM server cannot be reached."
+        raise ApiError(503, message, code="upstream_unreachable")
     return Status(status="ready")
 
 
