@@ -42,6 +42,9 @@ class Replicas:
     def __init__(self, settings: ReplicaSettings) -> None:
         self.settings = settings
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        # Ray lets workers yield to every other process; an engine that people wait for must not
+        # starve beside a busy neighbour.
+        os.environ.setdefault("RAY_worker_niceness", "0")
         self._ray, self._serve = _library()
         self._own = not self._ray.is_initialized()
         if self._own:
