@@ -268,6 +268,7 @@ def rewritten(folder: Path, change: Callable[[dict[str, Any]], None]) -> Path:
     [
         (("task", "temperature"), 0, "temperature is 0"),
         (("task", "temperature"), "1", "temperature is '1'"),
+        (("task", "scoring"), "first", "way of scoring is 'first'"),
         (("task", "max_new_tokens"), -1, "-1 tokens"),
         (("task", "kind"), "magic", "'magic'"),
         (("task", "choices"), [{"label": "a", "wording": "b"}], "fewer than two"),

@@ -15,10 +15,10 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from softprompt.errors import ArtifactError, SoftPromptError
-from softprompt.prompts import SoftPrompt
+from softprompt.prompts import Scoring, SoftPrompt
 from softprompt.prompts.artifact import artifact_bytes
 from softprompt.prompts.depths import DEPTHS
 from softprompt.prompts.placements import PLACEMENTS
@@ -186,6 +186,8 @@ def _contradictions(prompt: SoftPrompt) -> Iterator[str]:
     task: Any = prompt.task
     if task.kind not in ("classification", "generation"):
         yield f"its kind of task is {task.kind!r}"
+    if task.scoring not in get_args(Scoring):
+        yield f"its way of scoring is {task.scoring!r}"
     labels, wordings = task.labels, task.wordings
     if not all(isinstance(text, str) and text for text in (*labels, *wordings)):
         yield "a choice has no label or no wording"
