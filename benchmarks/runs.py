@@ -46,9 +46,9 @@ class Clock(Reporter):
         self.timeline = Timeline()
 
     def record(self, record: Mapping[str, Any]) -> None:
-        """A validation: the leader's score, the highest that a member of the population has."""
+        """A validation: the leader's score or that of all together, which may be what is kept."""
         if record["kind"] == "validation" and not record["interim"]:
-            self.timeline.note(record["score"])
+            self.timeline.note(max(record["score"], record.get("together", 0.0)))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -213,8 +213,18 @@ def test_an_ensemble_is_saved_used_and_measured_as_one(tmp_path: Path) -> None:
         assert probability == pytest.approx(mean, abs=1e-4)
 
 
+def test_validations_tell_what_all_have_together(tmp_path: Path) -> None:
+    # One validation, at the end: every member's best vectors are its last ones.
+    result = run(tmp_path, population=3, survivors=3, ensemble=3, epochs=1)
+    (record,) = RunDirectory(tmp_path / "run").records()
+    assert record["together"] == pytest.approx(result["ensemble"]["validation"]["macro_f1"])
+    run(tmp_path, "one", population=1)
+    assert all("together" not in r for r in RunDirectory(tmp_path / "one").records())
+
+
 def test_a_single_prompt_is_kept_where_it_is_asked_for(tmp_path: Path) -> None:
     result = run(tmp_path, population=3, survivors=3, ensemble="off")
+    assert all("together" not in r for r in RunDirectory(tmp_path / "run").records())
     assert result["ensemble"] is None
     assert len(SoftPrompt.load(result["prompt"]).members) == 1
 

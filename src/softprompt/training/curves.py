@@ -39,6 +39,10 @@ def draw_curves(records: Sequence[Mapping[str, Any]], path: Path, metric: str) -
         axis.set_title(title, fontsize=10)
         axis.set_xlabel("step", fontsize=9)
         axis.grid(alpha=0.3)
+    together = [(row["step"], row["together"]) for row in rows if "together" in row]
+    if together:
+        axes[1].plot(*zip(*together, strict=True), linestyle=":", color="tab:green")
+        axes[1].set_title(f"validation {metric}: best prompt, all together (dotted)", fontsize=10)
     axes[1].axvline(best["step"], color="grey", linestyle="--", linewidth=1)
     axes[1].annotate(
         f"best {best['score']:.3f}",

@@ -19,7 +19,7 @@ from torch import Tensor
 from softprompt.backbones import free_memory_budget
 from softprompt.errors import DataError
 from softprompt.evaluation import value
-from softprompt.inference import Contexts, Encoded, measure
+from softprompt.inference import Answers, Contexts, Encoded, measure
 from softprompt.inference.context_store import ContextStore, cache_folder
 from softprompt.inference.contexts import WORTH_SECONDS
 from softprompt.prompts.artifact import artifact_bytes
@@ -299,9 +299,14 @@ class Tuning:
 def _scores(
     setup: Setup, validation: Encoded, contexts: Contexts, prompts: Sequence[Tensor]
 ) -> list[tuple[float, dict[str, Any]]]:
-    """The validation score of each prompt, and the numbers behind it for the record."""
+    """The validation score of each prompt, and the numbers behind it for the record.
+
+    Each record also has the score of all prompts `together`, where an ensemble may be kept: it
+    costs no pass of its own.
+    """
     found = []
-    for answers in answers_of(setup, validation, prompts, contexts):
+    everyone = answers_of(setup, validation, prompts, contexts)
+    for answers in everyone:
         metric = measure(setup.task, validation, answers, slice_column=setup.slice_column)
         record: dict[str, Any] = {
             name: number for name, number in metric.items() if isinstance(number, float)
@@ -310,4 +315,8 @@ def _scores(
             parts = metric["slices"].items()
             record["slices"] = {name: value(part, setup.metric) for name, part in parts}
         found.append((value(metric, setup.metric), record))
+    if len(everyone) > 1 and setup.task.choices and setup.training.ensemble != "off":
+        whole = measure(setup.task, validation, Answers.together(everyone))
+        for _, record in found:
+            record["together"] = value(whole, setup.metric)
     return found
