@@ -152,7 +152,10 @@ def _claims(table: dict[str, dict[str, list[float]]]) -> list[Claim]:
 
 
 def markdown(table: dict[str, dict[str, list[float]]]) -> str:
-    """The results as a Markdown table: mean and standard deviation over seeds, in points."""
+    """The results as a Markdown table: mean and standard deviation over seeds, in points.
+
+    A method of which nothing is measured has no row.
+    """
     from statistics import fmean, stdev
 
     names = {
@@ -166,6 +169,8 @@ def markdown(table: dict[str, dict[str, list[float]]]) -> str:
     lines = ["| | " + " | ".join(titles[name] for name in table) + " |"]
     lines.append("|---|" + "---|" * len(table))
     for method, title in names.items():
+        if not any(methods.get(method) for methods in table.values()):
+            continue
         row = []
         for points in (methods.get(method, []) for methods in table.values()):
             spread = f" ± {stdev(points):.1f}" if len(points) > 1 else ""

@@ -27,7 +27,7 @@ from softprompt.comparison.general import halves
 from softprompt.comparison.job import Job, metric_of
 from softprompt.comparison.measures import GENERATED_ROWS, measured, quality
 from softprompt.comparison.memory import is_out_of_memory
-from softprompt.comparison.methods import METHODS, Method
+from softprompt.comparison.methods import METHODS, Method, refuse
 from softprompt.comparison.page import page
 from softprompt.comparison.report import report
 from softprompt.errors import DataError, SoftPromptError, UsageError
@@ -121,7 +121,7 @@ class Comparison:
         folder = self._folder(name)
         if folder.read("result.json") is None:
             job = Job(self.task, self.config, self.how, folder.path, heard)
-            if not self._tried(folder, partial(method.check, job), "refused"):
+            if not self._tried(folder, partial(refuse, name, job), "refused"):
                 return
             other = None if self.how.other is None else _other(self.how.other)
             if not self._kept(folder, partial(measured, job, method, other)):

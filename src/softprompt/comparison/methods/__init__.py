@@ -13,7 +13,10 @@ from softprompt.comparison.job import Job, Trained
 from softprompt.errors import UsageError
 from softprompt.registry import Registry, discover
 
-__all__ = ["METHODS", "Method", "whole_weights"]
+__all__ = ["METHODS", "WRITING", "Method", "refuse", "whole_weights"]
+
+WRITING = frozenset({"continued", "encoder_decoder"})
+"""Backbones that write; an encoder has no answer without a head that is trained with a prompt."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,7 @@ class Method:
         way: of adapting a model that it stands for (see `softprompt.comparison.advice`), or None.
         choices_only: whether it needs answer choices.
         needs: the optional package that it imports, or None.
+        forms: kinds of backbone that it suits, as `Backbone.form` names them.
         check: refuses what the method cannot do with this task and backbone, before anything is
             trained; the hint names the nearest that works.
         space: what it searches and how it is set up, from the comparison's settings.
@@ -40,8 +44,28 @@ class Method:
     way: str | None = None
     choices_only: bool = False
     needs: str | None = None
+    forms: frozenset[str] = WRITING
     check: Callable[[Job], None] = lambda job: None
     space: Callable[[Job], Mapping[str, Any]] = lambda job: {}
+
+
+def refuse(name: str, job: Job) -> None:
+    """Refuses a method that this backbone or task cannot take, before anything is trained.
+
+    Raises:
+        SoftPromptError: why, naming the nearest that works.
+    """
+    method, backbone = METHODS.get(name), job.backbone()
+    if backbone.form not in method.forms:
+        others = [METHODS.get(other) for other in METHODS]
+        able = [other for other in others if backbone.form in other.forms and other.trains]
+        nearest = min(able, key=lambda other: abs(other.cost - method.cost))
+        raise UsageError(
+            f"The method {name!r} cannot use {type(backbone.model).__name__}, a model of another "
+            "kind.",
+            f"The nearest that works is {next(n for n in METHODS if METHODS.get(n) is nearest)}.",
+        )
+    method.check(job)
 
 
 def whole_weights(job: Job) -> None:

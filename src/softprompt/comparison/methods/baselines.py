@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from softprompt.comparison.job import Job, Trained
-from softprompt.comparison.methods import METHODS, Method
+from softprompt.comparison.methods import METHODS, WRITING, Method
 from softprompt.comparison.work import Asked
 from softprompt.errors import UsageError
 from softprompt.inference.baselines import BASELINES
@@ -53,6 +53,7 @@ METHODS.register("majority")(
         0,
         trains=False,
         choices_only=True,
+        forms=WRITING | {"pooled"},
         check=_closed,
     )
 )

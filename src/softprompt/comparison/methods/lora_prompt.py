@@ -7,7 +7,7 @@ it. The prompt belongs to the model with these matrices and to no other.
 
 from __future__ import annotations
 
-from softprompt.backbones import Backbone, Identity
+from softprompt.backbones import Identity
 from softprompt.comparison.adapters import Adapter
 from softprompt.comparison.job import Job, Trained
 from softprompt.comparison.methods import METHODS, Method
@@ -49,7 +49,7 @@ def lora_prompt(job: Job) -> Trained:
     identity = Identity(
         f"{plain.identity.name} with {folder}", None, weights, plain.identity.tokenizer
     )
-    backbone = Backbone(plain.model, plain.tokenizer, identity, plain.dtype, plain.settings)
+    backbone = type(plain)(plain.model, plain.tokenizer, identity, plain.dtype, plain.settings)
     result = prompted(job, backbone, job.folder / "run")
     after = seconds_of(result, job.folder / "run")
     work = work_of(

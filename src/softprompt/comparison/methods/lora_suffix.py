@@ -80,6 +80,7 @@ METHODS.register("lora_suffix")(
         4,
         way="lora",
         needs="peft",
+        forms=frozenset({"continued"}),
         check=refuse_lora,
         space=lambda job: {**lora_space(job), "active_tokens": job.how.suffix_tokens},
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from softprompt.comparison.job import Job, Trained
-from softprompt.comparison.methods import METHODS, Method
+from softprompt.comparison.methods import METHODS, WRITING, Method
 from softprompt.comparison.prompted import (
     prompted,
     refuse_prompt,
@@ -38,6 +38,12 @@ def soft_prompt(job: Job) -> Trained:
 
 METHODS.register("soft_prompt")(
     Method(
-        soft_prompt, mark("soft prompt"), 3, way="soft_prompt", check=refuse_prompt, space=space_of
+        soft_prompt,
+        mark("soft prompt"),
+        3,
+        way="soft_prompt",
+        forms=WRITING | {"pooled"},
+        check=refuse_prompt,
+        space=space_of,
     )
 )
