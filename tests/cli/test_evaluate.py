@@ -94,8 +94,9 @@ def test_export_to_peft(shell: Shell, data: Path, tiny_folder: Path, tmp_path: P
     value = shell("export", run, "--to", "peft", "--output", folder, "--json").value
     assert value["output"] == str(folder)
     assert "BOS" in value["note"]
+    assert "whole_choices" in value["note"]
     config = json.loads((folder / "adapter_config.json").read_text("utf-8"))
-    assert config["num_virtual_tokens"] == 17
+    assert config["num_virtual_tokens"] == 8 + 1
     own = shell("evaluate", run, data, "--json").value
     back = shell("evaluate", folder, data, "--json").value
     assert back["accuracy"] == own["accuracy"]

@@ -141,12 +141,17 @@ def _write_member(
     folder: Path,
 ) -> None:
     """One prompt in PEFT's own files, and ours beside them."""
-    note = ""
+    notes = []
     if opening_1X is not None:
         vectors_PX = torch.cat([opening_1X, vectors_PX])
-        note = (
+        notes.append(
             "The first virtual token is BOS: tokenise with add_special_tokens=False, so that BOS "
             "is not added once more."
+        )
+    if prompt.task.choices and prompt.task.scoring == "distinct":
+        notes.append(
+            "It was trained on the first tokens that tell its labels apart: compare these, or train "
+            "with objective=whole_choices for a prompt that shall write whole labels."
         )
     config = {
         "task_type": "CAUSAL_LM",
@@ -158,8 +163,8 @@ def _write_member(
         **form,
     }
     ours = {
-        "note": note,
-        "bos_included": bool(note),
+        "note": " ".join(notes),
+        "bos_included": opening_1X is not None,
         "task": asdict(prompt.task),
         "backbone": asdict(prompt.backbone),
         "dtype": prompt.dtype,
