@@ -9,6 +9,7 @@ import pytest
 from tiny import feedback_rows
 
 from cli.conftest import Shell, write_jsonl
+from softprompt import SoftPrompt
 
 
 def test_json_is_a_metric(shell: Shell, trained: Path, data: Path) -> None:
@@ -82,7 +83,8 @@ def test_show_prints_the_card(shell: Shell, trained: Path) -> None:
     assert sorted(shown.out.splitlines()) == sorted(card.splitlines())
     value = shell("show", trained / "prompt", "--json").value
     assert value["placement"] == "suffix"
-    assert (value["length"], value["parameters"]) == (4, 128)
+    members = len(SoftPrompt.load(trained / "prompt").members)
+    assert (value["length"], value["parameters"]) == (4, members * 4 * 32)
     assert value["task"]["target"] == "label"
     assert value["metrics"]["test"]["n"] > 0
 

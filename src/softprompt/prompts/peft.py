@@ -150,8 +150,8 @@ def _write_member(
         )
     if prompt.task.choices and prompt.task.scoring == "distinct":
         notes.append(
-            "It was trained on the first tokens that tell its labels apart: compare these, or train "
-            "with objective=whole_choices for a prompt that shall write whole labels."
+            "It was trained on the first tokens that tell its labels apart: compare these, or "
+            "train with objective=whole_choices for a prompt that shall write whole labels."
         )
     config = {
         "task_type": "CAUSAL_LM",
