@@ -28,5 +28,5 @@ def test_the_commands_take_the_models_folder(
     for placement in ("suffix", "front"):
         shown = shell("check", data, "--model", model, "--placement", placement)
         assert shown.code == 0
-        assert "‹16›" in shown.out
+        assert "‹8›" in shown.out
         assert shown.out.count("│") > 10, "the text is shown, wherever it is read"
