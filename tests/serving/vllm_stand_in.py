@@ -224,7 +224,10 @@ def standing_in(**settings: Any) -> Iterator[StandIn]:
             Route("/v1/completions", what.completions, methods=["POST"]),
         ]
     )
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", lifespan="off"))
+    # Setting up logging closes all handlers that are there; absl's, which comes with rouge-score,
+    # closes its stream then, and that may be pytest's own.
+    config = uvicorn.Config(app, port=0, log_config=None, log_level="error", lifespan="off")
+    server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
