@@ -101,8 +101,8 @@ def test_a_study_measures_draws_and_goes_on(
         near = first["details"]["near_full"]["sst2"]["forms"]
         assert set(near) == {"suffix", "kv"}
         kept = first["details"]["cells"]["sst2"]["kv"][0]
-        # 16 places of keys and values in 2 layers of 2 heads, 8 numbers each.
-        assert kept["stored_numbers"] == 16 * 2 * 2 * 2 * 8
+        # 8 places of keys and values in 2 layers of 2 heads, 8 numbers each.
+        assert kept["stored_numbers"] == 8 * 2 * 2 * 2 * 8
 
 
 @pytest.mark.parametrize("name", NAMES)
