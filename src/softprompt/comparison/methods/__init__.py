@@ -57,13 +57,15 @@ def refuse(name: str, job: Job) -> None:
     """
     method, backbone = METHODS.get(name), job.backbone()
     if backbone.form not in method.forms:
-        others = [METHODS.get(other) for other in METHODS]
-        able = [other for other in others if backbone.form in other.forms and other.trains]
-        nearest = min(able, key=lambda other: abs(other.cost - method.cost))
+        able = {
+            other: abs(METHODS.get(other).cost - method.cost)
+            for other in METHODS
+            if METHODS.get(other).trains and backbone.form in METHODS.get(other).forms
+        }
         raise UsageError(
             f"The method {name!r} cannot use {type(backbone.model).__name__}, a model of another "
             "kind.",
-            f"The nearest that works is {next(n for n in METHODS if METHODS.get(n) is nearest)}.",
+            f"The nearest that works is {min(able, key=lambda other: able[other])}.",
         )
     method.check(job)
 
