@@ -161,6 +161,22 @@ def test_stored_weights_are_what_is_used(job: Job) -> None:
     assert again.backbone.identity.weights == before
 
 
+def test_trained_weights_are_judged_by_labels_that_suit_the_metric(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    last = job.task.labels[-1]
+    asked: list[str] = []
+
+    def all_the_last(task: Any, encoded: Any, answers: Any, metric: str) -> tuple[float, ...]:
+        asked.append(metric)
+        return tuple(99.0 * (label == last) for label in task.labels)
+
+    monkeypatch.setattr("softprompt.comparison.work.adjustment_for", all_the_last)
+    found = measured(job, METHODS.get("full"))
+    assert set(found["answers"]) == {last}
+    assert asked == [job.metric]
+
+
 def test_a_hybrid_goes_on_after_the_part_that_is_done(
     job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -89,6 +89,18 @@ def test_temperature_flattens_and_does_not_change_the_answer() -> None:
     )
 
 
+def test_an_adjustment_changes_the_answer_and_no_probability() -> None:
+    prompt = make()
+    plain = predict(prompt, TEXTS, tiny_backbone())
+    for place, label in enumerate(prompt.task.labels):
+        adjustment = tuple(9.0 * (number == place) for number in range(len(prompt.task.labels)))
+        changed = replace(prompt, task=replace(prompt.task, adjustment=adjustment))
+        for one, other in zip(predict(changed, TEXTS, tiny_backbone()), plain, strict=True):
+            assert one.answer == label
+            assert one.probabilities == other.probabilities
+            assert one.probability == one.probabilities[label]
+
+
 @pytest.mark.parametrize(
     ("texts", "message"),
     [

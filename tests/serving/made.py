@@ -49,6 +49,7 @@ def made(
         CHOICES if kind == "score" else (),
         temperature=20.0,
         max_new_tokens=10,
+        adjustment=(0.02, 0.0, 0.01) if kind == "score" else (),
     )
     return SoftPrompt(
         tensors=tensors,

@@ -255,6 +255,17 @@ def test_a_request_brings_its_own_words_around_the_prompt(engine: Engine) -> Non
     assert answer.probabilities != pytest.approx(other.probabilities, abs=1e-5)
 
 
+def test_an_adjustment_is_for_the_labels_of_the_task() -> None:
+    prompt = made("suffix", "input")
+    task = replace(prompt.task, adjustment=(0.0, 0.0, 99.0))
+    labels = task.labels
+    with Engine(tiny_backbone(), Prompts({"a": replace(prompt, task=task)})) as engine:
+        assert engine.submit(request("a", "late")).result(60).text == labels[2]
+        others = Request(prompt="a", text="late", choices=labels[:2])
+        answer = engine.submit(others).result(60)
+        assert answer.probabilities[answer.text] == max(answer.probabilities.values())
+
+
 def test_choices_of_a_request_are_scored_by_prompts_and_by_the_bare_model(engine: Engine) -> None:
     for name in ("suffix-input-write", None):
         asked = Request(

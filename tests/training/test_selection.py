@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from tiny import feedback_task, tiny_backbone
 
-from softprompt.inference import Answers, Encoded
+from softprompt.inference import Answers, Encoded, measure
 from softprompt.prompts import PromptConfig
 from softprompt.tasks import Row
 from softprompt.training import TrainingConfig
@@ -69,6 +69,24 @@ def test_the_user_may_have_decided(setup: Setup, wanted: Any, count: int) -> Non
     setup = replace(setup, training=TrainingConfig(ensemble=wanted))
     chosen = select(setup, *judged(100, [0.9, 0.5, 0.5], shared=False))
     assert chosen.count == count
+
+
+def test_labels_suit_the_metric_where_a_class_is_rare(setup: Setup) -> None:
+    rng = np.random.default_rng(5)
+    gold = (rng.random(400) < 0.1).astype(int)
+    # Right log-probabilities of two classes, of which the rare one is hardly ever the likelier.
+    margin = rng.normal(0, 1, 400) + np.where(gold == 1, 1.0, -1.0) + np.log(0.1 / 0.9)
+    answers = Answers(labels=LABELS, log_scores=np.stack([-margin, margin], 1)[None])
+    found = [Row("v", number, {}, LABELS[label]) for number, label in enumerate(gold)]
+    encoded = cast(Encoded, SimpleNamespace(rows=found, examples=found, dropped=0))
+    rows = [replace(setup.task.train[0], answer=LABELS[number % 10 == 0]) for number in range(100)]
+    setup = replace(setup, task=replace(setup.task, train=tuple(rows)))
+    chosen = select(setup, encoded, [answers])
+    plain = measure(setup.task, encoded, answers.at(chosen.temperature))
+    assert chosen.adjustment[1] > chosen.adjustment[0] == 0
+    assert chosen.validation["macro_f1"] > plain["macro_f1"]
+    accurate = replace(setup, training=TrainingConfig(metric="accuracy"))
+    assert select(accurate, encoded, [answers]).adjustment == ()
 
 
 def test_two_rows_are_enough_to_choose(setup: Setup) -> None:

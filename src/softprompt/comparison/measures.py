@@ -51,7 +51,7 @@ def quality(job: Job, method: Method) -> tuple[Trained, dict[str, Any]]:
         the method, and what a result holds of it.
     """
     with Meter(job.how.watts) as meter:
-        trained = method.run(job)
+        trained = _decided(job, method.run(job))
     held = job.task.validation
     if not job.task.choices:
         held = held[:GENERATED_ROWS]
@@ -71,6 +71,14 @@ def quality(job: Job, method: Method) -> tuple[Trained, dict[str, Any]]:
         "energy": meter.read(),
         "details": dict(trained.details),
     }
+
+
+def _decided(job: Job, trained: Trained) -> Trained:
+    """Trained weights give the labels that suit the metric, as a prompt's own run has it."""
+    taught = trained.work.taught
+    if taught is None or taught.prompts or not job.task.choices:
+        return trained
+    return replace(trained, work=taught.fitted(job.task, job.metric))
 
 
 def measured(job: Job, method: Method, other: Task | None = None) -> dict[str, Any]:
@@ -194,7 +202,8 @@ def _shorter(text: str, *, last: bool) -> str:
 def _score(side: Taught, other: Task) -> dict[str, Any]:
     """The metric on the other task's test rows, asked with its own template."""
     rows = other.test[: MOST_OTHER_ROWS if other.choices else GENERATED_ROWS]
-    bare = replace(side, drop_long=True)
+    # What was fitted for the labels of one task says nothing of another's.
+    bare = replace(side, drop_long=True, adjustment=())
     return bare.answered(other, rows).metric
 
 

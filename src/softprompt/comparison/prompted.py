@@ -91,6 +91,7 @@ def work_of(
         prompts=prompt.members,
         depth=prompt.depth,
         temperature=prompt.task.temperature,
+        adjustment=prompt.task.adjustment,
         chat=prompt.task.chat,
         drop_long=drop_long,
         max_new_tokens=max_new_tokens,

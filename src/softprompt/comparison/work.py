@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from softprompt.backbones import Backbone, Context
-from softprompt.inference import Encoded, answer, encode_rows, measure
+from softprompt.inference import Encoded, adjustment_for, answer, encode_rows, measure
 from softprompt.inference.baselines import BASELINES, BaselineRequest
 from softprompt.inference.continuation import Continuation, token_log_probabilities
 from softprompt.prompts import Layout
@@ -96,6 +96,7 @@ class Taught:
         prompts: [P_k, X] each; none where there is no soft prompt.
         depth: where they enter.
         temperature: of the choices' probabilities.
+        adjustment: of their logarithms, before the largest is given as the answer.
         after: tokens before the answer that weights are active on; None where on all.
         chat, drop_long, max_new_tokens: as in training.
         detach: takes everything off and gives the model without it; after that this object is of
@@ -108,6 +109,7 @@ class Taught:
     prompts: tuple[Tensor, ...] = ()
     depth: str = "input"
     temperature: float = 1.0
+    adjustment: tuple[float, ...] = ()
     after: int | None = None
     chat: bool = False
     drop_long: bool = False
@@ -138,6 +140,11 @@ class Taught:
         texts = tuple(given.get(id(row)) for row in rows)
         return Answered(measure(task, encoded, answers, column), texts)
 
+    def fitted(self, task: Task, metric: str) -> Taught:
+        """The same with labels that suit a metric, as the validation rows have it."""
+        encoded, answers = self._answers(task, task.validation)
+        return replace(self, adjustment=adjustment_for(task, encoded, answers, metric))
+
     def seconds(self, task: Task, row: Row) -> float:
         begun = time.perf_counter()
         self._answers(task, [row])
@@ -151,6 +158,7 @@ class Taught:
             encoded,
             self.prompts,
             temperature=self.temperature,
+            adjustment=self.adjustment,
             max_new_tokens=self.max_new_tokens,
             depth=self.depth,
         )

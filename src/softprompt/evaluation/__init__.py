@@ -1,5 +1,6 @@
 """Scores from predictions and references: pure functions, libraries' formulas, plain data."""
 
+from softprompt.evaluation.adjustment import decide, fit_adjustment
 from softprompt.evaluation.calibration import fit_temperature, probabilities
 from softprompt.evaluation.intervals import bootstrap, mcnemar, paired, resampled, wilson
 from softprompt.evaluation.score import (
@@ -12,7 +13,9 @@ from softprompt.evaluation.score import (
 
 __all__ = [
     "bootstrap",
+    "decide",
     "default_metric",
+    "fit_adjustment",
     "fit_temperature",
     "mcnemar",
     "paired",

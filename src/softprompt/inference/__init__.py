@@ -1,6 +1,6 @@
 """A prompt at work, offline: score choices, generate, evaluate, and the baselines beside it."""
 
-from softprompt.inference.answers import Answers, answer, measure, row_scores
+from softprompt.inference.answers import Answers, adjustment_for, answer, measure, row_scores
 from softprompt.inference.contexts import Contexts
 from softprompt.inference.predictor import Prediction, Predictor, evaluate, predict
 from softprompt.inference.rows import Encoded, chat_used, encode_rows, task_of, text_row
@@ -12,6 +12,7 @@ __all__ = [
     "Encoded",
     "Prediction",
     "Predictor",
+    "adjustment_for",
     "answer",
     "chat_used",
     "encode_rows",

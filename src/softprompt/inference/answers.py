@@ -8,6 +8,7 @@ Shapes: n rows, C choices, K prompts, P places of one, X numbers at each.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,6 +19,8 @@ from torch import Tensor
 
 from softprompt.backbones import Backbone
 from softprompt.evaluation import (
+    decide,
+    fit_adjustment,
     probabilities,
     score_classification,
     score_generation,
@@ -30,7 +33,7 @@ from softprompt.inference.rows import Encoded
 from softprompt.inference.scoring import score_answers
 from softprompt.tasks import Task
 
-__all__ = ["Answers", "answer", "measure", "row_scores"]
+__all__ = ["Answers", "adjustment_for", "answer", "measure", "row_scores"]
 
 Progress = Callable[[int, int], None]
 
@@ -45,12 +48,15 @@ class Answers:
         log_scores: [K, n, C] summed log-probability of each choice by each prompt; None for free
             text.
         temperature: divides log-scores before the softmax.
+        adjustment: added to the log-probability of each choice before the largest is given; empty
+            for the likeliest.
     """
 
     written: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
     log_scores: NDArray[np.float64] | None = None
     temperature: float = 1.0
+    adjustment: tuple[float, ...] = ()
 
     @property
     def probabilities(self) -> NDArray[np.float64] | None:
@@ -61,15 +67,15 @@ class Answers:
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """The likeliest label of each row, or free text."""
+        """The label given to each row, or free text."""
         chances = self.probabilities
         if chances is None:
             return self.written
-        return tuple(self.labels[best] for best in chances.argmax(1))
+        return tuple(self.labels[best] for best in decide(chances, self.adjustment))
 
-    def at(self, temperature: float) -> Answers:
-        """The same scores at another temperature."""
-        return replace(self, temperature=temperature)
+    def at(self, temperature: float, adjustment: tuple[float, ...] = ()) -> Answers:
+        """The same scores at another temperature, with other labels given."""
+        return replace(self, temperature=temperature, adjustment=adjustment)
 
     @classmethod
     def together(cls, answers: Sequence[Answers]) -> Answers:
@@ -93,6 +99,7 @@ def answer(
     prompts: Sequence[Tensor],
     *,
     temperature: float = 1.0,
+    adjustment: tuple[float, ...] = (),
     contexts: Contexts | None = None,
     max_new_tokens: int = 64,
     progress: Progress | None = None,
@@ -106,6 +113,7 @@ def answer(
         encoded: rows, encoded with all choices (classification) or with none needed.
         prompts: [P_k, X] each; none for no prompt. Free text is written by the first.
         temperature: divides log-scores before the softmax over the choices.
+        adjustment: of the choices' log-probabilities (see `Answers`).
         contexts: of these examples, where they are kept.
         max_new_tokens: longest free answer, in tokens.
         progress: called with rows done and rows in all.
@@ -124,7 +132,7 @@ def answer(
         return Answers(written=tuple(texts))
     scores = score_answers(backbone, encoded.examples, prompts, contexts, progress, depth)
     labels = tuple(choice.label for choice in task.choices)
-    return Answers(labels=labels, log_scores=scores, temperature=temperature)
+    return Answers((), labels, scores, temperature, adjustment)
 
 
 def measure(
@@ -161,6 +169,30 @@ def measure(
         values = [row.columns.get(slice_column, "") for row in encoded.rows]
         metric["slices"] = score_slices(values, score)
     return metric
+
+
+def adjustment_for(
+    task: Task, encoded: Encoded, answers: Answers, metric: str
+) -> tuple[float, ...]:
+    """What makes labels fit a metric better than the likeliest ones do; empty where nothing does.
+
+    Args:
+        task: whose training rows say how frequent each label is.
+        encoded: held-out rows.
+        answers: to them, at their temperature.
+        metric: to be made as high as possible.
+    """
+    chances, labels = answers.probabilities, task.labels
+    if chances is None:
+        return ()
+
+    def score(gold_N: NDArray[np.int64], given_N: NDArray[np.int64]) -> float:
+        right = [labels[place] for place in gold_N]
+        return value(score_classification(right, [labels[p] for p in given_N], labels), metric)
+
+    counts = Counter(str(row.answer) for row in task.train)
+    gold = [labels.index(str(row.answer)) for row in encoded.rows]
+    return fit_adjustment(chances, gold, [counts[label] for label in labels], score)
 
 
 def row_scores(task: Task, encoded: Encoded, answers: Answers, metric: str) -> list[float]:

@@ -81,9 +81,10 @@ class Predictor:
         if chances is None:
             return [Prediction(text, None, {}) for text in answers.texts]
         labels = self.prompt.task.labels
+        by_label = [dict(zip(labels, map(float, row), strict=True)) for row in chances]
         return [
-            Prediction(text, float(row.max()), dict(zip(labels, map(float, row), strict=True)))
-            for text, row in zip(answers.texts, chances, strict=True)
+            Prediction(text, of_each[text], of_each)
+            for text, of_each in zip(answers.texts, by_label, strict=True)
         ]
 
     def evaluate(
@@ -139,6 +140,7 @@ class Predictor:
             encoded,
             self.prompt.members,
             temperature=task.temperature,
+            adjustment=task.adjustment,
             max_new_tokens=task.max_new_tokens,
             progress=progress,
             depth=self.prompt.depth,

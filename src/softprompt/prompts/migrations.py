@@ -10,7 +10,7 @@ from typing import Any
 
 __all__ = ["FORMAT", "migrate"]
 
-FORMAT = 3
+FORMAT = 4
 
 
 def _add_population(description: dict[str, Any]) -> dict[str, Any]:
@@ -23,9 +23,15 @@ def _add_scoring(description: dict[str, Any]) -> dict[str, Any]:
     return {**description, "task": {**description["task"], "scoring": "whole"}}
 
 
+def _add_adjustment(description: dict[str, Any]) -> dict[str, Any]:
+    """Format 3 always gives the likeliest choice."""
+    return {**description, "task": {**description["task"], "adjustment": []}}
+
+
 _STEPS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
     1: _add_population,
     2: _add_scoring,
+    3: _add_adjustment,
 }
 
 

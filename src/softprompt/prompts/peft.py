@@ -153,6 +153,11 @@ def _write_member(
             "It was trained on the first tokens that tell its labels apart: compare these, or "
             "train with objective=whole_choices for a prompt that shall write whole labels."
         )
+    if prompt.task.adjustment:
+        notes.append(
+            "Add task.adjustment below to the log-probability of each label before the largest is "
+            "taken; PEFT does not."
+        )
     config = {
         "task_type": "CAUSAL_LM",
         "base_model_name_or_path": _model_path(prompt.backbone.name),
@@ -256,6 +261,7 @@ def _task(ours: dict[str, Any]) -> PromptTask:
     task = dict(ours["task"])
     task["choices"] = tuple(Choice(**choice) for choice in task["choices"])
     task["inputs"] = tuple(task["inputs"])
+    task["adjustment"] = tuple(task.get("adjustment", ()))
     return PromptTask(**task)
 
 

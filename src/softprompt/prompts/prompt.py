@@ -39,6 +39,8 @@ class PromptTask:
         temperature: divides log-scores before the softmax over the choices.
         max_new_tokens: longest answer to generate, in tokens.
         scoring: what is read of each choice (see `Layout`).
+        adjustment: added to the log-probability of each choice before the largest is given as the
+            answer; empty for the likeliest.
     """
 
     kind: str
@@ -50,6 +52,7 @@ class PromptTask:
     temperature: float = 1.0
     max_new_tokens: int = 64
     scoring: Scoring = "whole"
+    adjustment: tuple[float, ...] = ()
 
     @property
     def labels(self) -> tuple[str, ...]:

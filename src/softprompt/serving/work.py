@@ -14,7 +14,7 @@ import numpy as np
 
 from softprompt.backbones import Backbone
 from softprompt.errors import DataError, UsageError
-from softprompt.evaluation import probabilities
+from softprompt.evaluation import decide, probabilities
 from softprompt.inference import text_row
 from softprompt.inference.mixed import MixedRow
 from softprompt.prompts import Layout
@@ -41,6 +41,8 @@ class Work:
             by the first member.
         labels: of the answers that are scored; empty where text is written.
         temperature: divides log-scores before the softmax over the choices.
+        adjustment: added to the log-probability of each choice before the largest is given; empty
+            for the likeliest.
         prompt: `name@3`, or None for the bare model.
         most: tokens to write at most.
         chooser: of written tokens; None where answers are scored.
@@ -52,6 +54,7 @@ class Work:
     rows: tuple[MixedRow, ...]
     labels: tuple[str, ...]
     temperature: float
+    adjustment: tuple[float, ...]
     prompt: str | None
     most: int
     chooser: Chooser | None
@@ -70,7 +73,7 @@ class Work:
         return len(example.context) + len(example.trunk)
 
     def chosen(self, scores: Sequence[Sequence[float]], cached: int = 0) -> Answer:
-        """The likeliest label, with calibrated probabilities of all.
+        """The label to give, with calibrated probabilities of all.
 
         Args:
             scores: log-scores of the choices, by each member.
@@ -83,7 +86,7 @@ class Work:
         if not np.isfinite(by_member).all():
             raise overflow()
         chances = probabilities(by_member[:, None], self.temperature)[0]
-        best = int(chances.argmax())
+        best = int(decide(chances[None], self.adjustment)[0])
         return Answer(
             text=self.labels[best],
             finish="stop",
@@ -135,9 +138,10 @@ class Preparation:
             for member in (resident.members if labels else resident.members[:1])
         )
         most = request.sampling.max_new_tokens or task.max_new_tokens
-        return self._made(
-            request, rows, labels, task.temperature, resident.version.label, most, strip=True
-        )
+        # What was fitted for the task's labels says nothing of others.
+        adjustment = () if request.choices else task.adjustment
+        decision = task.temperature, adjustment
+        return self._made(request, rows, labels, decision, resident.version.label, most, strip=True)
 
     def _bare(self, request: Request) -> Work:
         """A request to the model alone: its text is continued as it is."""
@@ -150,7 +154,7 @@ class Preparation:
         most = request.sampling.max_new_tokens or BARE_TOKENS
         labels = request.choices or ()
         strip = request.template is not None
-        return self._made(request, (MixedRow(example),), labels, 1.0, None, most, strip=strip)
+        return self._made(request, (MixedRow(example),), labels, (1.0, ()), None, most, strip=strip)
 
     def _bare_text(self, request: Request) -> Rendered:
         text = request.text
@@ -191,7 +195,7 @@ class Preparation:
         request: Request,
         rows: tuple[MixedRow, ...],
         labels: tuple[str, ...],
-        temperature: float,
+        decision: tuple[float, tuple[float, ...]],
         prompt: str | None,
         most: int,
         *,
@@ -211,7 +215,7 @@ class Preparation:
             chooser = Chooser.of(request.sampling, follower)
         most = min(most, room)
         end = self._backbone.eos
-        return Work(Ticket(request), rows, labels, temperature, prompt, most, chooser, strip, end)
+        return Work(Ticket(request), rows, labels, *decision, prompt, most, chooser, strip, end)
 
 
 def _check_texts(request: Request) -> None:

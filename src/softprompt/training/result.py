@@ -95,7 +95,7 @@ def finish(
     answers = answers_of(setup, test, vectors[: chosen.tried], reporter=reporter)
 
     def score(picked: Sequence[Answers]) -> dict[str, Any]:
-        together = Answers.together(picked).at(chosen.temperature)
+        together = Answers.together(picked).at(chosen.temperature, chosen.adjustment)
         return measure(setup.task, test, together, setup.slice_column)
 
     metrics["test"] = score(answers[: chosen.count])
@@ -150,6 +150,7 @@ def _prompt(
             temperature=chosen.temperature,
             max_new_tokens=setup.training.max_new_tokens,
             scoring=setup.layout.scoring,
+            adjustment=chosen.adjustment,
         ),
         backbone=setup.backbone.identity,
         depth=setup.prompt.depth,

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from softprompt.evaluation import fit_temperature, mcnemar, score_classification, value
-from softprompt.inference import Answers, Encoded, measure
+from softprompt.inference import Answers, Encoded, adjustment_for, measure
 from softprompt.training.setup import Setup
 
 __all__ = ["Selection", "select"]
@@ -32,6 +32,7 @@ class Selection:
     Args:
         count: how many of the survivors, the best first.
         temperature: fitted for them.
+        adjustment: of the choices' log-probabilities, fitted for them and the metric.
         validation: their metric on the validation rows.
         tried: how many were averaged as an ensemble, 1 where none was.
         ensemble: the metric of those on the validation rows; None where none was tried.
@@ -41,6 +42,7 @@ class Selection:
 
     count: int
     temperature: float
+    adjustment: tuple[float, ...]
     validation: dict[str, Any]
     tried: int = 1
     ensemble: dict[str, Any] | None = None
@@ -55,18 +57,19 @@ def select(setup: Setup, validation: Encoded, answers: Sequence[Answers]) -> Sel
         validation: rows with answers.
         answers: of each survivor to them, the best survivor first.
     """
-    temperature, metric = _measured(setup, validation, answers[:1])
+    alone = _measured(setup, validation, answers[:1])
     p_value = _p_value(validation, answers)
     wanted = setup.training.ensemble
     count = wanted if isinstance(wanted, int) else {"off": 1, "auto": len(answers)}[wanted]
     # Free text is written by one prompt: there are no probabilities to average.
     count = min(count, len(answers)) if setup.task.choices else 1
     if count == 1:
-        return Selection(1, temperature, metric, p_value=p_value)
-    warmth, together = _measured(setup, validation, answers[:count])
-    if wanted != "auto" or _better_together(setup, validation, answers[:count]):
-        return Selection(count, warmth, together, count, together, p_value)
-    return Selection(1, temperature, metric, count, together, p_value)
+        return Selection(1, *alone, p_value=p_value)
+    together = _measured(setup, validation, answers[:count])
+    tried = [each.at(*together[:2]) for each in answers[:count]]
+    if wanted != "auto" or _better_together(setup, validation, tried):
+        return Selection(count, *together, count, together[-1], p_value)
+    return Selection(1, *alone, count, together[-1], p_value)
 
 
 def _better_together(setup: Setup, validation: Encoded, answers: Sequence[Answers]) -> bool:
@@ -93,16 +96,17 @@ def _better_together(setup: Setup, validation: Encoded, answers: Sequence[Answer
 
 def _measured(
     setup: Setup, validation: Encoded, answers: Sequence[Answers]
-) -> tuple[float, dict[str, Any]]:
-    """The temperature fitted for prompts together, and their metric at it."""
+) -> tuple[float, tuple[float, ...], dict[str, Any]]:
+    """Temperature and adjustment fitted for prompts together, and their metric with both."""
     together = Answers.together(answers)
-    temperature = 1.0
     if together.log_scores is not None:
         labels = setup.task.labels
         gold = [labels.index(str(row.answer)) for row in validation.rows]
-        temperature = fit_temperature(together.log_scores, gold)
-    metric = measure(setup.task, validation, together.at(temperature), setup.slice_column)
-    return temperature, metric
+        together = together.at(fit_temperature(together.log_scores, gold))
+        adjustment = adjustment_for(setup.task, validation, together, setup.metric)
+        together = together.at(together.temperature, adjustment)
+    metric = measure(setup.task, validation, together, setup.slice_column)
+    return together.temperature, together.adjustment, metric
 
 
 def _p_value(validation: Encoded, answers: Sequence[Answers]) -> float | None:

@@ -268,6 +268,10 @@ def rewritten(folder: Path, change: Callable[[dict[str, Any]], None]) -> Path:
     [
         (("task", "temperature"), 0, "temperature is 0"),
         (("task", "temperature"), "1", "temperature is '1'"),
+        (("task", "adjustment"), [0.5], "adjustment of 2 labels"),
+        (("task", "adjustment"), [0.0, "1"], "adjustment of 2 labels"),
+        (("task", "adjustment"), [0.0, 1e9], "adjustment of 2 labels"),
+        (("task", "adjustment"), 3, "cannot be understood|lacks or garbles"),
         (("task", "scoring"), "first", "way of scoring is 'first'"),
         (("task", "max_new_tokens"), -1, "-1 tokens"),
         (("task", "kind"), "magic", "'magic'"),

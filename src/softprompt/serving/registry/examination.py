@@ -39,6 +39,7 @@ FILES = ("prompt.json", "prompt.safetensors", "README.md")
 
 _DESCRIPTION, _, _CARD = FILES
 _MOST_VECTORS = 100_000
+_MOST_ADJUSTMENT = 100.0
 _MOST_TOKENS = 1_000_000
 _DIGITS = 64
 
@@ -179,6 +180,20 @@ def _check_files(folder: Path) -> None:
             raise ArtifactError(f"{name} is {what}.", "Copy the file itself into the folder.")
 
 
+def _wrong_choices(task: Any) -> Iterator[str]:
+    """What does not fit together of a task's choices and how they are weighed."""
+    labels, wordings = task.labels, task.wordings
+    if not all(isinstance(text, str) and text for text in (*labels, *wordings)):
+        yield "a choice has no label or no wording"
+    if len(set(labels)) < len(labels) or (task.kind == "classification" and len(labels) < 2):
+        yield "its choices are fewer than two, or one is there twice"
+    if not _is_number(task.temperature) or not 0 < task.temperature < math.inf:
+        yield f"its temperature is {task.temperature!r}"
+    adjusted = all(_is_number(x) and abs(x) < _MOST_ADJUSTMENT for x in task.adjustment)
+    if len(task.adjustment) not in (0, len(labels)) or not adjusted:
+        yield f"its adjustment of {len(labels)} labels is {list(task.adjustment)!r}"
+
+
 def _contradictions(prompt: SoftPrompt) -> Iterator[str]:
     """What does not fit together, though each part was written as it was meant."""
     yield from _wrong_tensors(prompt)
@@ -188,13 +203,7 @@ def _contradictions(prompt: SoftPrompt) -> Iterator[str]:
         yield f"its kind of task is {task.kind!r}"
     if task.scoring not in get_args(Scoring):
         yield f"its way of scoring is {task.scoring!r}"
-    labels, wordings = task.labels, task.wordings
-    if not all(isinstance(text, str) and text for text in (*labels, *wordings)):
-        yield "a choice has no label or no wording"
-    if len(set(labels)) < len(labels) or (task.kind == "classification" and len(labels) < 2):
-        yield "its choices are fewer than two, or one is there twice"
-    if not _is_number(task.temperature) or not 0 < task.temperature < math.inf:
-        yield f"its temperature is {task.temperature!r}"
+    yield from _wrong_choices(task)
     if not isinstance(task.max_new_tokens, int) or not 1 <= task.max_new_tokens <= _MOST_TOKENS:
         yield f"its longest answer is {task.max_new_tokens!r} tokens"
     if not isinstance(task.target, str) or not isinstance(task.chat, bool):
