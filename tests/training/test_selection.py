@@ -73,9 +73,9 @@ def test_the_user_may_have_decided(setup: Setup, wanted: Any, count: int) -> Non
 
 def test_labels_suit_the_metric_where_a_class_is_rare(setup: Setup) -> None:
     rng = np.random.default_rng(5)
-    gold = (rng.random(400) < 0.1).astype(int)
+    gold = (rng.random(1500) < 0.1).astype(int)
     # Right log-probabilities of two classes, of which the rare one is hardly ever the likelier.
-    margin = rng.normal(0, 1, 400) + np.where(gold == 1, 1.0, -1.0) + np.log(0.1 / 0.9) / 2
+    margin = rng.normal(0, 1, 1500) + np.where(gold == 1, 1.0, -1.0) + np.log(0.1 / 0.9) / 2
     answers = Answers(labels=LABELS, log_scores=np.stack([-margin, margin], 1)[None])
     found = [Row("v", number, {}, LABELS[label]) for number, label in enumerate(gold)]
     encoded = cast(Encoded, SimpleNamespace(rows=found, examples=found, dropped=0))
