@@ -85,7 +85,7 @@ def test_labels_suit_the_metric_where_a_class_is_rare(setup: Setup) -> None:
     plain = measure(setup.task, encoded, answers.at(chosen.temperature))
     assert chosen.adjustment[1] > chosen.adjustment[0] == 0
     assert chosen.validation["macro_f1"] > plain["macro_f1"]
-    accurate = replace(setup, training=TrainingConfig(metric="accuracy"))
+    accurate = replace(setup, metric="accuracy")
     assert select(accurate, encoded, [answers]).adjustment == ()
 
 
