@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from softprompt.backbones import Backbone, load_backbone
 from softprompt.backbones.load import NANO
-from softprompt.inference import Encoded, answer, encode_rows, measure
+from softprompt.inference import Answers, Encoded, answer, encode_rows, measure
 from softprompt.prompts import Layout
 from softprompt.tasks import Row, Task
 
@@ -136,10 +136,14 @@ class Side:
         """Rows with all choices, laid out for scoring."""
         return encode_rows(self.task, rows, self.layout, answers="choices")
 
+    def answers(self, encoded: Encoded) -> Answers:
+        """What the present weights answer to rows."""
+        prompts = self.method.prompts(self.model)
+        return answer(self.backbone, self.task, encoded, prompts)
+
     def metrics(self, encoded: Encoded) -> dict[str, Any]:
         """The metrics of the present weights on rows."""
-        prompts = self.method.prompts(self.model)
-        return measure(self.task, encoded, answer(self.backbone, self.task, encoded, prompts))
+        return measure(self.task, encoded, self.answers(encoded))
 
     def loss(self, rows: Sequence[int]) -> Tensor:
         """PEFT's loss on some training rows: the mean over their answer tokens."""

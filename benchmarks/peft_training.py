@@ -19,6 +19,7 @@ from torch import nn
 from benchmarks.peft_methods import BATCH, Method, Side
 from benchmarks.timeline import Timeline
 from softprompt.evaluation import value
+from softprompt.inference import adjustment_for, measure
 from softprompt.tasks import Task
 from softprompt.training.plan import threads_of
 
@@ -72,7 +73,8 @@ def train(
 
     Returns:
         `timeline` (of validations), `validation` (the best score, -1 where training diverged
-        before the first), `seconds` (of the whole run), `test` metrics. The clock runs from before
+        before the first), `seconds` (of the whole run), `adjustment` of the labels for the metric,
+        `test` metrics with it and `test_without`. The clock runs from before
         the model is loaded; compiling and test rows are not on it.
     """
     with threads_of(pace.threads):
@@ -83,7 +85,10 @@ def train(
                 side.compile()
         best_score = _learn(side, timeline, rate, epochs, validations, seed, metric)
         seconds = timeline.seconds
-        test = side.metrics(side.encode(task.test))
+        held = side.encode(task.validation)
+        adjustment = adjustment_for(task, held, side.answers(held), metric)
+        test = side.encode(task.test)
+        given = side.answers(test)
     return {
         "rate": rate,
         "epochs": epochs,
@@ -91,7 +96,9 @@ def train(
         "validation": best_score,
         "timeline": timeline.points,
         "pace": asdict(pace),
-        "test": test,
+        "adjustment": list(adjustment),
+        "test": measure(task, test, given.at(given.temperature, adjustment)),
+        "test_without": measure(task, test, given),
     }
 
 

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from softprompt.cli.amounts import duration, measure_name, size
 from softprompt.cli.tables import comparison, show_metric
+from softprompt.evaluation import value
 from softprompt.locale import _, mark, number, percent
 
 __all__ = ["show_commands", "show_run", "systems"]
@@ -59,6 +60,7 @@ def show_run(
         console.print(_("On the same {n} test rows:").format(n=rows), style="bold")
         console.print(comparison(systems(result)))
     show_population(console, result)
+    show_adjustment(console, result)
     if result["test"] is not None and "slices" in result["test"]:
         console.print(_("`softprompt show` and `--json` have the scores by slice."), style="dim")
     console.print(
@@ -111,6 +113,24 @@ def show_population(console: Console, result: Mapping[str, Any]) -> None:
                 p=number(p_value, 2)
             )
         )
+
+
+def show_adjustment(console: Console, result: Mapping[str, Any]) -> None:
+    """That rare labels are given more readily than their probability says, and what it changes."""
+    found = result.get("adjustment")
+    if found is None:
+        return
+    text = _(
+        "Rare labels are given more readily than their probabilities say, which makes {metric} "
+        "on validation rows {score} instead of {without}."
+    )
+    console.print(
+        text.format(
+            metric=measure_name(result["metric"]),
+            score=percent(value(result["validation"], result["metric"])),
+            without=percent(value(found["validation_without"], result["metric"])),
+        )
+    )
 
 
 def show_commands(console: Console, commands: Sequence[Sequence[str]]) -> None:

@@ -72,12 +72,14 @@ def finish(
     final prompt.
 
     Returns:
-        `validation`, `test` and `baselines` metrics, `population`, `ensemble`, `selection` and
-        `trainable_parameters`.
+        `validation`, `test` and `baselines` metrics, `population`, `ensemble`, `selection`,
+        `adjustment` (what is added to each label's log-probability, and the metrics without it;
+        None where the likeliest label is given) and `trainable_parameters`.
     """
     reporter.stage("evaluation", {"rows": len(setup.task.test)})
     vectors = [member.best_PX for member in outcome.members]
-    chosen = select(setup, validation, answers_of(setup, validation, vectors, contexts))
+    given = answers_of(setup, validation, vectors, contexts)
+    chosen = select(setup, validation, given)
     metrics: dict[str, Any] = {"validation": chosen.validation}
     prompt = _prompt(setup, outcome, chosen, metrics, resolved)
     prompt.save(directory.prompt)
@@ -86,23 +88,32 @@ def finish(
         "population": list(outcome.population),
         "selection": {"members": chosen.count, "p_value": chosen.p_value},
         "ensemble": None,
+        "adjustment": None,
         "trainable_parameters": sum(p.numel() for m in members for p in m.parameters),
     }
     if chosen.ensemble is not None:
         about["ensemble"] = {"members": chosen.tried, "validation": chosen.ensemble}
+
+    def score(rows: Encoded, picked: Sequence[Answers], *added: tuple[float, ...]) -> Any:
+        together = Answers.together(picked).at(chosen.temperature, *added)
+        return measure(setup.task, rows, together, setup.slice_column)
+
+    if chosen.adjustment:
+        about["adjustment"] = {
+            "added": dict(zip(setup.task.labels, chosen.adjustment, strict=True)),
+            "validation_without": score(validation, given[: chosen.count]),
+        }
     if outcome.stopped == "interrupted" or not setup.task.test:
         return {**metrics, "test": None, "baselines": {}, **about}
     answers = answers_of(setup, test, vectors[: chosen.tried], reporter=reporter)
 
-    def score(picked: Sequence[Answers]) -> dict[str, Any]:
-        together = Answers.together(picked).at(chosen.temperature, chosen.adjustment)
-        return measure(setup.task, test, together, setup.slice_column)
-
-    metrics["test"] = score(answers[: chosen.count])
+    metrics["test"] = score(test, answers[: chosen.count], chosen.adjustment)
+    if about["adjustment"] is not None:
+        about["adjustment"]["test_without"] = score(test, answers[: chosen.count])
     if about["ensemble"] is not None:
         about["ensemble"] |= {
-            "test": score(answers),
-            "members_test": [score([each]) for each in answers],
+            "test": score(test, answers, chosen.adjustment),
+            "members_test": [score(test, [each], chosen.adjustment) for each in answers],
         }
     metrics["baselines"] = {}
     for name, baseline in setup.baselines().items():
