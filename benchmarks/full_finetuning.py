@@ -13,6 +13,7 @@ from typing import Any
 
 from benchmarks.timeline import Timeline
 from softprompt.backbones import load_backbone
+from softprompt.comparison.learner import Learner
 from softprompt.comparison.weights import Lesson, train_weights
 from softprompt.inference import Answers, Encoded, adjustment_for, answer, encode_rows, measure
 from softprompt.prompts import Layout
@@ -44,7 +45,7 @@ def fine_tune(
     backbone = load_backbone(model, dtype="fp32")
     backbone.model.requires_grad_(True)
     lesson = Lesson(rate=rate, epochs=epochs, seed=seed, metric=metric)
-    score, epoch = train_weights(backbone, task, lesson, noted=timeline.note)
+    score, epoch = train_weights(Learner(backbone), task, lesson, noted=timeline.note)
 
     def answered(rows: Sequence[Row]) -> tuple[Encoded, Answers]:
         encoded = encode_rows(task, rows, Layout(backbone, None), answers="choices")

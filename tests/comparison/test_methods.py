@@ -15,6 +15,7 @@ from softprompt.comparison import METHODS
 from softprompt.comparison.adapters import Adapter, SuffixBackbone, folder_bytes
 from softprompt.comparison.domain import domain_of
 from softprompt.comparison.job import Job
+from softprompt.comparison.learner import Learner
 from softprompt.comparison.measures import measured
 from softprompt.comparison.rates import lesson
 from softprompt.comparison.weights import learn, of_task
@@ -85,7 +86,7 @@ def test_changed_weights_cannot_be_detached(job: Job) -> None:
 def test_the_context_before_a_suffix_adapter_stays_exact(job: Job) -> None:
     plain = job.backbone()
     backbone = SuffixBackbone.of(job.backbone())
-    backbone.adapter = Adapter(backbone, 2, 0)
+    backbone.adapter = Adapter(Learner(backbone), 2, 0)
     for name, parameter in backbone.model.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(parameter, generator=torch.Generator().manual_seed(1))
@@ -107,7 +108,7 @@ def test_the_context_before_a_suffix_adapter_stays_exact(job: Job) -> None:
     assert example.context == ()
     whole = score_answers(backbone, [example], ())
     again = SuffixBackbone.of(job.backbone())
-    again.adapter = Adapter(again, 2, 0)
+    again.adapter = Adapter(Learner(again), 2, 0)
     again.model.load_state_dict(backbone.model.state_dict())
     again.adapter = None
     everywhere = Taught(again, Layout(again, None)).encoded(job.task, job.task.test)
@@ -121,14 +122,14 @@ def test_learning_after_the_context_reads_the_kept_contexts(job: Job) -> None:
     trained = []
     for budget in (0, 1 << 30):
         backbone = SuffixBackbone.of(job.backbone())
-        backbone.adapter = Adapter(backbone, 2, 0)
+        backbone.adapter = Adapter(Learner(backbone), 2, 0)
         brief = lesson(job, backbone, 1e-2, 2, 0)
         material = of_task(
-            backbone, job.task, brief, cut=lambda e: after_context(e, 4), budget=budget
+            Learner(backbone), job.task, brief, cut=lambda e: after_context(e, 4), budget=budget
         )
         assert material.contexts is not None
         assert (material.contexts.bytes > 0) == (budget > 0)
-        learn(backbone, material, brief)
+        learn(Learner(backbone), material, brief)
         trained.append([p.detach().clone() for p in backbone.model.parameters()])
     for one, other in zip(*trained, strict=True):
         torch.testing.assert_close(one, other)
@@ -139,8 +140,8 @@ def test_few_rows_get_as_many_steps(job: Job) -> None:
     backbone.model.model.layers[1].mlp.down_proj.weight.requires_grad_()
     steps: list[tuple[int, int]] = []
     brief = lesson(job, backbone, 1e-3, 1, 30)
-    material = of_task(backbone, job.task, brief)
-    learned = learn(backbone, material, brief, progress=lambda *x: steps.append(x))
+    material = of_task(Learner(backbone), job.task, brief)
+    learned = learn(Learner(backbone), material, brief, progress=lambda *x: steps.append(x))
     assert 30 <= steps[-1][1] < 40
     assert learned.epochs > 1
     assert len(steps) == steps[-1][1]
@@ -214,9 +215,9 @@ def test_the_domain_teaches_the_model(job: Job, target: str | None) -> None:
     backbone = job.backbone()
     backbone.model.requires_grad_(True)
     brief = lesson(job, backbone, 1e-2, 3, 0)
-    material = domain.material(backbone, brief)
+    material = domain.material(Learner(backbone), brief)
     before = material.score()
-    assert learn(backbone, material, brief).score > before
+    assert learn(Learner(backbone), material, brief).score > before
 
 
 def test_what_cannot_be_done_is_refused_with_what_works(job: Job) -> None:

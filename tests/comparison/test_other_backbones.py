@@ -2,40 +2,106 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from tiny import feedback_task, save_tiny
 
 from comparison.conftest import FAST, HOW
 from softprompt.comparison import METHODS, CompareConfig, Comparison, compare
-from softprompt.training import RunConfig
+from softprompt.comparison.job import Job
+from softprompt.comparison.whole import loaded
+from softprompt.errors import UsageError
+from softprompt.training import Reporter, RunConfig
 
 
-@pytest.mark.parametrize(
-    ("architecture", "refused", "nearest"),
-    [
-        ("t5", {"lora_suffix"}, "lora"),
-        ("bert", set(METHODS) - {"majority", "soft_prompt"}, "soft_prompt"),
-    ],
-)
-def test_what_a_backbone_cannot_take_is_refused(
-    tmp_path: Path, architecture: str, refused: set[str], nearest: str
-) -> None:
-    pytest.importorskip("peft")
-    feedback_task(tmp_path)
-    model = save_tiny(tmp_path / "model", architecture)
+def begin(folder: Path, architecture: str, **how: Any) -> Comparison:
+    feedback_task(folder)
     config = RunConfig.of(
-        f"{tmp_path}/feedback.jsonl",
-        backbone={"model": str(model), "dtype": "fp32"},
+        f"{folder}/feedback.jsonl",
+        backbone={"model": str(save_tiny(folder / "model", architecture)), "dtype": "fp32"},
         prompt={"length": 4},
         training=FAST,
     )
-    how = CompareConfig(methods=tuple(METHODS), **{**HOW, "full_rates": (1e-3,)})
-    found = compare(Comparison.begin(tmp_path / "run", config, how))
-    assert set(found["errors"]) == refused
-    assert set(found["methods"]) == set(METHODS) - refused
+    settings = CompareConfig(methods=tuple(METHODS), **{**HOW, "full_rates": (1e-3,), **how})
+    return Comparison.begin(folder / "run", config, settings)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "refused"),
+    [
+        ("t5", {"lora_suffix": "lora"}),
+        (
+            "bert",
+            {
+                "zero_shot": "soft_prompt",
+                "few_shot": "soft_prompt",
+                "lora_suffix": "lora",
+                "lora_prompt": "lora",
+                "full_prompt": "full",
+            },
+        ),
+    ],
+)
+def test_what_a_backbone_cannot_take_is_refused(
+    tmp_path: Path, architecture: str, refused: dict[str, str]
+) -> None:
+    pytest.importorskip("peft")
+    found = compare(begin(tmp_path, architecture))
+    assert set(found["errors"]) == set(refused)
+    assert set(found["methods"]) == set(METHODS) - set(refused)
     for name, told in found["errors"].items():
         assert told["kind"] == "refused"
         assert told["error"].startswith(f"The method {name!r} cannot use ")
-        assert told["error"].endswith(f"The nearest that works is {nearest}.")
+        assert told["error"].endswith(f"The nearest that works is {refused[name]}.")
+
+
+@pytest.mark.parametrize("name", ["lora", "full"])
+def test_an_encoder_learns_a_head_with_its_weights(tmp_path: Path, name: str) -> None:
+    pytest.importorskip("peft")
+    comparison = begin(tmp_path, "bert", epochs=8, lora_rates=(1e-2,))
+    folder = tmp_path / "run" / "methods" / name
+    folder.mkdir(parents=True)
+    job = Job(comparison.task, comparison.config, comparison.how, folder, Reporter())
+    METHODS.get(name).check(job)
+    trained = METHODS.get(name).run(job)
+    taught = trained.work.taught
+    assert taught is not None
+    (head_CD,) = taught.prompts
+    choices = len(job.task.choices)
+    assert head_CD.shape == (choices, taught.backbone.hidden_size)
+    # Both have moved from where they began.
+    start = job.learner(job.backbone())
+    assert start.head is not None
+    assert not torch.equal(head_CD, start.head)
+    rows = job.task.test
+    answered = taught.answered(job.task, rows)
+    assert answered.metric["accuracy"] > 1 / choices
+    # What is stored is what is used.
+    if name == "full":
+        again = loaded(job, folder / "model")
+        assert again.head is not None
+        assert torch.equal(again.head, head_CD)
+        assert again.backbone.identity.weights == taught.backbone.identity.weights
+        return
+    kept = head_CD.detach().clone()
+    with torch.no_grad():
+        head_CD.zero_()
+    assert taught.switch is not None
+    taught.switch()
+    assert torch.equal(head_CD, kept)
+    assert taught.answered(job.task, rows).texts == answered.texts
+    assert taught.detach is not None
+    assert taught.detach().identity.weights == job.backbone().identity.weights
+
+
+def test_an_encoder_writes_nothing(tmp_path: Path) -> None:
+    comparison = begin(tmp_path, "bert")
+    free = replace(comparison.task, choices=(), kind="generation")
+    job = Job(free, comparison.config, comparison.how, tmp_path, Reporter())
+    for name in ("lora", "full"):
+        with pytest.raises(UsageError, match="is an encoder"):
+            METHODS.get(name).check(job)

@@ -13,12 +13,15 @@ from typing import Any
 import torch
 
 from softprompt.backbones import Backbone, Context
+from softprompt.comparison.learner import Learner
 from softprompt.errors import UsageError
 from softprompt.storage import atomic_folder
 
 __all__ = ["Adapter", "SuffixBackbone", "folder_bytes"]
 
 _NAME = "default"
+_TASKS = {"pooled": "FEATURE_EXTRACTION"}
+"""Kinds of backbone that are no language models, as PEFT names what they do."""
 
 
 class Adapter:
@@ -27,7 +30,7 @@ class Adapter:
     The layers are changed in place, so the backbone computes with them.
 
     Args:
-        backbone: whose layers get them.
+        learner: whose backbone's layers get them.
         rank: of the matrices.
         seed: of their first values.
 
@@ -35,16 +38,17 @@ class Adapter:
         UsageError: the model has no layers that take them.
     """
 
-    def __init__(self, backbone: Backbone, rank: int, seed: int) -> None:
+    def __init__(self, learner: Learner, rank: int, seed: int) -> None:
         from peft import LoraConfig, TaskType, get_peft_model
 
+        backbone = learner.backbone
         settings = LoraConfig(
-            task_type=TaskType.CAUSAL_LM,
+            task_type=_TASKS.get(backbone.form, TaskType.CAUSAL_LM),
             r=rank,
             lora_alpha=2 * rank,
             target_modules="all-linear",
         )
-        self.backbone = backbone
+        self.learner = learner
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             try:
@@ -58,15 +62,16 @@ class Adapter:
 
     @property
     def parameters(self) -> int:
-        """Numbers in the matrices."""
-        return sum(p.numel() for name, p in self.model.named_parameters() if "lora_" in name)
+        """Numbers in the matrices, and in the head where there is one."""
+        matrices = (p for name, p in self.model.named_parameters() if "lora_" in name)
+        return sum(p.numel() for p in (*matrices, *self.learner.prompts))
 
     def save(self, folder: Path) -> int:
         """Writes PEFT's own folder, in the backbone's precision; returns its bytes."""
         from peft import get_peft_model_state_dict
         from safetensors.torch import save_file
 
-        dtype = self.backbone.compute_dtype
+        dtype = self.learner.backbone.compute_dtype
         tensors = {
             name: tensor.detach().to("cpu", dtype).contiguous()
             for name, tensor in get_peft_model_state_dict(self.model).items()
@@ -74,6 +79,7 @@ class Adapter:
         with atomic_folder(folder) as fresh:
             self.model.peft_config[_NAME].save_pretrained(str(fresh))
             save_file(tensors, str(fresh / "adapter_model.safetensors"), {"format": "pt"})
+            self.learner.save_head(fresh)
         return folder_bytes(folder)
 
     def read(self, folder: Path) -> None:
@@ -82,6 +88,7 @@ class Adapter:
         from safetensors.torch import load_file
 
         set_peft_model_state_dict(self.model, load_file(folder / "adapter_model.safetensors"))
+        self.learner.read_head(folder)
 
     def off(self) -> Any:
         """A context manager in which the model computes as if there were no adapter."""
@@ -90,8 +97,8 @@ class Adapter:
     def remove(self) -> Backbone:
         """Puts the model's own layers back; the backbone is what it was."""
         self.model.unload()
-        self.backbone.model.requires_grad_(False)
-        return self.backbone
+        self.learner.backbone.model.requires_grad_(False)
+        return self.learner.backbone
 
 
 class SuffixBackbone(Backbone):

@@ -16,6 +16,7 @@ import torch
 from softprompt.backbones import Backbone, Context
 from softprompt.comparison.general import passages_of
 from softprompt.comparison.job import Job
+from softprompt.comparison.learner import Learner
 from softprompt.comparison.weights import Lesson, Material, of_task
 from softprompt.errors import DataError
 from softprompt.evaluation import default_metric
@@ -38,13 +39,13 @@ class Domain:
         about: in a few words, for the report.
         count: rows or texts.
         left_out: rows or texts that the task's test or validation rows have as well.
-        material: what a backbone learns from.
+        material: what a model learns from.
     """
 
     about: str
     count: int
     left_out: int
-    material: Callable[[Backbone, Lesson], Material]
+    material: Callable[[Learner, Lesson], Material]
 
 
 def domain_of(job: Job) -> Domain:
@@ -76,9 +77,9 @@ def domain_of(job: Job) -> Domain:
             "Name a larger file with --domain, or leave it out.",
         )
 
-    def material(backbone: Backbone, brief: Lesson) -> Material:
+    def material(learner: Learner, brief: Lesson) -> Material:
         own = replace(brief, metric=default_metric(learned.kind), drop_long=True)
-        return of_task(backbone, learned, own)
+        return of_task(learner, learned, own)
 
     left_out = len(task.train) - len(kept)
     return Domain(f"{task.name}: {task.target}", len(kept), left_out, material)
@@ -94,8 +95,8 @@ def _of_texts(about: str, texts: Sequence[str], held: set[str]) -> Domain:
         )
     border = max(1, round(len(kept) * _HELD_SHARE))
 
-    def material(backbone: Backbone, brief: Lesson) -> Material:
-        return _of_passages(backbone, kept[border:], kept[:border])
+    def material(learner: Learner, brief: Lesson) -> Material:
+        return _of_passages(learner.backbone, kept[border:], kept[:border])
 
     return Domain(about, len(kept), len(texts) - len(kept), material)
 

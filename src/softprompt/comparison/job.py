@@ -9,6 +9,7 @@ from typing import Any
 
 from softprompt.backbones import Backbone, load_backbone
 from softprompt.comparison.config import CompareConfig
+from softprompt.comparison.learner import Learner
 from softprompt.comparison.work import Work
 from softprompt.evaluation import default_metric
 from softprompt.inference import chat_used, encode_rows
@@ -81,6 +82,10 @@ class Job:
         """
         values = {**self.config.backbone.model_dump(), **settings}
         return load_backbone(values.pop("model"), **values)
+
+    def learner(self, backbone: Backbone) -> Learner:
+        """A backbone with the head that the task's choices need of it, before any training."""
+        return Learner.of(backbone, len(self.task.choices), self.config.training.seed)
 
     def chat(self, backbone: Backbone) -> bool:
         """Whether the model's chat template is used."""

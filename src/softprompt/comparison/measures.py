@@ -76,7 +76,7 @@ def quality(job: Job, method: Method) -> tuple[Trained, dict[str, Any]]:
 def _decided(job: Job, trained: Trained) -> Trained:
     """Trained weights give the labels that suit the metric, as a prompt's own run has it."""
     taught = trained.work.taught
-    if taught is None or taught.prompts or not job.task.choices:
+    if taught is None or taught.layout.placement is not None or not job.task.choices:
         return trained
     return replace(trained, work=taught.fitted(job.task, job.metric))
 

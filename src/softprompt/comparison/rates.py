@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 
 from softprompt.backbones import Backbone
 from softprompt.comparison.job import Job
+from softprompt.comparison.learner import Learner
 from softprompt.comparison.weights import Learned, Lesson, Material, learn
 
 __all__ = ["Searched", "lesson", "searched"]
@@ -40,35 +41,35 @@ def searched(
     job: Job,
     make: Callable[[], T],
     rates: Sequence[float],
-    backbone_of: Callable[[T], Backbone],
-    material: Callable[[Backbone, Lesson], Material],
+    learner_of: Callable[[T], Learner],
+    material: Callable[[Learner, Lesson], Material],
 ) -> Searched[T]:
     """Trains at the best of some rates.
 
     Args:
         job: task and settings.
-        make: a fresh start: a backbone with the weights free that learn, and what goes with it.
+        make: a fresh start: a model with the weights free that learn, and what goes with it.
         rates: peak rates to choose among; a single one needs no search.
-        backbone_of: the backbone of what was made.
+        learner_of: what learns of what was made.
         material: what is learned from.
     """
     scores: dict[float, float] = {}
     begun = time.perf_counter()
     for place, rate in enumerate(rates if len(rates) > 1 else ()):
         job.reporter.stage("rate", {"rate": rate, "n": place + 1, "of": len(rates)})
-        backbone = backbone_of(make())
-        brief = lesson(job, backbone, rate, job.how.search_epochs, job.how.least_steps // 2)
-        learned = learn(backbone, material(backbone, brief), brief, progress=job.reporter.progress)
+        learner = learner_of(make())
+        brief = lesson(job, learner.backbone, rate, job.how.search_epochs, job.how.least_steps // 2)
+        learned = learn(learner, material(learner, brief), brief, progress=job.reporter.progress)
         scores[rate] = learned.score
         # One model at a time: the next is loaded into the memory of this one.
-        del backbone
+        del learner
     best = max(scores, key=lambda rate: scores[rate]) if scores else rates[0]
     chosen = time.perf_counter()
     job.reporter.stage("weights", {"rate": best})
     kept = make()
-    backbone = backbone_of(kept)
-    brief = lesson(job, backbone, best, job.how.epochs, job.how.least_steps)
-    learned = learn(backbone, material(backbone, brief), brief, progress=job.reporter.progress)
+    learner = learner_of(kept)
+    brief = lesson(job, learner.backbone, best, job.how.epochs, job.how.least_steps)
+    learned = learn(learner, material(learner, brief), brief, progress=job.reporter.progress)
     trained = time.perf_counter()
     seconds = {
         "search": chosen - begun,

@@ -1,5 +1,7 @@
 """Training a model's own weights on a task: all of them, or those that an adapter adds.
 
+An encoder's head learns with them.
+
 What learns is what requires a gradient; it does not know why. Where contexts are given, weights
 learn from what comes after them alone; else whole rows go through the model. The objective, the
 answers, the scoring, the batch size and the validation are those of the soft prompt.
@@ -18,10 +20,11 @@ import torch
 
 from softprompt.backbones import Backbone, Context
 from softprompt.backbones.precision import fastest_dtype
+from softprompt.comparison.learner import Learner
 from softprompt.evaluation import value
 from softprompt.inference import Contexts, Encoded, answer, encode_rows, measure
 from softprompt.inference.continuation import Continuation, token_log_probabilities
-from softprompt.prompts import Example, Layout
+from softprompt.prompts import Example
 from softprompt.tasks import Task
 from softprompt.training.objectives import OBJECTIVES
 from softprompt.training.schedule import Batch, epoch_batches, learning_rate_factor, steps_per_epoch
@@ -95,7 +98,7 @@ class Learned:
 
 
 def train_weights(
-    backbone: Backbone,
+    learner: Learner,
     task: Task,
     lesson: Lesson,
     *,
@@ -105,7 +108,7 @@ def train_weights(
     """Trains what requires a gradient on whole rows and leaves the best epoch's weights in place.
 
     Args:
-        backbone: some of whose weights are free.
+        learner: what learns.
         task: rows of training and validation.
         lesson: how.
         noted: called with the score of each validation.
@@ -114,13 +117,13 @@ def train_weights(
     Returns:
         the best validation score, and its epoch, 1 for the first.
     """
-    material = of_task(backbone, task, lesson)
-    learned = learn(backbone, material, lesson, noted=noted, progress=progress)
+    material = of_task(learner, task, lesson)
+    learned = learn(learner, material, lesson, noted=noted, progress=progress)
     return learned.score, learned.epoch
 
 
 def of_task(
-    backbone: Backbone,
+    learner: Learner,
     task: Task,
     lesson: Lesson,
     *,
@@ -130,7 +133,7 @@ def of_task(
     """A task's rows to learn from.
 
     Args:
-        backbone: whose tokens count.
+        learner: whose tokens and head count.
         task: rows of training and validation.
         lesson: whose metric chooses.
         cut: how rows are parted into constant context and the rest; None where nothing of them is
@@ -139,7 +142,7 @@ def of_task(
     """
     objective = "choices" if task.choices else "answer"
     options: dict[str, Any] = {"chat": lesson.chat, "drop_long": lesson.drop_long}
-    layout, wanted = Layout(backbone, None), OBJECTIVES.get(objective).answers
+    backbone, layout, wanted = learner.backbone, learner.layout, OBJECTIVES.get(objective).answers
     train = encode_rows(task, task.train, layout, answers=wanted, **options)
     held = encode_rows(task, task.validation, layout, answers="choices", **options)
     kept: Contexts | None = None
@@ -153,7 +156,12 @@ def of_task(
 
     def score() -> float:
         found = answer(
-            backbone, task, held, (), contexts=kept, max_new_tokens=lesson.max_new_tokens
+            backbone,
+            task,
+            held,
+            learner.prompts,
+            contexts=kept,
+            max_new_tokens=lesson.max_new_tokens,
         )
         return value(measure(task, held, found), lesson.metric)
 
@@ -162,7 +170,7 @@ def of_task(
 
 
 def learn(
-    backbone: Backbone,
+    learner: Learner,
     material: Material,
     lesson: Lesson,
     *,
@@ -172,19 +180,19 @@ def learn(
     """Trains what requires a gradient and leaves the best epoch's weights in place.
 
     Args:
-        backbone: some of whose weights are free.
+        learner: what learns.
         material: what is learned from.
         lesson: how.
         noted: called with the score of each validation.
         progress: called with steps done and steps in all.
     """
-    begun = time.perf_counter()
+    begun, backbone = time.perf_counter(), learner.backbone
     contexts = material.contexts or Contexts(backbone, material.examples, bucket_rows=8 * BATCH)
     buckets, examples = contexts.buckets, list(material.examples)
     if material.contexts is None:
         # The whole row is trained, so nothing of it is a constant context.
         examples = [replace(e, context=(), trunk=e.context + e.trunk) for e in examples]
-    free = [p for p in backbone.model.parameters() if p.requires_grad]
+    free = learner.free
     optimizer = torch.optim.AdamW(free, lr=lesson.rate, weight_decay=DECAY)
     # Keys and values that are cached have a precision of their own.
     half = material.contexts is None and _half_pays(backbone)
@@ -200,7 +208,7 @@ def learn(
             rows = _rows(buckets, batch)
             picked = [examples[row] for row in rows], [material.gold[row] for row in rows]
             before = _before(backbone, material.contexts, batch)
-            _step(backbone, *picked, material.objective, half, before)
+            _step(learner, *picked, material.objective, half, before)
             torch.nn.utils.clip_grad_norm_(free, 1.0)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
@@ -243,7 +251,7 @@ def _half_pays(backbone: Backbone) -> bool:
 
 
 def _step(
-    backbone: Backbone,
+    learner: Learner,
     examples: list[Example],
     gold: list[int],
     objective: str,
@@ -251,11 +259,11 @@ def _step(
     before: Context,
 ) -> None:
     """Gradients of one batch."""
-    device = backbone.device
-    what = Continuation.of(examples, device)
+    device = learner.backbone.device
+    what = Continuation.of(examples, device, [len(rows) for rows in learner.prompts])
     how = OBJECTIVES.get(objective)
     with torch.autocast(device.type, torch.bfloat16, enabled=half):
-        tokens_M = token_log_probabilities(backbone, before, what, ())
+        tokens_M = token_log_probabilities(learner.backbone, before, what, learner.prompts)
         losses_B = how(tokens_M, what, torch.tensor(gold, device=device))
         loss = losses_B.sum() / sum(how.weight(example) for example in examples)
     loss.backward()  # type: ignore[no-untyped-call]

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from softprompt.backbones import Backbone, progress_bars
+from softprompt.backbones import progress_bars
 from softprompt.comparison.adapters import folder_bytes
 from softprompt.comparison.job import Job
+from softprompt.comparison.learner import Learner
 from softprompt.comparison.rates import searched
 from softprompt.comparison.stages import stage
 from softprompt.comparison.weights import Lesson, Material
@@ -23,8 +24,8 @@ __all__ = ["space", "tuned_model"]
 
 
 def tuned_model(
-    job: Job, folder: Path, material: Callable[[Backbone, Lesson], Material]
-) -> tuple[Backbone, dict[str, Any]]:
+    job: Job, folder: Path, material: Callable[[Learner, Lesson], Material]
+) -> tuple[Learner, dict[str, Any]]:
     """A model all of whose weights have learned, loaded from its folder, and what that took.
 
     Args:
@@ -33,23 +34,25 @@ def tuned_model(
         material: what is learned from.
 
     Returns:
-        the frozen backbone; and `parameters`, `bytes`, `learned`, `seconds`, `details`.
+        the model, frozen, with its head; and `parameters`, `bytes`, `learned`, `seconds` and
+        `details`.
     """
 
-    def make() -> Backbone:
-        backbone = job.backbone(dtype="fp32")
-        backbone.model.requires_grad_(True)
-        return backbone
+    def make() -> Learner:
+        learner = job.learner(job.backbone(dtype="fp32"))
+        learner.backbone.model.requires_grad_(True)
+        return learner
 
     def do() -> dict[str, Any]:
         dtype = job.backbone().compute_dtype
-        found = searched(job, make, job.how.full_rates, lambda backbone: backbone, material)
-        model: Any = found.kept.model
+        found = searched(job, make, job.how.full_rates, lambda learner: learner, material)
+        backbone, model = found.kept.backbone, cast(Any, found.kept.backbone.model)
         with progress_bars(False), atomic_folder(folder) as fresh:
             model.to(dtype).save_pretrained(str(fresh), safe_serialization=True)
-            found.kept.tokenizer.save_pretrained(str(fresh))
+            backbone.tokenizer.save_pretrained(str(fresh))
+            found.kept.save_head(fresh)
         return {
-            "parameters": found.kept.parameters,
+            "parameters": sum(p.numel() for p in found.kept.free),
             "bytes": folder_bytes(folder),
             "learned": asdict(found.learned),
             "seconds": found.seconds,
@@ -60,9 +63,11 @@ def tuned_model(
     return loaded(job, folder), told
 
 
-def loaded(job: Job, folder: Path) -> Backbone:
+def loaded(job: Job, folder: Path) -> Learner:
     """The stored model, in the precision that the backbone of the configuration has."""
-    return job.backbone(model=str(folder), revision=None)
+    learner = job.learner(job.backbone(model=str(folder), revision=None))
+    learner.read_head(folder)
+    return learner
 
 
 def space(job: Job) -> dict[str, Any]:

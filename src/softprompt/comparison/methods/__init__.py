@@ -9,14 +9,26 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from softprompt.backbones import Backbone
 from softprompt.comparison.job import Job, Trained
 from softprompt.errors import UsageError
 from softprompt.registry import Registry, discover
 
-__all__ = ["METHODS", "WRITING", "Method", "refuse", "whole_weights"]
+__all__ = [
+    "EVERY_FORM",
+    "METHODS",
+    "WRITING",
+    "Method",
+    "refuse",
+    "refuse_writing",
+    "whole_weights",
+]
 
 WRITING = frozenset({"continued", "encoder_decoder"})
-"""Backbones that write; an encoder has no answer without a head that is trained with a prompt."""
+"""Backbones that write; an encoder has no answer without a head that is trained."""
+
+EVERY_FORM = WRITING | {"pooled"}
+"""All of them: what trains a head where the backbone has no answer of its own."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +70,10 @@ def refuse(name: str, job: Job) -> None:
     method, backbone = METHODS.get(name), job.backbone()
     if backbone.form not in method.forms:
         able = {
-            other: abs(METHODS.get(other).cost - method.cost)
+            other: (
+                abs(METHODS.get(other).cost - method.cost),
+                METHODS.get(other).way != method.way,
+            )
             for other in METHODS
             if METHODS.get(other).trains and backbone.form in METHODS.get(other).forms
         }
@@ -68,6 +83,19 @@ def refuse(name: str, job: Job) -> None:
             f"The nearest that works is {min(able, key=lambda other: able[other])}.",
         )
     method.check(job)
+
+
+def refuse_writing(job: Job, backbone: Backbone) -> None:
+    """Refuses a task that is written where the backbone tells choices apart and writes nothing.
+
+    Raises:
+        UsageError: what to choose instead.
+    """
+    if backbone.form not in WRITING and not job.task.choices:
+        raise UsageError(
+            f"{backbone.identity.name} is an encoder: it tells choices apart and writes no text.",
+            "Give a task with answer choices, or choose a model that writes (`softprompt models`).",
+        )
 
 
 def whole_weights(job: Job) -> None:

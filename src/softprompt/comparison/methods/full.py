@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from softprompt.backbones import Backbone
 from softprompt.comparison.job import Job, Trained
-from softprompt.comparison.methods import METHODS, Method, whole_weights
+from softprompt.comparison.learner import Learner
+from softprompt.comparison.methods import EVERY_FORM, METHODS, Method, refuse_writing, whole_weights
 from softprompt.comparison.weights import Lesson, Material, of_task
 from softprompt.comparison.whole import loaded, space, tuned_model
 from softprompt.comparison.work import Taught
 from softprompt.locale import mark
-from softprompt.prompts import Layout
 
 __all__ = ["full"]
 
@@ -18,17 +17,18 @@ def full(job: Job) -> Trained:
     """A model of its own for the task, stored in the precision of the backbone."""
     folder, training = job.folder / "model", job.config.training
 
-    def material(backbone: Backbone, brief: Lesson) -> Material:
-        return of_task(backbone, job.task, brief)
+    def material(learner: Learner, brief: Lesson) -> Material:
+        return of_task(learner, job.task, brief)
 
     def switch() -> None:
         loaded(job, folder)
 
-    backbone, told = tuned_model(job, folder, material)
+    learner, told = tuned_model(job, folder, material)
     work = Taught(
-        backbone=backbone,
-        layout=Layout(backbone, None),
-        chat=job.chat(backbone),
+        backbone=learner.backbone,
+        layout=learner.layout,
+        prompts=learner.prompts,
+        chat=job.chat(learner.backbone),
         drop_long=training.drop_long,
         max_new_tokens=training.max_new_tokens,
         switch=switch,
@@ -45,9 +45,13 @@ def full(job: Job) -> Trained:
 
 def _check(job: Job) -> None:
     whole_weights(job)
-    job.refuse_long(Layout(job.backbone(), None))
+    learner = job.learner(job.backbone())
+    refuse_writing(job, learner.backbone)
+    job.refuse_long(learner.layout)
 
 
 METHODS.register("full")(
-    Method(full, mark("full fine-tuning"), 7, way="full", check=_check, space=space)
+    Method(
+        full, mark("full fine-tuning"), 7, way="full", forms=EVERY_FORM, check=_check, space=space
+    )
 )

@@ -24,11 +24,14 @@ __all__ = ["full_prompt"]
 def full_prompt(job: Job) -> Trained:
     """All weights learn the domain, with a search for the rate; then a prompt learns the task."""
     domain, training = domain_of(job), job.config.training
-    backbone, told = tuned_model(job, job.folder / "model", domain.material)
-    result = prompted(job, backbone, job.folder / "run")
+    learner, told = tuned_model(job, job.folder / "model", domain.material)
+    result = prompted(job, learner.backbone, job.folder / "run")
     after, before = seconds_of(result, job.folder / "run"), told["seconds"]
     work = work_of(
-        result, backbone, max_new_tokens=training.max_new_tokens, drop_long=training.drop_long
+        result,
+        learner.backbone,
+        max_new_tokens=training.max_new_tokens,
+        drop_long=training.drop_long,
     )
     return Trained(
         work,

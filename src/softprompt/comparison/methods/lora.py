@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from softprompt.backbones import Backbone
 from softprompt.comparison.adapters import Adapter
 from softprompt.comparison.job import Job, Trained
-from softprompt.comparison.methods import METHODS, Method
+from softprompt.comparison.learner import Learner
+from softprompt.comparison.methods import EVERY_FORM, METHODS, Method, refuse_writing
 from softprompt.comparison.rates import searched
 from softprompt.comparison.weights import Lesson, Material, of_task
 from softprompt.comparison.work import Taught
 from softprompt.locale import mark
-from softprompt.prompts import Layout
 
 __all__ = ["lora", "refuse_lora"]
 
@@ -22,20 +21,21 @@ def lora(job: Job) -> Trained:
     """
 
     def make() -> Adapter:
-        return Adapter(job.backbone(), job.how.lora_rank, job.config.training.seed)
+        return Adapter(job.learner(job.backbone()), job.how.lora_rank, job.config.training.seed)
 
-    def material(backbone: Backbone, brief: Lesson) -> Material:
-        return of_task(backbone, job.task, brief)
+    def material(learner: Learner, brief: Lesson) -> Material:
+        return of_task(learner, job.task, brief)
 
-    found = searched(job, make, job.how.lora_rates, lambda adapter: adapter.backbone, material)
+    found = searched(job, make, job.how.lora_rates, lambda adapter: adapter.learner, material)
     adapter, folder, training = found.kept, job.folder / "adapter", job.config.training
     stored = adapter.save(folder)
     adapter.read(folder)
-    backbone = adapter.backbone
+    learner = adapter.learner
     work = Taught(
-        backbone=backbone,
-        layout=Layout(backbone, None),
-        chat=job.chat(backbone),
+        backbone=learner.backbone,
+        layout=learner.layout,
+        prompts=learner.prompts,
+        chat=job.chat(learner.backbone),
         drop_long=training.drop_long,
         max_new_tokens=training.max_new_tokens,
         detach=adapter.remove,
@@ -57,9 +57,10 @@ def refuse_lora(job: Job) -> None:
     Raises:
         SoftPromptError: why, and what works.
     """
-    backbone = job.backbone()
-    job.refuse_long(Layout(backbone, None))
-    Adapter(backbone, 1, 0)
+    learner = job.learner(job.backbone())
+    refuse_writing(job, learner.backbone)
+    job.refuse_long(learner.layout)
+    Adapter(learner, 1, 0)
 
 
 def space(job: Job) -> dict[str, object]:
@@ -75,5 +76,14 @@ def space(job: Job) -> dict[str, object]:
 
 
 METHODS.register("lora")(
-    Method(lora, mark("LoRA"), 5, way="lora", needs="peft", check=refuse_lora, space=space)
+    Method(
+        lora,
+        mark("LoRA"),
+        5,
+        way="lora",
+        needs="peft",
+        forms=EVERY_FORM,
+        check=refuse_lora,
+        space=space,
+    )
 )

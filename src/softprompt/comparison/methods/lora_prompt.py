@@ -10,6 +10,7 @@ from __future__ import annotations
 from softprompt.backbones import Identity
 from softprompt.comparison.adapters import Adapter
 from softprompt.comparison.job import Job, Trained
+from softprompt.comparison.learner import Learner
 from softprompt.comparison.methods import METHODS, Method
 from softprompt.comparison.methods.lora import lora, refuse_lora
 from softprompt.comparison.methods.lora import space as lora_space
@@ -41,9 +42,9 @@ def lora_prompt(job: Job) -> Trained:
         }
 
     tuned = stage(job.folder / "adapter.json", first)
-    adapter = Adapter(job.backbone(), job.how.lora_rank, training.seed)
+    adapter = Adapter(Learner(job.backbone()), job.how.lora_rank, training.seed)
     adapter.read(folder)
-    plain = adapter.backbone
+    plain = adapter.learner.backbone
     content = (folder / "adapter_model.safetensors").read_bytes()
     weights = sha256((plain.identity.weights + sha256(content)).encode())
     identity = Identity(

@@ -11,6 +11,7 @@ from __future__ import annotations
 from softprompt.backbones import Backbone, free_memory_budget
 from softprompt.comparison.adapters import Adapter, SuffixBackbone
 from softprompt.comparison.job import Job, Trained
+from softprompt.comparison.learner import Learner
 from softprompt.comparison.methods import METHODS, Method
 from softprompt.comparison.methods.lora import refuse_lora
 from softprompt.comparison.methods.lora import space as lora_space
@@ -29,24 +30,24 @@ def lora_suffix(job: Job) -> Trained:
 
     def make() -> Adapter:
         backbone = SuffixBackbone.of(job.backbone())
-        backbone.adapter = Adapter(backbone, job.how.lora_rank, training.seed)
+        backbone.adapter = Adapter(Learner(backbone), job.how.lora_rank, training.seed)
         return backbone.adapter
 
-    def material(backbone: Backbone, brief: Lesson) -> Material:
-        budget = free_memory_budget(training.cache_share, backbone.device)
+    def material(learner: Learner, brief: Lesson) -> Material:
+        budget = free_memory_budget(training.cache_share, learner.backbone.device)
         return of_task(
-            backbone,
+            learner,
             job.task,
             brief,
             cut=lambda encoded: after_context(encoded, tokens),
             budget=budget,
         )
 
-    found = searched(job, make, job.how.lora_rates, lambda adapter: adapter.backbone, material)
+    found = searched(job, make, job.how.lora_rates, lambda adapter: adapter.learner, material)
     adapter, folder = found.kept, job.folder / "adapter"
     stored = adapter.save(folder)
     adapter.read(folder)
-    backbone = adapter.backbone
+    backbone = adapter.learner.backbone
 
     def detach() -> Backbone:
         adapter.remove()

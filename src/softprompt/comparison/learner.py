@@ -1,0 +1,72 @@
+"""A model some of whose weights learn, and the head that learns with them where it has one.
+
+An encoder (BERT family) has no answer of its own: a row [D] for each choice is trained with the
+weights, as it is with a prompt (`softprompt.prompts.head`). A model that writes has none.
+
+Shapes: C choices, D hidden size.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from softprompt.backbones import Backbone
+from softprompt.prompts import Layout
+from softprompt.prompts.head import HEAD, first_head
+
+__all__ = ["Learner"]
+
+_FILE = "head.safetensors"
+
+
+@dataclass(frozen=True, eq=False)
+class Learner:
+    """What learns.
+
+    Args:
+        backbone: some of whose weights are free.
+        head: [C, D] rows of a head, fp32; None where the model writes.
+    """
+
+    backbone: Backbone
+    head: nn.Parameter | None = None
+
+    @classmethod
+    def of(cls, backbone: Backbone, choices: int, seed: int) -> Learner:
+        """A model with the head that it needs for so many choices, before any training."""
+        if backbone.form != "pooled" or not choices:
+            return cls(backbone)
+        rows_CD = first_head(choices, backbone.hidden_size, seed)
+        return cls(backbone, nn.Parameter(rows_CD.to(backbone.device)))
+
+    @property
+    def layout(self) -> Layout:
+        """How rows become token ids: no prompt in them."""
+        return Layout(self.backbone, None, heads=len(self.prompts[0]) if self.prompts else 0)
+
+    @property
+    def prompts(self) -> tuple[Tensor, ...]:
+        """The head as the rows of a prompt without vectors; none where there is no head."""
+        return () if self.head is None else (self.head,)
+
+    @property
+    def free(self) -> list[nn.Parameter]:
+        """Everything that learns."""
+        weights = [p for p in self.backbone.model.parameters() if p.requires_grad]
+        return weights if self.head is None else [*weights, self.head]
+
+    def save_head(self, folder: Path) -> None:
+        """Writes the head into a new folder, beside the weights, where there is one."""
+        if self.head is not None:
+            save_file({HEAD: self.head.detach().cpu()}, folder / _FILE)
+
+    def read_head(self, folder: Path) -> None:
+        """Puts a stored head in the place of the present one."""
+        if self.head is not None:
+            with torch.no_grad():
+                self.head.copy_(load_file(folder / _FILE)[HEAD])
