@@ -14,6 +14,7 @@ from tiny import feedback_task, save_tiny, tiny_backbone
 from comparison.conftest import FAST, HOW
 from softprompt.comparison import METHODS, CompareConfig, Comparison, compare
 from softprompt.comparison.job import Job, Trained
+from softprompt.comparison.learner import Learner
 from softprompt.comparison.methods import Method
 from softprompt.comparison.weights import Lesson, train_weights
 from softprompt.errors import ConfigError, DataError, UsageError
@@ -248,7 +249,7 @@ def test_weights_that_are_frozen_stay_and_the_best_epoch_is_kept(tmp_path: Path)
         kept.append(free.detach().clone())
 
     lesson = Lesson(rate=1e-2, epochs=3, seed=0, metric="accuracy")
-    best, epoch = train_weights(backbone, task, lesson, noted=noted)
+    best, epoch = train_weights(Learner(backbone), task, lesson, noted=noted)
     assert len(scores) == 3
     assert (best, epoch) == (max(scores), scores.index(max(scores)) + 1)
     assert torch.equal(free, kept[epoch - 1])

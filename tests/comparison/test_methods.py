@@ -22,11 +22,19 @@ from softprompt.comparison.weights import learn, of_task
 from softprompt.comparison.work import Taught, after_context
 from softprompt.errors import DataError, UsageError
 from softprompt.inference.scoring import score_answers
-from softprompt.prompts import Layout
+from softprompt.prompts import Layout, SoftPrompt
 
 pytest.importorskip("peft")
 
-TAUGHT = ("soft_prompt", "lora_suffix", "lora", "lora_prompt", "full", "full_prompt")
+TAUGHT = (
+    "soft_prompt",
+    "lora_suffix",
+    "lora",
+    "lora_prompt",
+    "lora_domain_prompt",
+    "full",
+    "full_prompt",
+)
 
 
 def with_how(job: Job, **how: Any) -> Job:
@@ -51,7 +59,9 @@ def test_a_method_is_measured_in_every_respect(name: str, job: Job) -> None:
     assert loss["attached"] != loss["untouched"]
 
 
-@pytest.mark.parametrize("name", ["soft_prompt", "lora_suffix", "lora", "lora_prompt"])
+@pytest.mark.parametrize(
+    "name", ["soft_prompt", "lora_suffix", "lora", "lora_prompt", "lora_domain_prompt"]
+)
 def test_what_is_detached_leaves_the_model_as_it_was(name: str, job: Job) -> None:
     found = measured(job, METHODS.get(name))["forgetting"]
     assert found["detached_identical"] == 1.0
@@ -81,6 +91,16 @@ def test_changed_weights_cannot_be_detached(job: Job) -> None:
     assert hybrid["forgetting"]["loss"]["detached"] != hybrid["forgetting"]["loss"]["untouched"]
     assert 0 < hybrid["shared_bytes"] < hybrid["stored_bytes"]
     assert hybrid["details"]["domain"]["about"] == "the task's own texts"
+
+
+def test_matrices_of_a_domain_are_shared(job: Job) -> None:
+    hybrid = measured(job, METHODS.get("lora_domain_prompt"))
+    assert 0 < hybrid["shared_bytes"] < hybrid["stored_bytes"]
+    assert hybrid["shared_bytes"] == folder_bytes(job.folder / "adapter")
+    assert hybrid["details"]["domain"]["about"] == "the task's own texts"
+    # The prompt was trained over the model with the matrices, not over the untouched one.
+    prompt = SoftPrompt.load(hybrid["details"]["prompt"])
+    assert prompt.backbone.weights != job.backbone().identity.weights
 
 
 def test_the_context_before_a_suffix_adapter_stays_exact(job: Job) -> None:
@@ -181,10 +201,10 @@ def test_trained_weights_are_judged_by_labels_that_suit_the_metric(
 def test_a_hybrid_goes_on_after_the_part_that_is_done(
     job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from softprompt.comparison.methods import lora_prompt as module
+    from softprompt.comparison.methods import lora as module
 
     first = METHODS.get("lora_prompt").run(job)
-    monkeypatch.setattr(module, "lora", lambda job: pytest.fail("trained again"))
+    monkeypatch.setattr(module, "searched", lambda *args: pytest.fail("trained again"))
     again = METHODS.get("lora_prompt").run(job)
     assert again.validation == first.validation
     assert again.stored_bytes == first.stored_bytes

@@ -41,6 +41,7 @@ def begin(folder: Path, architecture: str, **how: Any) -> Comparison:
                 "few_shot": "soft_prompt",
                 "lora_suffix": "lora",
                 "lora_prompt": "lora",
+                "lora_domain_prompt": "lora",
                 "full_prompt": "full",
             },
         ),

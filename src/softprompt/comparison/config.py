@@ -42,8 +42,9 @@ class CompareConfig(BaseModel):
     )
     domain: str | None = Field(
         None,
-        description="File of the broad domain that `full_prompt` learns first: labelled rows, or "
-        "plain text (.txt, passages separated by empty lines); not given: the task's own texts.",
+        description="File of the broad domain that `lora_domain_prompt` and `full_prompt` learn "
+        "first: labelled rows, or plain text (.txt, passages separated by empty lines); not given: "
+        "the task's own texts.",
     )
     domain_target: str | None = Field(
         None,

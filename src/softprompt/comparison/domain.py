@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -46,6 +47,11 @@ class Domain:
     count: int
     left_out: int
     material: Callable[[Learner, Lesson], Material]
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """What a report holds of it."""
+        return {"about": self.about, "n": self.count, "left_out": self.left_out}
 
 
 def domain_of(job: Job) -> Domain:

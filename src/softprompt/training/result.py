@@ -83,37 +83,18 @@ def finish(
     metrics: dict[str, Any] = {"validation": chosen.validation}
     prompt = _prompt(setup, outcome, chosen, metrics, resolved)
     prompt.save(directory.prompt)
-    members = outcome.members[: chosen.count]
-    about: dict[str, Any] = {
-        "population": list(outcome.population),
-        "selection": {"members": chosen.count, "p_value": chosen.p_value},
-        "ensemble": None,
-        "adjustment": None,
-        "trainable_parameters": sum(p.numel() for m in members for p in m.parameters),
-    }
-    if chosen.ensemble is not None:
-        about["ensemble"] = {"members": chosen.tried, "validation": chosen.ensemble}
-
-    def score(rows: Encoded, picked: Sequence[Answers], *added: tuple[float, ...]) -> Any:
-        together = Answers.together(picked).at(chosen.temperature, *added)
-        return measure(setup.task, rows, together, setup.slice_column)
-
-    if chosen.adjustment:
-        about["adjustment"] = {
-            "added": dict(zip(setup.task.labels, chosen.adjustment, strict=True)),
-            "validation_without": score(validation, given[: chosen.count]),
-        }
+    about = _about(setup, outcome, chosen, validation, given)
     if outcome.stopped == "interrupted" or not setup.task.test:
         return {**metrics, "test": None, "baselines": {}, **about}
     answers = answers_of(setup, test, vectors[: chosen.tried], reporter=reporter)
-
-    metrics["test"] = score(test, answers[: chosen.count], chosen.adjustment)
+    kept = answers[: chosen.count]
+    metrics["test"] = _score(setup, chosen, test, kept)
     if about["adjustment"] is not None:
-        about["adjustment"]["test_without"] = score(test, answers[: chosen.count])
+        about["adjustment"]["test_without"] = _score(setup, chosen, test, kept, adjusted=False)
     if about["ensemble"] is not None:
         about["ensemble"] |= {
-            "test": score(test, answers, chosen.adjustment),
-            "members_test": [score(test, [each], chosen.adjustment) for each in answers],
+            "test": _score(setup, chosen, test, answers),
+            "members_test": [_score(setup, chosen, test, [each]) for each in answers],
         }
     metrics["baselines"] = {}
     for name, baseline in setup.baselines().items():
@@ -121,6 +102,47 @@ def finish(
         metrics["baselines"][name] = baseline()
     replace(prompt, metrics=metrics).save(directory.prompt)
     return {**metrics, **about}
+
+
+def _about(
+    setup: Setup,
+    outcome: Outcome,
+    chosen: Selection,
+    validation: Encoded,
+    given: Sequence[Answers],
+) -> dict[str, Any]:
+    """What a result says of the choice, as far as validation rows and their answers tell."""
+    members = outcome.members[: chosen.count]
+    ensemble = adjustment = None
+    if chosen.ensemble is not None:
+        ensemble = {"members": chosen.tried, "validation": chosen.ensemble}
+    if chosen.adjustment:
+        kept = given[: chosen.count]
+        adjustment = {
+            "added": dict(zip(setup.task.labels, chosen.adjustment, strict=True)),
+            "validation_without": _score(setup, chosen, validation, kept, adjusted=False),
+        }
+    return {
+        "population": list(outcome.population),
+        "selection": {"members": chosen.count, "p_value": chosen.p_value},
+        "ensemble": ensemble,
+        "adjustment": adjustment,
+        "trainable_parameters": sum(p.numel() for m in members for p in m.parameters),
+    }
+
+
+def _score(
+    setup: Setup,
+    chosen: Selection,
+    rows: Encoded,
+    picked: Sequence[Answers],
+    *,
+    adjusted: bool = True,
+) -> dict[str, Any]:
+    """The metric of prompts together, at the temperature of what is kept."""
+    added = chosen.adjustment if adjusted else ()
+    together = Answers.together(picked).at(chosen.temperature, added)
+    return measure(setup.task, rows, together, setup.slice_column)
 
 
 def peak_memory() -> int:

@@ -29,7 +29,7 @@ Methods = Annotated[
         metavar="LIST",
         help=mark(
             "Methods, with commas, or `all`: majority, zero_shot, few_shot, soft_prompt, "
-            "lora_suffix, lora, lora_prompt, full, full_prompt."
+            "lora_suffix, lora, lora_prompt, lora_domain_prompt, full, full_prompt."
         ),
     ),
 ]
@@ -62,7 +62,9 @@ Domain = Annotated[
     typer.Option(
         "--domain",
         metavar="FILE",
-        help=mark("Broad domain of full_prompt: labelled rows, or text (.txt)."),
+        help=mark(
+            "Broad domain of lora_domain_prompt and full_prompt: labelled rows, or text (.txt)."
+        ),
     ),
 ]
 DomainTarget = Annotated[

@@ -69,13 +69,12 @@ def refuse(name: str, job: Job) -> None:
     """
     method, backbone = METHODS.get(name), job.backbone()
     if backbone.form not in method.forms:
+        others = {other: METHODS.get(other) for other in METHODS}
+        # One of the same way where there is one, and then the one that costs about as much.
         able = {
-            other: (
-                abs(METHODS.get(other).cost - method.cost),
-                METHODS.get(other).way != method.way,
-            )
-            for other in METHODS
-            if METHODS.get(other).trains and backbone.form in METHODS.get(other).forms
+            other: (how.way != method.way, abs(how.cost - method.cost))
+            for other, how in others.items()
+            if how.trains and backbone.form in how.forms
         }
         raise UsageError(
             f"The method {name!r} cannot use {type(backbone.model).__name__}, a model of another "

@@ -52,6 +52,6 @@ def _check(job: Job) -> None:
 
 METHODS.register("full")(
     Method(
-        full, mark("full fine-tuning"), 7, way="full", forms=EVERY_FORM, check=_check, space=space
+        full, mark("full fine-tuning"), 8, way="full", forms=EVERY_FORM, check=_check, space=space
     )
 )

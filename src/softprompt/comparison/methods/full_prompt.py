@@ -45,7 +45,7 @@ def full_prompt(job: Job) -> Trained:
             "to_best": before["training"] + after["to_best"],
         },
         details={
-            "domain": {"about": domain.about, "n": domain.count, "left_out": domain.left_out},
+            "domain": domain.summary,
             "model": told["details"],
             **{key: result[key] for key in ("population", "selection", "steps", "prompt")},
         },
@@ -62,7 +62,7 @@ METHODS.register("full_prompt")(
     Method(
         full_prompt,
         mark("domain model + prompt"),
-        8,
+        9,
         way="full",
         check=_check,
         space=lambda job: {"model": space(job), "prompt": space_of(job)},

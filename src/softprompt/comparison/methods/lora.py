@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
 from softprompt.comparison.adapters import Adapter
 from softprompt.comparison.job import Job, Trained
 from softprompt.comparison.learner import Learner
 from softprompt.comparison.methods import EVERY_FORM, METHODS, Method, refuse_writing
 from softprompt.comparison.rates import searched
+from softprompt.comparison.stages import stage
 from softprompt.comparison.weights import Lesson, Material, of_task
 from softprompt.comparison.work import Taught
 from softprompt.locale import mark
 
-__all__ = ["lora", "refuse_lora"]
+__all__ = ["FOLDER", "lora", "refuse_lora", "tuned_adapter"]
+
+FOLDER = "adapter"
+"""Of a method's own folder, where its matrices are kept."""
 
 
 def lora(job: Job) -> Trained:
@@ -20,17 +28,11 @@ def lora(job: Job) -> Trained:
     The matrices stay beside the weights: so they are stored, and so one model serves many tasks.
     """
 
-    def make() -> Adapter:
-        return Adapter(job.learner(job.backbone()), job.how.lora_rank, job.config.training.seed)
-
     def material(learner: Learner, brief: Lesson) -> Material:
         return of_task(learner, job.task, brief)
 
-    found = searched(job, make, job.how.lora_rates, lambda adapter: adapter.learner, material)
-    adapter, folder, training = found.kept, job.folder / "adapter", job.config.training
-    stored = adapter.save(folder)
-    adapter.read(folder)
-    learner = adapter.learner
+    adapter, told = tuned_adapter(job, material)
+    learner, training = adapter.learner, job.config.training
     work = Taught(
         backbone=learner.backbone,
         layout=learner.layout,
@@ -39,16 +41,49 @@ def lora(job: Job) -> Trained:
         drop_long=training.drop_long,
         max_new_tokens=training.max_new_tokens,
         detach=adapter.remove,
-        switch=lambda: adapter.read(folder),
+        switch=lambda: adapter.read(job.folder / FOLDER),
     )
     return Trained(
         work,
-        validation=found.learned.score,
+        validation=told["learned"]["score"],
         trainable=adapter.parameters,
-        stored_bytes=stored,
-        seconds=found.seconds,
-        details={**found.details, "rank": job.how.lora_rank},
+        stored_bytes=told["bytes"],
+        seconds=told["seconds"],
+        details=told["details"],
     )
+
+
+def tuned_adapter(
+    job: Job, material: Callable[[Learner, Lesson], Material]
+) -> tuple[Adapter, dict[str, Any]]:
+    """Matrices that have learned, read from their folder, and what that took.
+
+    Args:
+        job: whose backbone and rates count; in its folder they are kept, and matrices that are
+            there are taken as they are.
+        material: what is learned from.
+
+    Returns:
+        the matrices in a fresh backbone; and `bytes`, `learned`, `seconds`, `details`.
+    """
+    folder = job.folder / FOLDER
+
+    def make() -> Adapter:
+        return Adapter(job.learner(job.backbone()), job.how.lora_rank, job.config.training.seed)
+
+    def do() -> dict[str, Any]:
+        found = searched(job, make, job.how.lora_rates, lambda adapter: adapter.learner, material)
+        return {
+            "bytes": found.kept.save(folder),
+            "learned": asdict(found.learned),
+            "seconds": found.seconds,
+            "details": {**found.details, "rank": job.how.lora_rank},
+        }
+
+    told = stage(folder.with_suffix(".json"), do)
+    adapter = make()
+    adapter.read(folder)
+    return adapter, told
 
 
 def refuse_lora(job: Job) -> None:

@@ -7,12 +7,15 @@ it. The prompt belongs to the model with these matrices and to no other.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from softprompt.backbones import Identity
 from softprompt.comparison.adapters import Adapter
 from softprompt.comparison.job import Job, Trained
 from softprompt.comparison.learner import Learner
 from softprompt.comparison.methods import METHODS, Method
-from softprompt.comparison.methods.lora import lora, refuse_lora
+from softprompt.comparison.methods.lora import FOLDER, refuse_lora, tuned_adapter
 from softprompt.comparison.methods.lora import space as lora_space
 from softprompt.comparison.prompted import (
     prompted,
@@ -21,38 +24,40 @@ from softprompt.comparison.prompted import (
     space_of,
     work_of,
 )
-from softprompt.comparison.stages import stage
+from softprompt.comparison.weights import Lesson, Material, of_task
 from softprompt.locale import mark
 from softprompt.storage import sha256
 
-__all__ = ["lora_prompt"]
+__all__ = ["lora_prompt", "prompt_over", "refuse_lora_prompt", "space"]
 
 
 def lora_prompt(job: Job) -> Trained:
     """LoRA as the method `lora` trains it, then a run over the model with it."""
-    folder, training = job.folder / "adapter", job.config.training
 
-    def first() -> dict[str, object]:
-        trained = lora(job)
-        return {
-            "trainable": trained.trainable,
-            "bytes": trained.stored_bytes,
-            "seconds": dict(trained.seconds),
-            "details": dict(trained.details),
-        }
+    def material(learner: Learner, brief: Lesson) -> Material:
+        return of_task(learner, job.task, brief)
 
-    tuned = stage(job.folder / "adapter.json", first)
-    adapter = Adapter(Learner(job.backbone()), job.how.lora_rank, training.seed)
-    adapter.read(folder)
-    plain = adapter.learner.backbone
-    content = (folder / "adapter_model.safetensors").read_bytes()
+    adapter, told = tuned_adapter(job, material)
+    return prompt_over(job, adapter, told)
+
+
+def prompt_over(job: Job, adapter: Adapter, told: Mapping[str, Any], shared: int = 0) -> Trained:
+    """A prompt that learns the task over a model with fixed matrices.
+
+    Args:
+        job: whose task counts.
+        adapter: the matrices, in their model.
+        told: what they took (see `tuned_adapter`).
+        shared: bytes of them that serve other tasks too.
+    """
+    plain, training = adapter.learner.backbone, job.config.training
+    content = (job.folder / FOLDER / "adapter_model.safetensors").read_bytes()
     weights = sha256((plain.identity.weights + sha256(content)).encode())
-    identity = Identity(
-        f"{plain.identity.name} with {folder}", None, weights, plain.identity.tokenizer
-    )
+    name = f"{plain.identity.name} with {job.folder / FOLDER}"
+    identity = Identity(name, None, weights, plain.identity.tokenizer)
     backbone = type(plain)(plain.model, plain.tokenizer, identity, plain.dtype, plain.settings)
     result = prompted(job, backbone, job.folder / "run")
-    after = seconds_of(result, job.folder / "run")
+    after, before = seconds_of(result, job.folder / "run"), told["seconds"]
     work = work_of(
         result,
         backbone,
@@ -60,27 +65,37 @@ def lora_prompt(job: Job) -> Trained:
         max_new_tokens=training.max_new_tokens,
         drop_long=training.drop_long,
     )
-    before = tuned["seconds"]
     return Trained(
         work,
         validation=float(result["validation"][result["metric"]]),
-        trainable=tuned["trainable"] + result["trainable_parameters"],
-        stored_bytes=tuned["bytes"] + result["artifact_bytes"],
+        trainable=adapter.parameters + result["trainable_parameters"],
+        stored_bytes=told["bytes"] + result["artifact_bytes"],
+        shared_bytes=shared,
         seconds={
             "search": before["search"],
             "training": before["training"] + after["training"],
             "to_best": before["training"] + after["to_best"],
         },
         details={
-            "lora": tuned["details"],
+            "lora": told["details"],
             **{key: result[key] for key in ("population", "selection", "steps", "prompt")},
         },
     )
 
 
-def _check(job: Job) -> None:
+def refuse_lora_prompt(job: Job) -> None:
+    """Refuses what LoRA or a prompt cannot take, before anything is trained.
+
+    Raises:
+        SoftPromptError: why, and what works.
+    """
     refuse_lora(job)
     refuse_prompt(job)
+
+
+def space(job: Job) -> dict[str, object]:
+    """What LoRA and the prompt after it choose among."""
+    return {"lora": lora_space(job), "prompt": space_of(job)}
 
 
 METHODS.register("lora_prompt")(
@@ -90,7 +105,7 @@ METHODS.register("lora_prompt")(
         6,
         way="lora",
         needs="peft",
-        check=_check,
-        space=lambda job: {"lora": lora_space(job), "prompt": space_of(job)},
+        check=refuse_lora_prompt,
+        space=space,
     )
 )
