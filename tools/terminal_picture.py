@@ -1,10 +1,11 @@
-"""Records `softprompt demo` as a user sees it, as a picture.
+"""Records a command of softprompt as a user sees it, as a picture.
 
-    python tools/demo_picture.py                      docs/demo.svg
-    python tools/demo_picture.py --lang vi FILE.svg
+    python tools/terminal_picture.py                      `softprompt demo` in docs/demo.svg
+    python tools/terminal_picture.py --lang vi FILE.svg
+    python tools/terminal_picture.py docs/compare.svg -- compare --resume runs/compared
 
-Runs the installed command on a terminal of its own and draws the screen as it stands at the end.
-Knows nothing of what the demo shows. Needs a system with pseudo-terminals (not Windows).
+Runs the command on a terminal of its own and draws the screen as it stands at the end. Knows
+nothing of what the command shows. Needs a system with pseudo-terminals (not Windows).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import fcntl
 import os
 import pty
 import re
+import shlex
 import struct
 import sys
 import termios
@@ -90,25 +92,26 @@ def draw(lines: list[str], title: str) -> str:
 
 
 def main() -> int:
-    """Runs the demo and writes the picture."""
+    """Runs the command and writes the picture."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("output", nargs="?", default=str(ROOT / "docs" / "demo.svg"))
+    parser.add_argument("command", nargs="*", default=["demo"], help="of softprompt; after `--`")
+    parser.add_argument("--title", help="the command line that the picture shows")
     parser.add_argument("--lang", default="en", choices=("en", "vi"))
     options = parser.parse_args()
-    command = [sys.executable, "-m", "softprompt", "demo", "--lang", options.lang]
-    written, code = record(
-        command,
-        {"TERM": "xterm-256color", "COLORTERM": "truecolor", "COLUMNS": str(COLUMNS)},
-    )
+    environment = {"TERM": "xterm-256color", "COLORTERM": "truecolor", "COLUMNS": str(COLUMNS)}
+    command = [sys.executable, "-m", "softprompt", *options.command, "--lang", options.lang]
+    written, code = record(command, environment)
     if code:
         sys.stderr.write(written)
         return code
-    # Whose folders the demo ran in is no news.
+    # Whose folders the command ran in is no news.
     lines = [
         line.replace(str(ROOT), "/home/you/softprompt").replace(str(Path.home()), "/home/you")
         for line in screen(written)
     ]
-    title = "softprompt demo" + ("" if options.lang == "en" else f" --lang {options.lang}")
+    title = options.title or shlex.join(["softprompt", *options.command])
+    title += "" if options.lang == "en" else f" --lang {options.lang}"
     Path(options.output).parent.mkdir(parents=True, exist_ok=True)
     Path(options.output).write_text(draw(lines, title), encoding="utf-8")
     print(f"Written to {options.output}")

@@ -1,4 +1,4 @@
-"""The picture of the demo: what a terminal shows after the codes that rich writes."""
+"""A picture of a command: what a terminal shows after the codes that rich writes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def load() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("demo_picture", ROOT / "tools/demo_picture.py")
+    file = ROOT / "tools" / "terminal_picture.py"
+    spec = importlib.util.spec_from_file_location("terminal_picture", file)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
