@@ -107,6 +107,21 @@ def test_people_see_systems_side_by_side(shell: Shell, trained: Path) -> None:
     assert max(len(line) for line in lines if str(trained) not in line) <= 80
 
 
+def test_people_are_told_that_rare_labels_are_given_more_readily(
+    shell: Shell, trained: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(trained, tmp_path / "run")
+    file = tmp_path / "run" / "result.json"
+    result = json.loads(file.read_text("utf-8"))
+    without = {**result["validation"], "macro_f1": 0.125}
+    result["adjustment"] = {"added": {}, "validation_without": without, "test_without": without}
+    file.write_text(json.dumps(result), "utf-8")
+    ended = shell("tune", "--resume", tmp_path / "run")
+    assert ended.code == 0, ended.err
+    assert "Rare labels are given more readily" in ended.out
+    assert "instead of 12.5%" in ended.out
+
+
 def test_resume_takes_no_other_flag(shell: Shell, trained: Path, data: Path) -> None:
     told = shell.mistake("tune", "--resume", trained, "--epochs", 3)
     assert "takes no --epochs" in told

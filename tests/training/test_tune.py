@@ -70,6 +70,29 @@ def test_the_folder_holds_everything(tmp_path: Path) -> None:
     assert result["artifact_bytes"] < 20_000
 
 
+def test_an_adjustment_is_fitted_saved_used_and_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = run(tmp_path, "plain")
+    assert plain["adjustment"] is None
+    # So that the second label is always given.
+    added = (0.0, 99.0)
+    monkeypatch.setattr("softprompt.training.selection.adjustment_for", lambda *args: added)
+    result = run(tmp_path)
+    prompt = SoftPrompt.load(result["prompt"])
+    labels = prompt.task.labels
+    assert prompt.task.adjustment == added
+    told = result["adjustment"]
+    assert told["added"] == dict(zip(labels, added, strict=True))
+    assert told["validation_without"] == plain["validation"]
+    assert told["test_without"] == plain["test"]
+    for split in ("validation", "test"):
+        given = [sum(row) for row in zip(*result[split]["confusion"]["counts"], strict=True)]
+        assert given == [0, result[split]["n"]]
+    (answer,) = predict(prompt, ["great coffee"], tiny_backbone())
+    assert answer.answer == labels[1]
+
+
 def test_the_backbone_is_untouched(tmp_path: Path) -> None:
     from softprompt.backbones.fingerprint import module_fingerprint
 
