@@ -68,7 +68,7 @@ def logits(
             output = backbone.model(
                 input_ids=torch.tensor([ids[place:end]]),
                 position_ids=torch.arange(place, end)[None],
-                past_key_values=cache,
+                **backbone._continuing(cache),
             )
             found = output.logits[0, -1]
         place = end

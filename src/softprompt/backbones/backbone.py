@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
+from inspect import signature
 from typing import Any, ClassVar
 
 import torch
@@ -95,7 +96,7 @@ class Backbone(FrozenModel):
         # would then push real keys out.
         cache = DynamicCache()
         with self.turn:
-            self._body(input_ids=ids_BT, past_key_values=cache, use_cache=True)
+            self._body(input_ids=ids_BT, use_cache=True, **self._continuing(cache))
         layers: list[Any] = cache.layers
         return Context(
             tuple(layer.keys for layer in layers),
@@ -230,7 +231,7 @@ class Backbone(FrozenModel):
         whole_1ND, opening = self._opened(embeds_PD)
         cache = DynamicCache()
         with self.turn:
-            self._body(inputs_embeds=whole_1ND, past_key_values=cache, use_cache=True)
+            self._body(inputs_embeds=whole_1ND, use_cache=True, **self._continuing(cache))
         layers: list[Any] = cache.layers
         return [
             (layer.keys[0, :, opening:].float().cpu(), layer.values[0, :, opening:].float().cpu())
@@ -305,11 +306,16 @@ class Backbone(FrozenModel):
                 inputs_embeds=step.embeds_RND,
                 attention_mask=self._masks(context, step),
                 position_ids=step.position_RN.clamp(min=0),
-                past_key_values=cache,
                 use_cache=True,
+                **self._continuing(cache),
                 **extra,
             )
         return step.wanted(output.last_hidden_state)
+
+    def _continuing(self, cache: DynamicCache) -> dict[str, DynamicCache]:
+        """The argument that gives the model a cache; Transformers renames it in 5.24."""
+        known = signature(self._body.forward).parameters
+        return {"cache" if "cache" in known else "past_key_values": cache}
 
     def _masks(self, context: Context | None, step: Pass) -> Tensor | dict[str, Tensor]:
         """What the model's layers add to scores: one mask, or one for each kind of layer."""
