@@ -18,8 +18,7 @@ from torch import nn
 
 from benchmarks.peft_methods import BATCH, Method, Side
 from benchmarks.timeline import Timeline
-from softprompt.evaluation import value
-from softprompt.inference import adjustment_for, measure
+from softprompt.inference import adjustment_for, measure, suited_score
 from softprompt.tasks import Task
 from softprompt.training.plan import threads_of
 
@@ -129,7 +128,7 @@ def _learn(
         if done % every == 0 or done == steps:
             if not side.finite():
                 break
-            score = value(side.metrics(validation), metric)
+            score = suited_score(side.task, validation, side.answers(validation), metric)
             timeline.note(score)
             if score > best_score:
                 best_score, best = score, side.weights()

@@ -21,8 +21,7 @@ import torch
 from softprompt.backbones import Backbone, Context
 from softprompt.backbones.precision import fastest_dtype
 from softprompt.comparison.learner import Learner
-from softprompt.evaluation import value
-from softprompt.inference import Contexts, Encoded, answer, encode_rows, measure
+from softprompt.inference import Contexts, Encoded, answer, encode_rows, suited_score
 from softprompt.inference.continuation import Continuation, token_log_probabilities
 from softprompt.prompts import Example
 from softprompt.tasks import Task
@@ -163,7 +162,7 @@ def of_task(
             contexts=kept,
             max_new_tokens=lesson.max_new_tokens,
         )
-        return value(measure(task, held, found), lesson.metric)
+        return suited_score(task, held, found, lesson.metric)
 
     gold = [task.labels.index(str(r.answer)) if task.choices else 0 for r in train.rows]
     return Material(train.examples, gold, objective, score, contexts)

@@ -1,10 +1,11 @@
 """Scores from predictions and references: pure functions, libraries' formulas, plain data."""
 
-from softprompt.evaluation.adjustment import decide, fit_adjustment
+from softprompt.evaluation.adjustment import best_score, decide, fit_adjustment
 from softprompt.evaluation.calibration import fit_temperature, probabilities
 from softprompt.evaluation.intervals import bootstrap, mcnemar, paired, resampled, wilson
 from softprompt.evaluation.score import (
     default_metric,
+    likeliest_suits,
     score_classification,
     score_generation,
     score_slices,
@@ -12,11 +13,13 @@ from softprompt.evaluation.score import (
 )
 
 __all__ = [
+    "best_score",
     "bootstrap",
     "decide",
     "default_metric",
     "fit_adjustment",
     "fit_temperature",
+    "likeliest_suits",
     "mcnemar",
     "paired",
     "probabilities",

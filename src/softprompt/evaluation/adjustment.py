@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["decide", "fit_adjustment"]
+__all__ = ["best_score", "decide", "fit_adjustment"]
 
 _SHARES = tuple(float(share) for share in np.linspace(0.0, 1.0, 11))
 _SPLITS = 5
@@ -27,7 +27,7 @@ Score = Callable[[NDArray[np.int64], NDArray[np.int64]], float]
 
 
 def decide(
-    probabilities_NC: NDArray[np.float64], adjustment_C: Sequence[float] = ()
+    probabilities_NC: NDArray[np.float64], adjustment_C: Sequence[float] | NDArray[np.float64] = ()
 ) -> NDArray[np.int64]:
     """[N] the place of the choice that is given for each row.
 
@@ -63,8 +63,7 @@ def fit_adjustment(
         one number a choice, 0 for the most frequent; empty where the likeliest choice is as good,
         where all choices are equally frequent, or where fewer than 40 rows would make it arbitrary.
     """
-    counts = np.maximum(np.asarray(counts_C, dtype=np.float64), 1.0)
-    whole_C = np.log(counts.max() / counts)
+    whole_C = _whole(counts_C)
     gold = np.asarray(gold_N, dtype=np.int64)
     if len(gold) < _FEWEST or not whole_C.any():
         return ()
@@ -86,3 +85,31 @@ def fit_adjustment(
     if ahead <= 0:
         return ()
     return tuple(float(number) for number in np.mean(shares) * whole_C)
+
+
+def best_score(
+    probabilities_NC: NDArray[np.float64],
+    gold_N: Sequence[int],
+    counts_C: Sequence[int],
+    score: Score,
+) -> float:
+    """The score of choices at the share that suits best.
+
+    The mean over three neighbouring shares counts, so that a lucky row tells less.
+
+    Args:
+        probabilities_NC, gold_N, counts_C, score: as for `fit_adjustment`.
+    """
+    whole_C = _whole(counts_C)
+    gold = np.asarray(gold_N, dtype=np.int64)
+    if not whole_C.any():
+        return score(gold, decide(probabilities_NC))
+    scores = [score(gold, decide(probabilities_NC, share * whole_C)) for share in _SHARES]
+    padded = np.array([scores[0], *scores, scores[-1]])
+    return float(np.lib.stride_tricks.sliding_window_view(padded, 3).mean(1).max())
+
+
+def _whole(counts_C: Sequence[int]) -> NDArray[np.float64]:
+    """[C] what is added where the frequencies are taken out altogether."""
+    counts = np.maximum(np.asarray(counts_C, dtype=np.float64), 1.0)
+    return np.asarray(np.log(counts.max() / counts))

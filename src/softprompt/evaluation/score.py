@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 from softprompt.errors import DataError, UsageError, nearest
 from softprompt.evaluation.metrics import METRICS, Answered
 
-__all__ = ["default_metric", "score_classification", "score_generation", "score_slices", "value"]
+__all__ = [
+    "default_metric",
+    "likeliest_suits",
+    "score_classification",
+    "score_generation",
+    "score_slices",
+    "value",
+]
 
 
 def score_classification(
@@ -98,6 +105,11 @@ def value(metric: Mapping[str, Any], name: str) -> float:
     if name not in allowed:
         raise UsageError(f"A prompt cannot be chosen by {name!r} here.", nearest(name, allowed))
     return float(metric[name])
+
+
+def likeliest_suits(name: str) -> bool:
+    """Whether a number to choose by is highest where the likeliest label is given."""
+    return any(name in METRICS.get(metric).likeliest for metric in METRICS)
 
 
 def default_metric(kind: str) -> str:

@@ -8,7 +8,6 @@ Shapes: n rows, C choices, K prompts, P places of one, X numbers at each.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,7 +19,6 @@ from torch import Tensor
 from softprompt.backbones import Backbone
 from softprompt.evaluation import (
     decide,
-    fit_adjustment,
     probabilities,
     score_classification,
     score_generation,
@@ -33,7 +31,7 @@ from softprompt.inference.rows import Encoded
 from softprompt.inference.scoring import score_answers
 from softprompt.tasks import Task
 
-__all__ = ["Answers", "adjustment_for", "answer", "measure", "row_scores"]
+__all__ = ["Answers", "answer", "measure", "row_scores"]
 
 Progress = Callable[[int, int], None]
 
@@ -169,30 +167,6 @@ def measure(
         values = [row.columns.get(slice_column, "") for row in encoded.rows]
         metric["slices"] = score_slices(values, score)
     return metric
-
-
-def adjustment_for(
-    task: Task, encoded: Encoded, answers: Answers, metric: str
-) -> tuple[float, ...]:
-    """What makes labels fit a metric better than the likeliest ones do; empty where nothing does.
-
-    Args:
-        task: whose training rows say how frequent each label is.
-        encoded: held-out rows.
-        answers: to them, at their temperature.
-        metric: to be made as high as possible.
-    """
-    chances, labels = answers.probabilities, task.labels
-    if chances is None:
-        return ()
-
-    def score(gold_N: NDArray[np.int64], given_N: NDArray[np.int64]) -> float:
-        right = [labels[place] for place in gold_N]
-        return value(score_classification(right, [labels[p] for p in given_N], labels), metric)
-
-    counts = Counter(str(row.answer) for row in task.train)
-    gold = [labels.index(str(row.answer)) for row in encoded.rows]
-    return fit_adjustment(chances, gold, [counts[label] for label in labels], score)
 
 
 def row_scores(task: Task, encoded: Encoded, answers: Answers, metric: str) -> list[float]:

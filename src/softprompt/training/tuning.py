@@ -19,7 +19,7 @@ from torch import Tensor
 from softprompt.backbones import free_memory_budget
 from softprompt.errors import DataError
 from softprompt.evaluation import value
-from softprompt.inference import Answers, Contexts, Encoded, measure
+from softprompt.inference import Answers, Contexts, Encoded, measure, suited_score
 from softprompt.inference.context_store import ContextStore, cache_folder
 from softprompt.inference.contexts import WORTH_SECONDS
 from softprompt.prompts.artifact import artifact_bytes
@@ -314,9 +314,11 @@ def _scores(
         if "slices" in metric:
             parts = metric["slices"].items()
             record["slices"] = {name: value(part, setup.metric) for name, part in parts}
-        found.append((value(metric, setup.metric), record))
+        score = suited_score(setup.task, validation, answers, setup.metric)
+        found.append((score, record))
     if len(everyone) > 1 and setup.task.choices and setup.training.ensemble != "off":
-        whole = measure(setup.task, validation, Answers.together(everyone))
+        whole = Answers.together(everyone)
+        together = suited_score(setup.task, validation, whole, setup.metric)
         for _, record in found:
-            record["together"] = value(whole, setup.metric)
+            record["together"] = together
     return found

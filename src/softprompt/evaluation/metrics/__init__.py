@@ -46,12 +46,14 @@ class Metric:
         kind: of the tasks that it suits.
         compute: from answers to the entries that it puts into the result, all plain data.
         selects: names of its entries that may choose the best prompt (higher is better).
+        likeliest: names of those that are highest where the likeliest label is given.
         extra: the optional dependency that it needs, or None.
     """
 
     kind: Literal["classification", "generation"]
     compute: Callable[[Answered], dict[str, Any]]
     selects: tuple[str, ...] = ()
+    likeliest: tuple[str, ...] = ()
     extra: str | None = None
 
 

@@ -19,4 +19,4 @@ def accuracy(answered: Answered) -> dict[str, Any]:
     return {"accuracy": share, "interval": list(wilson(round(share * n), n))}
 
 
-METRICS.register("accuracy")(Metric("classification", accuracy, ("accuracy",)))
+METRICS.register("accuracy")(Metric("classification", accuracy, ("accuracy",), ("accuracy",)))
