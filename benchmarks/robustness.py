@@ -6,7 +6,8 @@ The default `softprompt tune` beside PEFT prompt tuning at the best of four lear
 on the validation rows of the first seed, then kept for all seeds) and full fine-tuning as in
 `benchmarks.quality`. A seed draws the training rows, their order and the initial vectors; all sides
 read the same rows and are scored the same way on the whole test file: macro-F1 for UIT-VSFC,
-accuracy elsewhere. Differences are taken seed by seed.
+accuracy elsewhere, with labels that suit the metric on all sides. Differences are taken seed by
+seed.
 
 The ensemble's gain is that of the averaged probabilities of a run's survivors over the mean of the
 same survivors, each answering alone; every default run measures both, whichever it keeps.

@@ -4,7 +4,8 @@
 
 The score to reach is the best that PEFT prompt tuning has on the validation rows at the best of
 four learning rates, in its best epoch. It is the task's own metric on both sides: macro-F1 for
-UIT-VSFC, whose neutral class is 5% of the rows, accuracy elsewhere.
+UIT-VSFC, whose neutral class is 5% of the rows, accuracy elsewhere; for macro-F1 with the labels
+that suit it best (`suited_score`).
 
 PEFT's clock is that of its best run alone, until the end of the validation where it is best; the
 other three learning rates are noted and not counted, nor is the choice of its precision, threads

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.metrics import accuracy_score, f1_score
 
-from softprompt.evaluation import decide, fit_adjustment
+from softprompt.evaluation import best_score, decide, fit_adjustment
 
 SHARES = np.array([0.6, 0.36, 0.04])
 COUNTS = [600, 360, 40]
@@ -76,3 +76,29 @@ def test_few_rows_adjust_nothing() -> None:
 def test_a_choice_without_rows_and_a_certain_model_give_numbers() -> None:
     chances, gold = np.eye(3)[[0, 1, 2] * 20], [0, 1, 0] * 20
     assert np.isfinite(fit_adjustment(chances, gold, [10, 5, 0], macro_f1)).all()
+
+
+def test_the_best_score_is_that_of_the_best_share() -> None:
+    chances, gold = drawn(4000)
+    whole = np.log(max(COUNTS) / np.array(COUNTS))
+    at = [macro_f1(gold, decide(chances, tuple(share * whole))) for share in np.linspace(0, 1, 11)]
+    best = best_score(chances, gold.tolist(), COUNTS, macro_f1)
+    assert best == pytest.approx(max(np.mean(at[n - 1 : n + 2]) for n in range(1, 10)), abs=1e-9)
+    assert best > at[0]
+
+
+def test_equally_frequent_choices_are_scored_as_they_are() -> None:
+    chances, gold = drawn(1000)
+    plain = macro_f1(gold, decide(chances))
+    assert best_score(chances, gold.tolist(), [5, 5, 5], macro_f1) == plain
+
+
+def test_ranking_a_rare_class_well_counts_more_than_giving_it_twice() -> None:
+    """One model gives the rare class for two of its rows, the other ranks all of them first."""
+    gold = np.array([0] * 180 + [1] * 20)
+    lucky = np.array([[0.9, 0.1]] * 200)
+    lucky[180:182] = [0.4, 0.6]
+    ranking = np.array([[0.9, 0.1]] * 180 + [[0.6, 0.4]] * 20)
+    assert macro_f1(gold, decide(lucky)) > macro_f1(gold, decide(ranking))
+    scores = [best_score(x, gold.tolist(), [180, 20], macro_f1) for x in (lucky, ranking)]
+    assert scores[1] > scores[0]
