@@ -26,8 +26,10 @@ def made(
     seed: int = 0,
     members: int = 1,
     backbone: Backbone | None = None,
+    readout: bool = False,
 ) -> SoftPrompt:
-    """A prompt that scores three choices or writes up to ten tokens."""
+    """A prompt that scores three choices or writes up to ten tokens; with a readout where wanted
+    and where one can be."""
     backbone = backbone or tiny_backbone()
     what, generator = DEPTHS.get(depth), torch.Generator().manual_seed(seed)
     tensors = {}
@@ -38,6 +40,12 @@ def made(
         found = what.tensors(rows, lengths, backbone)
         prefix = f"member.{member}." if members > 1 else ""
         tensors |= {prefix + name: tensor for name, tensor in found.items()}
+    if readout and placement == "suffix" and kind == "score":
+        numbers = sum(heads * size for heads, size in backbone.key_shapes)
+        tensors |= {
+            "readout.weight": torch.randn(len(CHOICES), numbers, generator=generator),
+            "readout.bias": torch.randn(len(CHOICES), generator=generator),
+        }
     text = "{text}\nĐánh giá: {answer}"
     if placement == "slots":
         text = f"{{prompt:2}}{{text}}\nĐánh giá:{{prompt:{3 + seed % 3 - 2}}} {{answer}}"

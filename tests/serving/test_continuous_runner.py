@@ -26,7 +26,7 @@ def prompts(backbone: Backbone) -> Prompts:
     kinds += [("suffix", "deep", "write"), ("suffix", "input", "score")]
     return Prompts(
         {
-            "-".join(kind): made(*kind, seed=number, backbone=backbone)
+            "-".join(kind): made(*kind, seed=number, backbone=backbone, readout=True)
             for number, kind in enumerate(kinds)
         }
     )

@@ -52,7 +52,9 @@ TEXTS = (
     "giao hàng nhanh, đóng gói cẩn thận",
 )
 MESSAGE = {"role": "user", "content": "late"}
-NAMES = {"-".join(kind): made(*kind, seed=number) for number, kind in enumerate(KINDS)}
+NAMES = {
+    "-".join(kind): made(*kind, seed=number, readout=True) for number, kind in enumerate(KINDS)
+}
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +123,7 @@ def test_a_crowd_is_answered_as_if_alone(
 
 def test_an_ensemble_answers_with_the_mean_of_its_members() -> None:
     prompts = {
-        f"{depth}{count}": made("suffix", depth, members=count)
+        f"{depth}{count}": made("suffix", depth, members=count, readout=True)
         for depth in ("input", "kv")
         for count in (1, 2, 4)
     }
@@ -142,7 +144,9 @@ def test_tasks_about_one_text_share_what_is_before_them() -> None:
         # One pays for all.
         cached = sorted(answer.cached_tokens for answer in together)
         assert cached[0] == 0
-        assert cached[1] == cached[2] == engine.figures["context_misses"] >= 32
+        assert 32 <= cached[1] == cached[2] <= engine.figures["context_misses"]
+        # What their readouts read beyond it is a token or two.
+        assert engine.figures["context_misses"] - cached[1] <= 2
         for name, answer in zip(names, together, strict=True):
             same(answer, alone(name, TEXTS[0]))
         again = engine.submit(request(names[0], TEXTS[0])).result(60)
@@ -256,7 +260,7 @@ def test_a_request_brings_its_own_words_around_the_prompt(engine: Engine) -> Non
 
 
 def test_an_adjustment_is_for_the_labels_of_the_task() -> None:
-    prompt = made("suffix", "input")
+    prompt = made("suffix", "input", readout=True)
     task = replace(prompt.task, adjustment=(0.0, 0.0, 99.0))
     labels = task.labels
     with Engine(tiny_backbone(), Prompts({"a": replace(prompt, task=task)})) as engine:

@@ -49,6 +49,7 @@ def prompts() -> dict[str, SoftPrompt]:
     }
     found["ensemble"] = made("suffix", "input", "score", members=3)
     found["deep"] = made("suffix", "deep", "score")
+    found["reading"] = made("suffix", "input", "score", readout=True)
     return found
 
 
@@ -195,9 +196,11 @@ def test_labels_that_begin_alike_share_requests(engine: VllmEngine, server: Stan
     assert eventually(lambda: len(server.sent) - before == len(steps))
 
 
-def test_other_depths_are_refused_with_the_reason(engine: VllmEngine) -> None:
+def test_what_the_server_cannot_do_is_refused_with_the_reason(engine: VllmEngine) -> None:
     with pytest.raises(UsageError, match="deep@1 is of depth deep, and a vLLM server takes"):
         engine.submit(ask("deep"))
+    with pytest.raises(UsageError, match="reading@1 has a readout of contexts, whose values a vLL"):
+        engine.submit(ask("reading"))
     with pytest.raises(UnknownPromptError, match="no prompt 'nothing'"):
         engine.submit(ask("nothing"))
 

@@ -22,7 +22,8 @@ _SECTIONS: Mapping[str, tuple[str, ...]] = {
     "backbone": ("model", "dtype", "device"),
     "prompt": ("method", "placement", "depth", "length", "initialisation"),
     "training": (
-        "population", "ensemble", "epochs", "time_budget", "drop_long", "baselines", "seed",
+        "population", "ensemble", "readout", "epochs", "time_budget", "drop_long", "baselines",
+        "seed",
     ),
     "search": ("rounds",),
 }  # fmt: skip

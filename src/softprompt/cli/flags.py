@@ -235,6 +235,14 @@ Ensemble = Annotated[
         help=mark("Keep the mean of several prompts: where it is better, never, or of N."),
     ),
 ]
+Readout = Annotated[
+    str | None,
+    typer.Option(
+        "--readout",
+        metavar="auto|on|off",
+        help=mark("Read the contexts too, by a linear readout: where it is better, always, never."),
+    ),
+]
 Baselines = Annotated[
     str | None,
     typer.Option(

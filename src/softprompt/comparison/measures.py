@@ -203,7 +203,7 @@ def _score(side: Taught, other: Task) -> dict[str, Any]:
     """The metric on the other task's test rows, asked with its own template."""
     rows = other.test[: MOST_OTHER_ROWS if other.choices else GENERATED_ROWS]
     # What was fitted for the labels of one task says nothing of another's.
-    bare = replace(side, drop_long=True, adjustment=())
+    bare = replace(side, drop_long=True, adjustment=(), readout=None)
     return bare.answered(other, rows).metric
 
 

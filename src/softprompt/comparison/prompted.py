@@ -92,6 +92,7 @@ def work_of(
         depth=prompt.depth,
         temperature=prompt.task.temperature,
         adjustment=prompt.task.adjustment,
+        readout=prompt.readout,
         chat=prompt.task.chat,
         drop_long=drop_long,
         max_new_tokens=max_new_tokens,

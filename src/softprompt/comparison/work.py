@@ -20,6 +20,7 @@ from softprompt.inference import Encoded, adjustment_for, answer, encode_rows, m
 from softprompt.inference.baselines import BASELINES, BaselineRequest
 from softprompt.inference.continuation import Continuation, token_log_probabilities
 from softprompt.prompts import Layout
+from softprompt.prompts.readout import Readout
 from softprompt.tasks import Rendered, Row, Slot, Task
 
 __all__ = ["Answered", "Asked", "Taught", "Work", "after_context"]
@@ -97,6 +98,7 @@ class Taught:
         depth: where they enter.
         temperature: of the choices' probabilities.
         adjustment: of their logarithms, before the largest is given as the answer.
+        readout: beside the prompts; None where there is none.
         after: tokens before the answer that weights are active on; None where on all.
         chat, drop_long, max_new_tokens: as in training.
         detach: takes everything off and gives the model without it; after that this object is of
@@ -110,6 +112,7 @@ class Taught:
     depth: str = "input"
     temperature: float = 1.0
     adjustment: tuple[float, ...] = ()
+    readout: Readout | None = None
     after: int | None = None
     chat: bool = False
     drop_long: bool = False
@@ -159,6 +162,7 @@ class Taught:
             self.prompts,
             temperature=self.temperature,
             adjustment=self.adjustment,
+            readout=self.readout,
             max_new_tokens=self.max_new_tokens,
             depth=self.depth,
         )

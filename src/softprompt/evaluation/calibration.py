@@ -20,10 +20,21 @@ _FEWEST = 8
 
 
 def probabilities(
-    log_scores_KNC: NDArray[np.float64], temperature: float = 1.0
+    log_scores_KNC: NDArray[np.float64],
+    temperature: float = 1.0,
+    readout_NC: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float64]:
-    """[N, C] mean over the prompts of the softmax of log-scores divided by a temperature."""
-    return np.asarray(softmax(log_scores_KNC / temperature, axis=-1).mean(0))
+    """[N, C] mean over the prompts of the softmax of log-scores divided by a temperature.
+
+    Args:
+        log_scores_KNC: [K, N, C] by prompts.
+        temperature: of these.
+        readout_NC: log-scores of a readout, whose softmax counts as much as that mean.
+    """
+    by_prompts_NC = softmax(log_scores_KNC / temperature, axis=-1).mean(0)
+    if readout_NC is None:
+        return np.asarray(by_prompts_NC)
+    return np.asarray((by_prompts_NC + softmax(readout_NC, axis=-1)) / 2)
 
 
 def fit_temperature(log_scores_KNC: NDArray[np.float64], gold_N: Sequence[int]) -> float:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from softprompt.backbones import Backbone
+from softprompt.backbones import Backbone, Context
 from softprompt.evaluation import (
     decide,
     probabilities,
@@ -29,6 +29,7 @@ from softprompt.inference.contexts import Contexts
 from softprompt.inference.generation import generate
 from softprompt.inference.rows import Encoded
 from softprompt.inference.scoring import score_answers
+from softprompt.prompts.readout import Readout
 from softprompt.tasks import Task
 
 __all__ = ["Answers", "answer", "measure", "row_scores"]
@@ -48,6 +49,8 @@ class Answers:
         temperature: divides log-scores before the softmax.
         adjustment: added to the log-probability of each choice before the largest is given; empty
             for the likeliest.
+        readout: [n, C] log-scores of a readout, whose probabilities count as much as those of all
+            prompts; None where there is none.
     """
 
     written: tuple[str, ...] = ()
@@ -55,13 +58,15 @@ class Answers:
     log_scores: NDArray[np.float64] | None = None
     temperature: float = 1.0
     adjustment: tuple[float, ...] = ()
+    readout: NDArray[np.float64] | None = None
 
     @property
     def probabilities(self) -> NDArray[np.float64] | None:
-        """[n, C] of the choices, the mean over the prompts; None for free text."""
+        """[n, C] of the choices, the mean over the prompts and of that with the readout's; None
+        for free text."""
         if self.log_scores is None:
             return None
-        return probabilities(self.log_scores, self.temperature)
+        return probabilities(self.log_scores, self.temperature, self.readout)
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -102,6 +107,7 @@ def answer(
     max_new_tokens: int = 64,
     progress: Progress | None = None,
     depth: str = "input",
+    readout: Readout | None = None,
 ) -> Answers:
     """Answers rows: the likeliest choice, or generated text.
 
@@ -116,6 +122,7 @@ def answer(
         max_new_tokens: longest free answer, in tokens.
         progress: called with rows done and rows in all.
         depth: where the prompts enter.
+        readout: of the same choices, beside the prompts.
     """
     if not task.choices:
         texts = generate(
@@ -128,9 +135,16 @@ def answer(
             depth=depth,
         )
         return Answers(written=tuple(texts))
-    scores = score_answers(backbone, encoded.examples, prompts, contexts, progress, depth)
     labels = tuple(choice.label for choice in task.choices)
-    return Answers((), labels, scores, temperature, adjustment)
+    read_nC = np.zeros((len(encoded.examples), len(labels)))
+
+    def seen(rows: Sequence[int], context: Context) -> None:
+        if readout is not None:
+            read_nC[list(rows)] = readout.logits(backbone, context).numpy()
+
+    scores = score_answers(backbone, encoded.examples, prompts, contexts, progress, depth, seen)
+    read = None if readout is None else read_nC
+    return Answers((), labels, scores, temperature, adjustment, read)
 
 
 def measure(

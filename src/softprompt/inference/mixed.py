@@ -76,10 +76,12 @@ class MixedRow:
     Args:
         example: laid out for its prompt's length.
         prompt: that stands in it; None for a row without one.
+        whole: whether all of its context has to be known before its pass, since a readout reads it.
     """
 
     example: Example
     prompt: ReadyPrompt | None = None
+    whole: bool = False
 
 
 @torch.no_grad()

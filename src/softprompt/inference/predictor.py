@@ -144,6 +144,7 @@ class Predictor:
             max_new_tokens=task.max_new_tokens,
             progress=progress,
             depth=self.prompt.depth,
+            readout=self.prompt.readout,
         )
         return encoded, answers
 

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from softprompt.backbones import Backbone
+from softprompt.backbones import Backbone, Context
 from softprompt.inference.contexts import Contexts
 from softprompt.inference.continuation import Continuation, log_scores
 from softprompt.prompts import Example
@@ -31,6 +31,7 @@ def score_answers(
     contexts: Contexts | None = None,
     progress: Callable[[int, int], None] | None = None,
     depth: str = "input",
+    seen: Callable[[Sequence[int], Context], None] | None = None,
 ) -> NDArray[np.float64]:
     """Summed log-probabilities [K, n, C] of the answers to each row, by each prompt.
 
@@ -41,6 +42,7 @@ def score_answers(
         contexts: of these examples, where they are kept; else they are encoded on the way.
         progress: called with rows done and rows in all.
         depth: where the prompts enter.
+        seen: called with places of rows and their contexts, as they are scored.
     """
     contexts = contexts or Contexts(backbone, examples)
     width = len(examples[0].answers) if examples else 0
@@ -58,6 +60,8 @@ def score_answers(
                 [examples[row] for row in picked], backbone.device, lengths, depth
             )
             context = contexts.select(number, members)
+            if seen:
+                seen(picked, context)
             result_A = log_scores(backbone, context, what, prompts)
             result_BKC = result_A.double().cpu().numpy().reshape(len(picked), count, width)
             scores_KnC[:, picked] = result_BKC.swapaxes(0, 1)

@@ -20,6 +20,7 @@ from softprompt.errors import ArtifactError, UsageError
 from softprompt.prompts.depths import DEPTHS
 from softprompt.prompts.head import HEAD, headless, with_head
 from softprompt.prompts.layout import Layout, Scoring
+from softprompt.prompts.readout import Readout, without_readout
 from softprompt.tasks import Choice, Template
 
 __all__ = ["PromptTask", "SoftPrompt"]
@@ -72,7 +73,8 @@ class SoftPrompt:
     Args:
         tensors: as the depth names them: `vectors` [P, D], or `slot.0`, `slot.1`, ... [P_i, D], or
             `deep` [L, P, D]; `head.weight` [C, D] beside them for a classifier; an ensemble has
-            the same under `member.0.`, `member.1.`, ...; fp32.
+            the same under `member.0.`, `member.1.`, ...; `readout.weight` [C, F] and
+            `readout.bias` [C] where a readout stands beside them; fp32.
         placement, depth, parametrisation, initialisation: the four choices.
         task: what it does.
         backbone: what it was trained over.
@@ -135,14 +137,20 @@ class SoftPrompt:
         """Number of vectors, all slots together; of the longest member of an ensemble."""
         return max(len(vectors_PX) for vectors_PX in self.members) - self.heads
 
+    @property
+    def readout(self) -> Readout | None:
+        """What reads labels from contexts beside the prompts; None where nothing does."""
+        return Readout.of(self.tensors)
+
     def _by_member(self) -> list[Mapping[str, Tensor]]:
         """Tensors of each member without its prefix, in order."""
         found: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in self.tensors.items():
+        vectors = without_readout(self.tensors)
+        for name, tensor in vectors.items():
             if name.startswith("member."):
                 number, _, rest = name.removeprefix("member.").partition(".")
                 found.setdefault(int(number), {})[rest] = tensor
-        return [found[number] for number in sorted(found)] or [self.tensors]
+        return [found[number] for number in sorted(found)] or [vectors]
 
     @property
     def parameters(self) -> int:
@@ -187,7 +195,8 @@ class SoftPrompt:
                 )
 
     def with_template(self, text: str) -> SoftPrompt:
-        """The same vectors with other text around them.
+        """The same vectors with other text around them, and without a readout: it was fitted to
+        contexts with the old text.
 
         Raises:
             UsageError: the template has slots that do not fit the vectors.
@@ -208,7 +217,8 @@ class SoftPrompt:
                 f"{', '.join(map(str, mine))}.",
             )
         task = replace(self.task, template=template.text, inputs=template.columns)
-        return replace(self, task=task, placement=placement)
+        tensors = without_readout(self.tensors)
+        return replace(self, tensors=tensors, task=task, placement=placement)
 
     def save(self, path: str | Path) -> Path:
         """Writes the artifact folder (see `softprompt.prompts.artifact`)."""

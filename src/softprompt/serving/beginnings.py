@@ -15,7 +15,8 @@ import torch
 
 from softprompt.backbones import Backbone, Context
 from softprompt.inference.mixed import MixedRow, ReadyPrompt, first_pass
-from softprompt.serving.context_pool import LEAST, ContextPool, Tokens, shared_length
+from softprompt.prompts import Example
+from softprompt.serving.context_pool import LEAST, ContextPool, Tokens, joined, shared_length
 
 __all__ = ["Beginnings", "Begun"]
 
@@ -31,11 +32,13 @@ class Begun:
         row: whose context is what is known and whose trunk is the rest.
         known: keys and values of one row; None for nothing.
         computed: whether they were computed for this very row.
+        added: the last of them that were, where the others were not.
     """
 
     row: MixedRow
     known: Context | None
     computed: bool = False
+    added: int = 0
 
     @property
     def tokens(self) -> int:
@@ -45,7 +48,7 @@ class Begun:
     @property
     def cached(self) -> int:
         """Of these, those that were not computed for this row."""
-        return 0 if self.computed else self.tokens
+        return 0 if self.computed else self.tokens - self.added
 
 
 class Beginnings:
@@ -94,7 +97,7 @@ class Beginnings:
         contexts = dict.fromkeys(
             row.example.context
             for row, begun in zip(rows, found, strict=True)
-            if len(row.example.context) >= LEAST and 2 * begun.tokens < len(row.example.context)
+            if _missing(row, begun)
         )
         known: dict[Tokens, Context] = {}
         if contexts:
@@ -111,6 +114,34 @@ class Beginnings:
                 fresh.discard(context)
             elif found[number].known is None:
                 found[number] = self._known(row)
+        return self._completed(rows, found)
+
+    def _completed(self, rows: Sequence[MixedRow], found: list[Begun]) -> list[Begun]:
+        """The same with all of a context known where a readout reads it; what lacks is added."""
+        cut = {
+            row.example.context: begun
+            for row, begun in zip(rows, found, strict=True)
+            if row.whole and 0 < begun.tokens < len(row.example.context)
+        }
+        if not cut:
+            return found
+        rests = [
+            MixedRow(Example(begun.row.example.context, tokens[begun.tokens :], ()))
+            for tokens, begun in cut.items()
+        ]
+        before = joined([begun.known for begun in cut.values()], self._backbone.device)
+        _, whole = first_pass(self._backbone, before, rests)
+        completed: dict[Tokens, Context] = {}
+        for number, tokens in enumerate(cut):
+            self.pool.misses += len(tokens) - cut[tokens].tokens
+            self.pool.keep(tokens, whole, number)
+            completed[tokens] = whole.select([number])
+        for number, row in enumerate(rows):
+            tokens, begun = row.example.context, found[number]
+            if row.whole and tokens in completed and begun.tokens < len(tokens):
+                added = len(tokens) - begun.tokens
+                fresh = _cut(row, completed[tokens], computed=begun.computed)
+                found[number] = replace(fresh, added=added)
         return found
 
     def keep(self, row: MixedRow, whole: Context, number: int) -> None:
@@ -203,3 +234,10 @@ def _cut(row: MixedRow, known: Context | None, *, computed: bool = False) -> Beg
     context, rest = example.context[:count], example.context[count:]
     cut = replace(example, context=context, trunk=rest + example.trunk)
     return Begun(replace(row, example=cut), known, computed)
+
+
+def _missing(row: MixedRow, begun: Begun) -> bool:
+    """Whether a row's context is computed before its pass: most of it is not known, and it is long
+    enough to be kept or a readout reads it."""
+    length = len(row.example.context)
+    return (row.whole or length >= LEAST) and 2 * begun.tokens < length

@@ -75,10 +75,19 @@ class Scorer:
         for work in works:
             by_member = [next(scores) for _ in work.rows]
             try:
-                work.ticket.put(work.chosen(by_member, begun[first].cached))
+                read = _read(work, begun[first], self._backbone)
+                work.ticket.put(work.chosen(by_member, begun[first].cached, read))
             except ServingError as error:
                 work.ticket.put(error)
             first += len(work.rows)
+
+
+def _read(work: Work, begun: Begun, backbone: Backbone) -> list[float] | None:
+    """What the request's readout says of its text; None where there is none."""
+    if work.readout is None:
+        return None
+    context = begun.known or Context.empty(1, backbone.device)
+    return [float(score) for score in work.readout.logits(backbone, context)[0]]
 
 
 def _sharing(known: Sequence[Context | None]) -> int:

@@ -248,7 +248,7 @@ class VllmEngine:
 
 
 class _InputOnly:
-    """A source whose prompts are of depth `input`.
+    """A source whose prompts are of depth `input` and have no readout.
 
     Args:
         source: the prompts.
@@ -267,5 +267,11 @@ class _InputOnly:
                 f"The prompt {version.label} is of depth {prompt.depth}, and a vLLM server takes "
                 "vectors among the input embeddings only.",
                 "Train one with --depth input, or serve it with --engine own.",
+            )
+        if prompt.readout is not None:
+            raise UsageError(
+                f"The prompt {version.label} has a readout of contexts, whose values a vLLM server "
+                "does not give.",
+                "Train one with --readout off, or serve it with --engine own.",
             )
         return prompt

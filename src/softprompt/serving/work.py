@@ -18,6 +18,7 @@ from softprompt.evaluation import decide, probabilities
 from softprompt.inference import text_row
 from softprompt.inference.mixed import MixedRow
 from softprompt.prompts import Layout
+from softprompt.prompts.readout import Readout
 from softprompt.serving.constraints import Constraints
 from softprompt.serving.requests import Answer, Request
 from softprompt.serving.residents import Resident, Residents
@@ -43,6 +44,7 @@ class Work:
         temperature: divides log-scores before the softmax over the choices.
         adjustment: added to the log-probability of each choice before the largest is given; empty
             for the likeliest.
+        readout: of the labels, beside the prompts; None where there is none.
         prompt: `name@3`, or None for the bare model.
         most: tokens to write at most.
         chooser: of written tokens; None where answers are scored.
@@ -55,6 +57,7 @@ class Work:
     labels: tuple[str, ...]
     temperature: float
     adjustment: tuple[float, ...]
+    readout: Readout | None
     prompt: str | None
     most: int
     chooser: Chooser | None
@@ -72,12 +75,18 @@ class Work:
         example = self.rows[0].example
         return len(example.context) + len(example.trunk)
 
-    def chosen(self, scores: Sequence[Sequence[float]], cached: int = 0) -> Answer:
+    def chosen(
+        self,
+        scores: Sequence[Sequence[float]],
+        cached: int = 0,
+        read: Sequence[float] | None = None,
+    ) -> Answer:
         """The label to give, with calibrated probabilities of all.
 
         Args:
             scores: log-scores of the choices, by each member.
             cached: positions that were known.
+            read: log-scores of the choices by the readout, where there is one.
 
         Raises:
             ServingError: they are no numbers.
@@ -85,7 +94,8 @@ class Work:
         by_member = np.array(scores)
         if not np.isfinite(by_member).all():
             raise overflow()
-        chances = probabilities(by_member[:, None], self.temperature)[0]
+        read_1C = None if read is None else np.array(read)[None]
+        chances = probabilities(by_member[:, None], self.temperature, read_1C)[0]
         best = int(decide(chances[None], self.adjustment)[0])
         return Answer(
             text=self.labels[best],
@@ -133,14 +143,16 @@ class Preparation:
         wordings = request.choices or task.wordings
         with self._tokenizing:
             example = resident.layout.example(rendered, wordings, "The request")
+        whole = resident.prompt.readout is not None and not request.choices
         rows = tuple(
-            MixedRow(example.with_vectors(member.length), member)
+            MixedRow(example.with_vectors(member.length), member, whole)
             for member in (resident.members if labels else resident.members[:1])
         )
         most = request.sampling.max_new_tokens or task.max_new_tokens
         # What was fitted for the task's labels says nothing of others.
-        adjustment = () if request.choices else task.adjustment
-        decision = task.temperature, adjustment
+        own = not request.choices
+        adjustment, readout = (task.adjustment, resident.prompt.readout) if own else ((), None)
+        decision = task.temperature, adjustment, readout
         return self._made(request, rows, labels, decision, resident.version.label, most, strip=True)
 
     def _bare(self, request: Request) -> Work:
@@ -154,7 +166,9 @@ class Preparation:
         most = request.sampling.max_new_tokens or BARE_TOKENS
         labels = request.choices or ()
         strip = request.template is not None
-        return self._made(request, (MixedRow(example),), labels, (1.0, ()), None, most, strip=strip)
+        return self._made(
+            request, (MixedRow(example),), labels, (1.0, (), None), None, most, strip=strip
+        )
 
     def _bare_text(self, request: Request) -> Rendered:
         text = request.text
@@ -195,7 +209,7 @@ class Preparation:
         request: Request,
         rows: tuple[MixedRow, ...],
         labels: tuple[str, ...],
-        decision: tuple[float, tuple[float, ...]],
+        decision: tuple[float, tuple[float, ...], Readout | None],
         prompt: str | None,
         most: int,
         *,

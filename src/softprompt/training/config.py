@@ -83,6 +83,12 @@ class TrainingConfig(BaseModel):
         description="Keep the mean of the survivors where it is better on validation rows "
         "(`auto`), the best prompt alone (`off`), or that many survivors.",
     )
+    readout: Literal["auto", "on", "off"] = Field(
+        "auto",
+        description="A linear readout of cached contexts beside the prompts: where validation rows "
+        "gain by it (`auto`), always (`on`) or never (`off`); needs choices, a decoder and "
+        "placement suffix, and an engine that holds contexts (not vLLM, not PEFT).",
+    )
     token_dropout: float = Field(
         0.0,
         ge=0,

@@ -19,8 +19,10 @@ from softprompt.inference import Answers, Contexts, Encoded, answer, measure
 from softprompt.prompts import PromptTask, SoftPrompt
 from softprompt.prompts.depths import DEPTHS
 from softprompt.prompts.head import HEAD
+from softprompt.prompts.readout import Readout
 from softprompt.training.loop import Outcome
 from softprompt.training.member import Member
+from softprompt.training.readout import Fitted
 from softprompt.training.reporters import Reporter
 from softprompt.training.run_directory import RunDirectory
 from softprompt.training.selection import Selection, select
@@ -35,8 +37,10 @@ def answers_of(
     prompts: Sequence[Tensor],
     contexts: Contexts | None = None,
     reporter: Reporter | None = None,
+    readout: Readout | None = None,
 ) -> list[Answers]:
-    """The answers of each prompt [P_k, X] to rows; choices are scored by all in one pass."""
+    """The answers of each prompt [P_k, X] to rows, each with the readout where there is one;
+    choices are scored by all in one pass."""
 
     def run(prompts: Sequence[Tensor]) -> Answers:
         return answer(
@@ -48,6 +52,7 @@ def answers_of(
             max_new_tokens=setup.training.max_new_tokens,
             progress=reporter.progress if reporter else None,
             depth=setup.prompt.depth,
+            readout=readout,
         )
 
     if not setup.task.choices:
@@ -59,6 +64,7 @@ def answers_of(
 def finish(
     setup: Setup,
     outcome: Outcome,
+    fitted: Fitted | None,
     validation: Encoded,
     contexts: Contexts,
     test: Encoded,
@@ -74,27 +80,32 @@ def finish(
     Returns:
         `validation`, `test` and `baselines` metrics, `population`, `ensemble`, `selection`,
         `adjustment` (what is added to each label's log-probability, and the metrics without it;
-        None where the likeliest label is given) and `trainable_parameters`.
+        None where the likeliest label is given), `readout` (whether one is kept, its validation
+        score alone, and the metrics without it; None where none was fitted) and
+        `trainable_parameters`.
     """
     reporter.stage("evaluation", {"rows": len(setup.task.test)})
     vectors = [member.best_PX for member in outcome.members]
     given = answers_of(setup, validation, vectors, contexts)
-    chosen = select(setup, validation, given)
+    chosen = select(setup, validation, given, None if fitted is None else fitted.validation_NC)
     metrics: dict[str, Any] = {"validation": chosen.validation}
-    prompt = _prompt(setup, outcome, chosen, metrics, resolved)
+    readout = fitted.readout if fitted is not None and chosen.alone is not None else None
+    prompt = _prompt(setup, outcome, chosen, readout, metrics, resolved)
     prompt.save(directory.prompt)
-    about = _about(setup, outcome, chosen, validation, given)
+    about = _about(setup, outcome, chosen, fitted, validation, given)
     if outcome.stopped == "interrupted" or not setup.task.test:
         return {**metrics, "test": None, "baselines": {}, **about}
-    answers = answers_of(setup, test, vectors[: chosen.tried], reporter=reporter)
+    answers = answers_of(setup, test, vectors[: chosen.tried], reporter=reporter, readout=readout)
     kept = answers[: chosen.count]
     metrics["test"] = _score(setup, chosen, test, kept)
     if about["adjustment"] is not None:
         about["adjustment"]["test_without"] = _score(setup, chosen, test, kept, adjusted=False)
+    if readout is not None:
+        about["readout"]["test_without"] = _prompts_score(setup, chosen, test, kept)
     if about["ensemble"] is not None:
         about["ensemble"] |= {
-            "test": _score(setup, chosen, test, answers),
-            "members_test": [_score(setup, chosen, test, [each]) for each in answers],
+            "test": _prompts_score(setup, chosen, test, answers),
+            "members_test": [_prompts_score(setup, chosen, test, [each]) for each in answers],
         }
     metrics["baselines"] = {}
     for name, baseline in setup.baselines().items():
@@ -108,26 +119,37 @@ def _about(
     setup: Setup,
     outcome: Outcome,
     chosen: Selection,
+    fitted: Fitted | None,
     validation: Encoded,
     given: Sequence[Answers],
 ) -> dict[str, Any]:
     """What a result says of the choice, as far as validation rows and their answers tell."""
     members = outcome.members[: chosen.count]
     ensemble = adjustment = None
+    readout: dict[str, Any] | None = None
+    numbers = sum(p.numel() for m in members for p in m.parameters)
     if chosen.ensemble is not None:
         ensemble = {"members": chosen.tried, "validation": chosen.ensemble}
     if chosen.adjustment:
         kept = given[: chosen.count]
+        if fitted is not None and chosen.alone is not None:
+            kept = [replace(each, readout=fitted.validation_NC) for each in kept]
         adjustment = {
             "added": dict(zip(setup.task.labels, chosen.adjustment, strict=True)),
             "validation_without": _score(setup, chosen, validation, kept, adjusted=False),
         }
+    if fitted is not None:
+        readout = {"kept": chosen.alone is not None, "validation_alone": fitted.score}
+    if readout is not None and chosen.alone is not None and fitted is not None:
+        readout["validation_without"] = chosen.alone[1]
+        numbers += fitted.readout.weight_CF.numel() + fitted.readout.bias_C.numel()
     return {
         "population": list(outcome.population),
         "selection": {"members": chosen.count, "p_value": chosen.p_value},
         "ensemble": ensemble,
         "adjustment": adjustment,
-        "trainable_parameters": sum(p.numel() for m in members for p in m.parameters),
+        "readout": readout,
+        "trainable_parameters": numbers,
     }
 
 
@@ -143,6 +165,17 @@ def _score(
     added = chosen.adjustment if adjusted else ()
     together = Answers.together(picked).at(chosen.temperature, added)
     return measure(setup.task, rows, together, setup.slice_column)
+
+
+def _prompts_score(
+    setup: Setup, chosen: Selection, rows: Encoded, picked: Sequence[Answers]
+) -> dict[str, Any]:
+    """The metric of prompts together without a readout, with the adjustment that suits them."""
+    together = replace(Answers.together(picked), readout=None)
+    adjustment = chosen.adjustment if chosen.alone is None else chosen.alone[0]
+    return measure(
+        setup.task, rows, together.at(chosen.temperature, adjustment), setup.slice_column
+    )
 
 
 def peak_memory() -> int:
@@ -163,6 +196,7 @@ def _prompt(
     setup: Setup,
     outcome: Outcome,
     chosen: Selection,
+    readout: Readout | None,
     metrics: dict[str, Any],
     resolved: dict[str, Any],
 ) -> SoftPrompt:
@@ -171,7 +205,7 @@ def _prompt(
     best = members[0].candidate
     assert setup.layout.placement is not None
     return SoftPrompt(
-        tensors=_tensors(setup, members),
+        tensors=_tensors(setup, members) | (readout.tensors() if readout else {}),
         placement=setup.layout.placement,
         task=PromptTask(
             kind=task.kind,

@@ -1,4 +1,4 @@
-"""Which of a population's survivors are kept: the best one, or all of them together.
+"""What is kept of a population: the best prompt or all survivors, with a readout or without.
 
 The mean of the survivors' probabilities takes one pass and is often better than each (Lester et al.
 2021, section 6: prompt ensembling). Validation rows decide; it never sees test rows.
@@ -11,13 +11,14 @@ prompt, the other half scores it and the ensemble, many times over.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from softprompt.evaluation import fit_temperature, mcnemar, score_classification, value
-from softprompt.inference import Answers, Encoded, adjustment_for, measure
+from softprompt.inference import Answers, Encoded, adjustment_for, measure, suited_score
 from softprompt.training.setup import Setup
 
 __all__ = ["Selection", "select"]
@@ -32,10 +33,12 @@ class Selection:
     Args:
         count: how many of the survivors, the best first.
         temperature: fitted for them.
-        adjustment: of the choices' log-probabilities, fitted for them and the metric.
-        validation: their metric on the validation rows.
+        adjustment: of the choices' log-probabilities, fitted for what is kept and the metric.
+        validation: its metric on the validation rows.
         tried: how many were averaged as an ensemble, 1 where none was.
         ensemble: the metric of those on the validation rows; None where none was tried.
+        alone: adjustment and metric of the prompts without the readout, where one is kept with
+            them; None else.
         p_value: probability of so large a difference in right answers between the best two
             survivors if they were equally good; None where there is one.
     """
@@ -47,16 +50,40 @@ class Selection:
     tried: int = 1
     ensemble: dict[str, Any] | None = None
     p_value: float | None = None
+    alone: tuple[tuple[float, ...], dict[str, Any]] | None = None
 
 
-def select(setup: Setup, validation: Encoded, answers: Sequence[Answers]) -> Selection:
-    """Chooses between the best prompt and the ensemble.
+def select(
+    setup: Setup,
+    validation: Encoded,
+    answers: Sequence[Answers],
+    readout_NC: NDArray[np.float64] | None = None,
+) -> Selection:
+    """Chooses between the best prompt and the ensemble, and whether a readout stands beside.
 
     Args:
-        setup: whose metric decides and whose `ensemble` setting may have decided already.
+        setup: whose metric decides and whose settings may have decided already.
         validation: rows with answers.
         answers: of each survivor to them, the best survivor first.
+        readout_NC: log-scores of a readout for them; None where there is none.
     """
+    chosen = _prompts(setup, validation, answers)
+    if readout_NC is None:
+        return chosen
+    prompts = Answers.together(answers[: chosen.count]).at(chosen.temperature)
+    both = replace(prompts, readout=readout_NC)
+    found = [suited_score(setup.task, validation, each, setup.metric) for each in (prompts, both)]
+    if setup.training.readout != "on" and found[1] <= found[0]:
+        return chosen
+    adjustment = adjustment_for(setup.task, validation, both, setup.metric)
+    adjusted = both.at(chosen.temperature, adjustment)
+    metric = measure(setup.task, validation, adjusted, setup.slice_column)
+    alone = chosen.adjustment, chosen.validation
+    return replace(chosen, adjustment=adjustment, validation=metric, alone=alone)
+
+
+def _prompts(setup: Setup, validation: Encoded, answers: Sequence[Answers]) -> Selection:
+    """The choice among prompts."""
     alone = _measured(setup, validation, answers[:1])
     p_value = _p_value(validation, answers)
     wanted = setup.training.ensemble

@@ -155,8 +155,25 @@ class Setup:
                 f"There is no column {self.slice_column!r} to slice by.",
                 nearest(self.slice_column, task.train[0].columns),
             )
+        why = self.readout_obstacle
+        if training.readout == "on" and why is not None:
+            raise UsageError(
+                f"A readout cannot be trained here: {why}.",
+                "Leave --readout out, or use --readout off.",
+            )
         self._refuse_depth()
         self.layout.arrange(task.render(task.train[0]))
+
+    @property
+    def readout_obstacle(self) -> str | None:
+        """Why there can be no readout of contexts; None where there can."""
+        if not self.task.choices:
+            return "the task has no answer choices"
+        if self.backbone.form != "continued":
+            return f"{self.backbone.identity.name} is no decoder"
+        if self.layout.placement != "suffix":
+            return "contexts hold the whole text only with --placement suffix"
+        return None
 
     def _refuse_depth(self) -> None:
         """Refuses what the depth cannot do, before anything is written."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
@@ -31,6 +32,7 @@ from softprompt.training.loop import Course, Loop, Outcome, TrainingRows
 from softprompt.training.memory import PASS_SHARE, fit_loop
 from softprompt.training.objectives import OBJECTIVES
 from softprompt.training.plan import Plan, check_same, choose_threads, measure_step, threads_of
+from softprompt.training.readout import Fitted, fit_readout
 from softprompt.training.reporters import REPORTERS, Reporter, Reporters
 from softprompt.training.result import answers_of, finish, peak_memory
 from softprompt.training.run_directory import MetricsFile, RunDirectory
@@ -64,6 +66,7 @@ class Tuning:
         self.setup, self.directory, self.resolved = setup, directory, resolved
         self.candidates = candidates
         self.extras: list[Reporter] = []
+        self.fitted: Fitted | None = None
         self.extra: dict[str, Any] = {}
         """What the result tells beside the rest."""
         stored = directory.read("plan.json")
@@ -101,12 +104,14 @@ class Tuning:
             self.reporter.warning(warning)
         budget = self._budget()
         contexts = self._contexts(train, validation, budget)
+        self.fitted = fit_readout(self.setup, train, validation, contexts)
         encoded = time.perf_counter()
         outcome = self._train(train, validation, contexts, budget)
         trained = time.perf_counter()
         metrics = finish(
             self.setup,
             outcome,
+            self.fitted,
             validation,
             contexts[1],
             test,
@@ -216,7 +221,7 @@ class Tuning:
         gold = [labels.index(str(r.answer)) if wanted == "choices" else 0 for r in train.rows]
 
         def validate(prompts: Sequence[Tensor]) -> list[tuple[float, dict[str, Any]]]:
-            return _scores(setup, validation, contexts[1], prompts)
+            return _scores(setup, validation, contexts[1], prompts, self.fitted)
 
         if self.earlier is None:
             candidates = tuple(self.candidates or setup.candidates())
@@ -297,12 +302,16 @@ class Tuning:
 
 
 def _scores(
-    setup: Setup, validation: Encoded, contexts: Contexts, prompts: Sequence[Tensor]
+    setup: Setup,
+    validation: Encoded,
+    contexts: Contexts,
+    prompts: Sequence[Tensor],
+    fitted: Fitted | None,
 ) -> list[tuple[float, dict[str, Any]]]:
     """The validation score of each prompt, and the numbers behind it for the record.
 
-    Each record also has the score of all prompts `together`, where an ensemble may be kept: it
-    costs no pass of its own.
+    Each record also has the score of all prompts `together`, and with the readout where there is
+    one, where that may be kept: it costs no pass of its own.
     """
     found = []
     everyone = answers_of(setup, validation, prompts, contexts)
@@ -316,8 +325,11 @@ def _scores(
             record["slices"] = {name: value(part, setup.metric) for name, part in parts}
         score = suited_score(setup.task, validation, answers, setup.metric)
         found.append((score, record))
-    if len(everyone) > 1 and setup.task.choices and setup.training.ensemble != "off":
-        whole = Answers.together(everyone)
+    several = len(everyone) > 1 and setup.task.choices and setup.training.ensemble != "off"
+    if several or fitted is not None:
+        whole = Answers.together(everyone if several else everyone[:1])
+        if fitted is not None:
+            whole = replace(whole, readout=fitted.validation_NC)
         together = suited_score(setup.task, validation, whole, setup.metric)
         for _, record in found:
             record["together"] = together

@@ -144,6 +144,7 @@ def compare(
     placement: flags.Placement = None,
     depth: flags.Depth = None,
     length: flags.Length = None,
+    readout: flags.Readout = None,
     epochs: flags.Epochs = None,
     limit: flags.Limit = None,
     seed: flags.Seed = None,

@@ -42,6 +42,7 @@ def tune(
     initialisation: flags.Initialisation = None,
     population: flags.Population = None,
     ensemble: flags.Ensemble = None,
+    readout: flags.Readout = None,
     epochs: flags.Epochs = None,
     time_budget: flags.TimeBudget = None,
     limit: flags.Limit = None,

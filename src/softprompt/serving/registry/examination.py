@@ -41,6 +41,7 @@ _DESCRIPTION, _, _CARD = FILES
 _MOST_VECTORS = 100_000
 _MOST_ADJUSTMENT = 100.0
 _MOST_TOKENS = 1_000_000
+_MOST_READ = 1_000_000
 _DIGITS = 64
 
 
@@ -196,6 +197,7 @@ def _wrong_choices(task: Any) -> Iterator[str]:
 
 def _contradictions(prompt: SoftPrompt) -> Iterator[str]:
     """What does not fit together, though each part was written as it was meant."""
+    yield from _wrong_readout(prompt)
     yield from _wrong_tensors(prompt)
     # What is declared of a field says nothing of what a file holds.
     task: Any = prompt.task
@@ -237,6 +239,24 @@ def _wrong_tensors(prompt: SoftPrompt) -> Iterator[str]:
         slots = Template(template).slots if template is not None else ()
         if sum(slot.length for slot in slots) != prompt.length:
             yield "the slots of its template hold another number of vectors"
+
+
+def _wrong_readout(prompt: SoftPrompt) -> Iterator[str]:
+    """What does not fit together of a readout; its names are there together or not at all."""
+    names = {name for name in prompt.tensors if name.startswith("readout.")}
+    if names and names != {"readout.weight", "readout.bias"}:
+        yield f"of a readout it has {sorted(names)} alone"
+        return
+    readout = prompt.readout
+    if readout is None:
+        return
+    shapes, choices = (readout.weight_CF.dim(), readout.bias_C.dim()), len(prompt.task.choices)
+    if shapes != (2, 1) or {len(readout.weight_CF), len(readout.bias_C)} != {choices}:
+        yield f"its readout has not one row for each of {choices} choices"
+    elif readout.weight_CF.shape[1] > _MOST_READ:
+        yield f"its readout reads {readout.weight_CF.shape[1]} numbers"
+    if prompt.placement != "suffix":
+        yield f"its readout stands beside a prompt of placement {prompt.placement!r}"
 
 
 def _is_number(value: Any) -> bool:

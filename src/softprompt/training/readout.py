@@ -1,0 +1,125 @@
+"""Fits a readout (see `softprompt.prompts.readout`) to the contexts of a run.
+
+Logistic regression over what the cache already holds: one convex fit for each of a few penalties,
+of which the validation rows choose. It knows nothing of the prompts that it stands beside.
+
+Shapes: N rows, C choices, F numbers read of a row.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+
+from softprompt.evaluation import fit_temperature
+from softprompt.inference import Answers, Contexts, Encoded, suited_score
+from softprompt.prompts.readout import Readout, read_values
+from softprompt.training.setup import Setup
+
+__all__ = ["Fitted", "fit_readout"]
+
+PENALTIES = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
+"""Inverse strengths that are tried, for standardised numbers."""
+MOST_NUMBERS = 100_000_000
+"""Numbers of training rows that are fitted at most, 400 MB; further rows are left out."""
+_NEVER = -30.0
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A readout and what it says of the validation rows.
+
+    Args:
+        readout: its scores divided by the temperature that suits it.
+        validation_NC: [N, C] its log-scores of the validation rows.
+        score: on the validation rows, alone.
+    """
+
+    readout: Readout
+    validation_NC: NDArray[np.float64]
+    score: float
+
+
+def fit_readout(
+    setup: Setup, train: Encoded, validation: Encoded, contexts: tuple[Contexts, Contexts]
+) -> Fitted | None:
+    """A readout of the training rows' contexts.
+
+    Args:
+        setup: whose `readout` setting says whether one is wanted.
+        train, validation: rows with answers.
+        contexts: of both.
+
+    Returns:
+        None where none is wanted or possible, or where all training rows have one label.
+    """
+    if setup.training.readout == "off" or setup.readout_obstacle is not None:
+        return None
+    labels = setup.task.labels
+    values_NF = _values(setup, contexts[0])
+    gold = np.array([labels.index(str(row.answer)) for row in train.rows[: len(values_NF)]])
+    if len(set(gold.tolist())) < 2:
+        return None
+    held_NF = _values(setup, contexts[1])
+    mean_F, size_F = values_NF.mean(0), values_NF.std(0)
+    size_F[size_F == 0] = 1.0
+    tried = []
+    for penalty in PENALTIES:
+        rows_CF, biases_C = _regression((values_NF - mean_F) / size_F, gold, penalty, len(labels))
+        # In numbers as they are cached.
+        weight_CF = rows_CF / size_F
+        bias_C = biases_C - weight_CF @ mean_F
+        scores_NC = held_NF @ weight_CF.T + bias_C
+        score = suited_score(setup.task, validation, _alone(labels, scores_NC), setup.metric)
+        tried.append((score, weight_CF, bias_C, scores_NC))
+    # Of equally good ones the strongest penalty, which is tried first.
+    score, weight_CF, bias_C, scores_NC = max(tried, key=lambda one: one[0])
+    right = [labels.index(str(row.answer)) for row in validation.rows]
+    temperature = fit_temperature(scores_NC[None], right)
+    readout = Readout(
+        torch.tensor(weight_CF / temperature, dtype=torch.float32),
+        torch.tensor(bias_C / temperature, dtype=torch.float32),
+    )
+    return Fitted(readout, scores_NC / temperature, score)
+
+
+def _values(setup: Setup, contexts: Contexts) -> NDArray[np.float64]:
+    """[N, F] what is read of rows, in their order; of the first ones where they are very many."""
+    found: dict[int, NDArray[np.float64]] = {}
+    for number, rows in enumerate(contexts.buckets):
+        values_BF = read_values(setup.backbone, contexts.bucket(number)).double().numpy()
+        most = MOST_NUMBERS // values_BF.shape[1]
+        found |= {row: values_BF[place] for place, row in enumerate(rows) if row < most}
+    return np.stack([found[row] for row in range(len(found))])
+
+
+def _regression(
+    values_NF: NDArray[np.float64], gold_N: NDArray[np.int64], penalty: float, choices: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """[C, F] weights and [C] biases; a choice without rows is as good as never given."""
+    model = LogisticRegression(C=penalty, max_iter=300)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(values_NF, gold_N)
+    weight_CF = np.zeros((choices, values_NF.shape[1]))
+    bias_C = np.full(choices, _NEVER)
+    if len(model.classes_) == 2:
+        # One row for the second of two choices: half of it for each, with opposite signs.
+        rows = np.concatenate([-model.coef_, model.coef_]) / 2
+        biases = np.concatenate([-model.intercept_, model.intercept_]) / 2
+    else:
+        rows, biases = model.coef_, model.intercept_
+    weight_CF[model.classes_], bias_C[model.classes_] = rows, biases
+    return weight_CF, bias_C
+
+
+def _alone(labels: Sequence[str], scores_NC: NDArray[np.float64]) -> Answers:
+    """What a readout answers by itself."""
+    return Answers(labels=tuple(labels), log_scores=scores_NC[None])

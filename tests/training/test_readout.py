@@ -1,0 +1,156 @@
+"""A readout of contexts: what it reads, how it is fitted, and that every way of use agrees."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+from tiny import feedback_task, tiny_backbone
+
+from softprompt import SoftPrompt, evaluate, predict, tune
+from softprompt.errors import UsageError
+from softprompt.inference import Contexts
+from softprompt.prompts import PromptConfig
+from softprompt.prompts.readout import Readout, read_values
+from softprompt.training import TrainingConfig
+from softprompt.training.readout import fit_readout
+from softprompt.training.setup import Setup
+
+FAST: dict[str, Any] = {"epochs": 1, "batch_size": 8, "length": 4, "population": 2}
+
+
+def setup_of(folder: Path, **training: Any) -> Setup:
+    task = feedback_task(folder)
+    return Setup.of(task, tiny_backbone(), PromptConfig(length=4), TrainingConfig(**training))
+
+
+def test_what_is_read_is_the_mean_of_the_values_without_the_opening_token() -> None:
+    backbone = tiny_backbone()
+    rows = [[backbone.bos or 0, 5, 6, 7, 8], [backbone.bos or 0, 9]]
+    context = backbone.encode_context(rows)
+    found = read_values(backbone, context)
+    for b, row in enumerate(rows):
+        means = [v[b, :, 1 : len(row)].mean(1).flatten() for v in context.values]
+        torch.testing.assert_close(found[b], torch.cat(means))
+
+
+def test_padding_and_neighbours_change_nothing() -> None:
+    backbone = tiny_backbone()
+    rows = [[1, 5, 6, 7, 8, 9, 4, 3], [1, 9, 5], [1]]
+    together = read_values(backbone, backbone.encode_context(rows))
+    for b, row in enumerate(rows):
+        alone = read_values(backbone, backbone.encode_context([row]))
+        torch.testing.assert_close(together[b], alone[0], rtol=1e-5, atol=1e-6)
+    assert together.isfinite().all()
+
+
+def test_of_many_layers_evenly_spaced_ones_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    backbone = tiny_backbone()
+    heads, size = backbone.key_shapes[-1]
+    monkeypatch.setattr("softprompt.prompts.readout.MOST_NUMBERS", heads * size)
+    context = backbone.encode_context([[1, 5, 6]])
+    found = read_values(backbone, context)
+    torch.testing.assert_close(found[0], context.values[-1][0, :, 1:3].mean(1).flatten())
+
+
+def test_it_is_the_logistic_regression_of_a_library(tmp_path: Path) -> None:
+    setup = setup_of(tmp_path, readout="on")
+    train, validation = (
+        setup.encode(rows, "choices") for rows in (setup.task.train, setup.task.validation)
+    )
+    contexts = [Contexts(setup.backbone, part.examples, 1 << 28) for part in (train, validation)]
+    fitted = fit_readout(setup, train, validation, (contexts[0], contexts[1]))
+    assert fitted is not None
+    values = [
+        read_values(setup.backbone, setup.backbone.encode_context([e.context for e in x.examples]))
+        for x in (train, validation)
+    ]
+    mean, size = values[0].mean(0), values[0].std(0, correction=0)
+    size[size == 0] = 1
+    gold = [setup.task.labels.index(str(row.answer)) for row in train.rows]
+    given = fitted.validation_NC.argmax(1)
+    library = [
+        LogisticRegression(C=penalty, max_iter=300)
+        .fit(((values[0] - mean) / size).double().numpy(), gold)
+        .predict(((values[1] - mean) / size).double().numpy())
+        for penalty in (3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
+    ]
+    assert any((given == each).all() for each in library)
+    # What it says of the validation rows is what it says of them at work.
+    for number, rows in enumerate(contexts[1].buckets):
+        at_work = fitted.readout.logits(setup.backbone, contexts[1].bucket(number)).numpy()
+        np.testing.assert_allclose(at_work, fitted.validation_NC[rows], rtol=1e-3, atol=1e-3)
+
+
+def test_a_run_keeps_it_saves_it_and_answers_with_it(tmp_path: Path) -> None:
+    result = tune(feedback_task(tmp_path), tiny_backbone(), tmp_path / "run", readout="on", **FAST)
+    prompt = SoftPrompt.load(result["prompt"])
+    readout = prompt.readout
+    assert readout is not None
+    assert result["readout"]["kept"]
+    assert result["trainable_parameters"] == prompt.parameters
+    alone = replace(prompt, tensors={n: t for n, t in prompt.tensors.items() if "readout" not in n})
+    backbone = tiny_backbone()
+    texts = ["great coffee", "tệ quá", "the parcel was late again"]
+    for text, both, only in zip(
+        texts, predict(prompt, texts, backbone), predict(alone, texts, backbone), strict=True
+    ):
+        layout = prompt.layout(backbone)
+        from softprompt.inference import encode_rows, task_of, text_row
+
+        task = task_of(prompt.task)
+        encoded = encode_rows(task, [text_row(prompt.task, text)], layout, answers="choices")
+        context = backbone.encode_context([encoded.examples[0].context])
+        mine = readout.logits(backbone, context).softmax(-1)[0]
+        for place, label in enumerate(prompt.task.labels):
+            mean = (only.probabilities[label] + float(mine[place])) / 2
+            assert both.probabilities[label] == pytest.approx(mean, abs=1e-5)
+    # The test rows were measured with it, and without it beside.
+    data = tmp_path / "feedback.jsonl"
+    assert evaluate(prompt, data, backbone)["n"] > 0
+    assert result["readout"]["test_without"]["n"] == result["test"]["n"]
+
+
+def test_other_words_around_the_text_leave_it_out(tmp_path: Path) -> None:
+    result = tune(feedback_task(tmp_path), tiny_backbone(), tmp_path / "run", readout="on", **FAST)
+    prompt = SoftPrompt.load(result["prompt"])
+    assert prompt.with_template("Say: {text}! {answer}").readout is None
+
+
+def test_it_is_left_out_where_validation_rows_gain_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worse = Readout(torch.zeros(2, 64), torch.tensor([50.0, -50.0]))
+
+    def fitted(setup: Setup, train: Any, validation: Any, contexts: Any) -> Any:
+        from softprompt.training.readout import Fitted
+
+        wrong = [[0.0, 50.0][:: 1 if str(r.answer) == setup.task.labels[0] else -1]
+                 for r in validation.rows]  # fmt: skip
+        return Fitted(worse, np.array(wrong), 0.0)
+
+    monkeypatch.setattr("softprompt.training.tuning.fit_readout", fitted)
+    result = tune(
+        feedback_task(tmp_path), tiny_backbone(), tmp_path / "run", readout="auto", **FAST
+    )
+    assert result["readout"]["kept"] is False
+    assert SoftPrompt.load(result["prompt"]).readout is None
+
+
+@pytest.mark.parametrize(
+    ("prompt", "message"),
+    [({"placement": "prefix"}, "--placement suffix"), ({"placement": "front"}, "suffix")],
+)
+def test_where_it_cannot_be_it_is_refused_or_left_out(
+    tmp_path: Path, prompt: dict[str, Any], message: str
+) -> None:
+    task = feedback_task(tmp_path)
+    with pytest.raises(UsageError, match=message):
+        Setup.of(task, tiny_backbone(), PromptConfig(**prompt), TrainingConfig(readout="on"))
+    setup = Setup.of(task, tiny_backbone(), PromptConfig(**prompt), TrainingConfig(readout="auto"))
+    assert setup.readout_obstacle is not None
