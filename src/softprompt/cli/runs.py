@@ -60,6 +60,7 @@ def show_run(
         console.print(_("On the same {n} test rows:").format(n=rows), style="bold")
         console.print(comparison(systems(result)))
     show_population(console, result)
+    show_readout(console, result)
     show_adjustment(console, result)
     if result["test"] is not None and "slices" in result["test"]:
         console.print(_("`softprompt show` and `--json` have the scores by slice."), style="dim")
@@ -113,6 +114,27 @@ def show_population(console: Console, result: Mapping[str, Any]) -> None:
                 p=number(p_value, 2)
             )
         )
+
+
+def show_readout(console: Console, result: Mapping[str, Any]) -> None:
+    """Whether a readout of contexts stands beside the prompts, and what it changes."""
+    found = result.get("readout")
+    if found is None:
+        return
+    if not found["kept"]:
+        console.print(_("A readout of contexts was fitted and left out: nothing is gained by it."))
+        return
+    text = _(
+        "A readout of contexts stands beside the prompts: {metric} on validation rows {score} "
+        "instead of {without}."
+    )
+    console.print(
+        text.format(
+            metric=measure_name(result["metric"]),
+            score=percent(value(result["validation"], result["metric"])),
+            without=percent(value(found["validation_without"], result["metric"])),
+        )
+    )
 
 
 def show_adjustment(console: Console, result: Mapping[str, Any]) -> None:

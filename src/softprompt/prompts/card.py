@@ -40,6 +40,7 @@ def card(prompt: SoftPrompt) -> str:
         f"| depth | {prompt.depth} |",
         f"| parametrisation | {prompt.parametrisation} |",
         f"| initialisation | {prompt.initialisation} |",
+        f"| readout of contexts | {'no' if prompt.readout is None else 'yes'} |",
         f"| backbone weights (SHA-256) | `{backbone.weights[:16]}` |",
         f"| tokenizer (SHA-256) | `{backbone.tokenizer[:16]}` |",
     ]
