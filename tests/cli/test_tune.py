@@ -34,7 +34,7 @@ def test_json_has_the_promised_shape(
     assert set(value["baselines"]) == {"majority", "zero_shot"}
     assert all(map(is_metric, value["baselines"].values()))
     assert value["baselines"]["majority"]["n"] == value["test"]["n"]
-    assert value["trainable_parameters"] == 4 * 32
+    assert value["trainable_parameters"] >= 4 * 32
     assert value["artifact_bytes"] > 4 * 32 * 4
     assert set(value["seconds"]) >= {"context", "training", "evaluation", "total"}
     assert value["peak_memory_bytes"] > 0

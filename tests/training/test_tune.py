@@ -28,6 +28,7 @@ FAST: dict[str, Any] = {
     "length": 4,
     "learning_rate": 0.3,
     "population": 1,
+    "readout": "off",
 }
 
 

@@ -153,11 +153,6 @@ def _write_member(
             "It was trained on the first tokens that tell its labels apart: compare these, or "
             "train with objective=whole_choices for a prompt that shall write whole labels."
         )
-    if prompt.readout is not None:
-        notes.append(
-            "Half of its answers' probability comes from a readout of contexts, which PEFT has "
-            "no place for: expect other answers, or train with readout=off."
-        )
     if prompt.task.adjustment:
         notes.append(
             "Add task.adjustment below to the log-probability of each label before the largest is "

@@ -20,7 +20,7 @@ from softprompt.errors import ArtifactError, UsageError
 from softprompt.prompts.depths import DEPTHS
 from softprompt.prompts.head import HEAD, headless, with_head
 from softprompt.prompts.layout import Layout, Scoring
-from softprompt.prompts.readout import Readout, without_readout
+from softprompt.prompts.readout import Readout, numbers_read, without_readout
 from softprompt.tasks import Choice, Template
 
 __all__ = ["PromptTask", "SoftPrompt"]
@@ -183,6 +183,13 @@ class SoftPrompt:
                 f"{wanted}.",
                 f"Load it with --model {self.backbone.name}.",
             )
+        readout = self.readout
+        if readout is not None and readout.weight_CF.shape[1] != numbers_read(backbone):
+            raise ArtifactError(
+                f"The prompt's readout reads {readout.weight_CF.shape[1]} numbers; "
+                f"{backbone.identity.name} has {numbers_read(backbone)}.",
+                f"Load it with --model {self.backbone.name}.",
+            )
         theirs = backbone.identity
         for what in ("weights", "tokenizer"):
             mine, other = getattr(self.backbone, what), getattr(theirs, what)
@@ -253,5 +260,6 @@ class SoftPrompt:
             "data": dict(self.data),
             "config": dict(self.config),
             "members": len(self.members),
+            "readout": self.readout is not None,
             "population": [dict(candidate) for candidate in self.population],
         }

@@ -24,7 +24,7 @@ from torch import Tensor
 if TYPE_CHECKING:
     from softprompt.backbones import Backbone, Context
 
-__all__ = ["Readout", "read_values", "without_readout"]
+__all__ = ["Readout", "numbers_read", "read_values", "without_readout"]
 
 WEIGHT, BIAS = "readout.weight", "readout.bias"
 MOST_NUMBERS = 8192
@@ -82,8 +82,7 @@ def read_values(backbone: Backbone, context: Context) -> Tensor:
     """
     layers = _layers(backbone)
     if not context.width:
-        sizes = (heads * size for heads, size in (backbone.key_shapes[n] for n in layers))
-        return torch.zeros(context.rows, sum(sizes))
+        return torch.zeros(context.rows, numbers_read(backbone))
     place_T = torch.arange(context.width, device=context.lengths_B.device)
     skipped = 0 if backbone.bos is None else 1
     # A row of nothing but the opening token is read whole.
@@ -96,6 +95,12 @@ def read_values(backbone: Backbone, context: Context) -> Tensor:
         share = share_BT.to(values_BJTd.device)
         found.append(torch.einsum("bjtd,bt->bjd", values_BJTd, share).flatten(1))
     return torch.cat(found, 1).cpu()
+
+
+def numbers_read(backbone: Backbone) -> int:
+    """F of a backbone."""
+    shapes = backbone.key_shapes
+    return sum(shapes[n][0] * shapes[n][1] for n in _layers(backbone))
 
 
 def _layers(backbone: Backbone) -> list[int]:

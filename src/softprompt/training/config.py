@@ -87,7 +87,7 @@ class TrainingConfig(BaseModel):
         "auto",
         description="A linear readout of cached contexts beside the prompts: where validation rows "
         "gain by it (`auto`), always (`on`) or never (`off`); needs choices, a decoder and "
-        "placement suffix, and an engine that holds contexts (not vLLM, not PEFT).",
+        "placement suffix, and an engine that holds contexts (not vLLM).",
     )
     token_dropout: float = Field(
         0.0,

@@ -310,6 +310,36 @@ def test_what_contradicts_itself_is_refused(
         registry.resolve("dropped")
 
 
+def reading(choices: int, numbers: int = 64) -> dict[str, torch.Tensor]:
+    return {
+        "vectors": torch.zeros(4, 32),
+        "readout.weight": torch.zeros(choices, numbers),
+        "readout.bias": torch.zeros(choices),
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"tensors": {**reading(2), "readout.other": torch.zeros(1)}}, "of a readout it has"),
+        ({"tensors": reading(3)}, "not one row for each of 2 choices"),
+        ({"tensors": reading(2), "placement": "prefix"}, "of placement 'prefix'"),
+        ({"tensors": reading(2, 1_000_001)}, "reads 1000001 numbers"),
+    ],
+)
+def test_a_readout_that_does_not_fit_is_refused(
+    registry: Registry, make: Make, changes: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(ArtifactError, match=told):
+        registry.publish("reviews", make(1, **changes))
+
+
+def test_a_readout_of_other_sizes_is_refused_by_the_backbone(make: Make) -> None:
+    backbone = tiny_backbone()
+    with pytest.raises(ArtifactError, match=r"readout reads 65 numbers; .* has"):
+        make(1, tensors=reading(2, 65)).layout(backbone)
+
+
 def test_a_prompt_of_another_backbone_is_refused_at_once(
     folder: Path, make: Make, foreign: SoftPrompt
 ) -> None:
