@@ -57,7 +57,10 @@ def side(name: str, beginning: str) -> Side:
     if text is not None:
         prompt = {"initialisation": "text", "text": text}
     return Side(
-        f"from-{beginning}", beginning, prompt=prompt, training={"population": 1, "validations": 4}
+        f"from-{beginning}",
+        beginning,
+        prompt=prompt,
+        training={"population": 1, "validations": 4, "readout": "off"},
     )
 
 

@@ -33,7 +33,7 @@ def side(length: int) -> Side:
         f"length-{length}",
         f"{length} vectors",
         prompt={"length": length},
-        training={"population": 3, "survivors": 3, "ensemble": "off"},
+        training={"population": 3, "survivors": 3, "ensemble": "off", "readout": "off"},
     )
 
 
