@@ -56,12 +56,8 @@ def side(name: str, beginning: str) -> Side:
     prompt: dict[str, Any] = {"initialisation": beginning}
     if text is not None:
         prompt = {"initialisation": "text", "text": text}
-    return Side(
-        f"from-{beginning}",
-        beginning,
-        prompt=prompt,
-        training={"population": 1, "validations": 4, "readout": "off"},
-    )
+    training = {"population": 1, "validations": 4, "readout": "off"}
+    return Side(f"from-{beginning}", beginning, prompt=prompt, training=training)
 
 
 def main() -> None:

@@ -1,12 +1,12 @@
-"""Which way of adapting a model for which task? Five public tasks, ten ways, three seeds.
+"""Which way of adapting a model for which task? Five public tasks, eleven ways, three seeds.
 
     python -m benchmarks.methods [--data FOLDER] [--plot FILE] [--json]
 
 Hand prompts, examples in context, the forms of a soft prompt, LoRA and full fine-tuning, each as
 `softprompt compare` measures it. The default prompt has a readout of contexts beside it, the other
-forms have none. A prompt form counts as small where it takes no more than 2% of
-the bytes of the fine-tuned model at equal precision: 2 bytes a number, and for a prompt also its
-description. `kv` forms keep one prompt and no ensemble, which would take more.
+forms have none. A prompt form counts as small where it takes no more than 2% of the bytes of the
+fine-tuned model at equal precision: 2 bytes a number, and for a prompt also its description. `kv`
+forms keep one prompt and no ensemble, which would take more.
 
 The prompt that begins as the keys and values of demonstrations is held against asking the untouched
 model with the same demonstrations (the first of them, which the prompt cuts to its length, whole).
