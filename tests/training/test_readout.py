@@ -17,7 +17,7 @@ from softprompt.errors import UsageError
 from softprompt.inference import Contexts
 from softprompt.prompts import PromptConfig
 from softprompt.prompts.readout import Readout, read_values
-from softprompt.training import TrainingConfig
+from softprompt.training import Reporter, TrainingConfig
 from softprompt.training.readout import fit_readout
 from softprompt.training.setup import Setup
 
@@ -64,7 +64,7 @@ def test_it_is_the_logistic_regression_of_a_library(tmp_path: Path) -> None:
         setup.encode(rows, "choices") for rows in (setup.task.train, setup.task.validation)
     )
     contexts = [Contexts(setup.backbone, part.examples, 1 << 28) for part in (train, validation)]
-    fitted = fit_readout(setup, train, validation, (contexts[0], contexts[1]))
+    fitted = fit_readout(setup, train, validation, (contexts[0], contexts[1]), Reporter())
     assert fitted is not None
     values = [
         read_values(setup.backbone, setup.backbone.encode_context([e.context for e in x.examples]))
@@ -127,7 +127,7 @@ def test_it_is_left_out_where_validation_rows_gain_nothing(
 ) -> None:
     worse = Readout(torch.zeros(2, 64), torch.tensor([50.0, -50.0]))
 
-    def fitted(setup: Setup, train: Any, validation: Any, contexts: Any) -> Any:
+    def fitted(setup: Setup, train: Any, validation: Any, contexts: Any, reporter: Any) -> Any:
         from softprompt.training.readout import Fitted
 
         wrong = [[0.0, 50.0][:: 1 if str(r.answer) == setup.task.labels[0] else -1]

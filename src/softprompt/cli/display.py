@@ -26,6 +26,7 @@ __all__ = ["Display", "counting"]
 _STAGES = {
     "load": mark("Loading data and model"),
     "context": mark("Reading the texts once"),
+    "readout": mark("Fitting a readout of the texts"),
     "round": mark("Searching, round {round} of {rounds}"),
     "length": mark("Training {length} vectors, {longest} at most"),
     "training": mark("Training"),

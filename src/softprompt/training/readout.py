@@ -21,14 +21,15 @@ from sklearn.linear_model import LogisticRegression
 from softprompt.evaluation import fit_temperature
 from softprompt.inference import Answers, Contexts, Encoded, suited_score
 from softprompt.prompts.readout import Readout, read_values
+from softprompt.training.reporters import Reporter
 from softprompt.training.setup import Setup
 
 __all__ = ["Fitted", "fit_readout"]
 
 PENALTIES = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
 """Inverse strengths that are tried, for standardised numbers."""
-MOST_NUMBERS = 100_000_000
-"""Numbers of training rows that are fitted at most, 400 MB; further rows are left out."""
+MOST_NUMBERS = 40_000_000
+"""Numbers of training rows that are fitted at most, 320 MB; further rows are left out."""
 _NEVER = -30.0
 
 
@@ -48,7 +49,11 @@ class Fitted:
 
 
 def fit_readout(
-    setup: Setup, train: Encoded, validation: Encoded, contexts: tuple[Contexts, Contexts]
+    setup: Setup,
+    train: Encoded,
+    validation: Encoded,
+    contexts: tuple[Contexts, Contexts],
+    reporter: Reporter,
 ) -> Fitted | None:
     """A readout of the training rows' contexts.
 
@@ -56,12 +61,14 @@ def fit_readout(
         setup: whose `readout` setting says whether one is wanted.
         train, validation: rows with answers.
         contexts: of both.
+        reporter: hears of progress.
 
     Returns:
         None where none is wanted or possible, or where all training rows have one label.
     """
     if setup.training.readout == "off" or setup.readout_obstacle is not None:
         return None
+    reporter.stage("readout", {"rows": len(train.rows)})
     labels = setup.task.labels
     values_NF = _values(setup, contexts[0])
     gold = np.array([labels.index(str(row.answer)) for row in train.rows[: len(values_NF)]])
@@ -70,15 +77,18 @@ def fit_readout(
     held_NF = _values(setup, contexts[1])
     mean_F, size_F = values_NF.mean(0), values_NF.std(0)
     size_F[size_F == 0] = 1.0
+    values_NF -= mean_F
+    values_NF /= size_F
     tried = []
-    for penalty in PENALTIES:
-        rows_CF, biases_C = _regression((values_NF - mean_F) / size_F, gold, penalty, len(labels))
+    for done, penalty in enumerate(PENALTIES, 1):
+        rows_CF, biases_C = _regression(values_NF, gold, penalty, len(labels))
         # In numbers as they are cached.
         weight_CF = rows_CF / size_F
         bias_C = biases_C - weight_CF @ mean_F
         scores_NC = held_NF @ weight_CF.T + bias_C
         score = suited_score(setup.task, validation, _alone(labels, scores_NC), setup.metric)
         tried.append((score, weight_CF, bias_C, scores_NC))
+        reporter.progress(done, len(PENALTIES))
     # Of equally good ones the strongest penalty, which is tried first.
     score, weight_CF, bias_C, scores_NC = max(tried, key=lambda one: one[0])
     right = [labels.index(str(row.answer)) for row in validation.rows]

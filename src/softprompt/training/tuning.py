@@ -104,7 +104,7 @@ class Tuning:
             self.reporter.warning(warning)
         budget = self._budget()
         contexts = self._contexts(train, validation, budget)
-        self.fitted = fit_readout(self.setup, train, validation, contexts)
+        self.fitted = fit_readout(self.setup, train, validation, contexts, self.reporter)
         encoded = time.perf_counter()
         outcome = self._train(train, validation, contexts, budget)
         trained = time.perf_counter()
