@@ -3,10 +3,10 @@
     python -m benchmarks.methods [--data FOLDER] [--plot FILE] [--json]
 
 Hand prompts, examples in context, the forms of a soft prompt, LoRA and full fine-tuning, each as
-`softprompt compare` measures it. The default prompt has a readout of contexts beside it, the other
-forms have none. A prompt form counts as small where it takes no more than 2% of the bytes of the
-fine-tuned model at equal precision: 2 bytes a number, and for a prompt also its description. `kv`
-forms keep one prompt and no ensemble, which would take more.
+`softprompt compare` measures it. One prompt form has a readout of contexts beside it. A prompt form
+counts as small where it takes no more than 2% of the bytes of the fine-tuned model at equal
+precision: 2 bytes a number, and for a prompt also its description. `kv` forms keep one prompt and
+no ensemble, which would take more.
 
 The prompt that begins as the keys and values of demonstrations is held against asking the untouched
 model with the same demonstrations (the first of them, which the prompt cuts to its length, whole).
@@ -38,15 +38,13 @@ LEAST_TASKS, NEAR, SMALL, OVER_K_SHOT = 3.0, 2.0, 0.02, 3.0
 BYTES = 2
 """Of a number at the backbone's precision, bfloat16."""
 
-_ALONE = {"readout": "off"}
-ALONE = Side("alone", "prompt (suffix), no readout", training=_ALONE)
 _KV = {"depth": "kv", "placement": "suffix"}
 PROMPTS = (
     SUFFIX,
-    ALONE,
+    Side("readout", "prompt (suffix) and readout", training={"readout": "auto"}),
     Side("prefix", "prompt (prefix)", prompt={"placement": "prefix"}),
-    Side("deep", "prompt (deep)", prompt={"depth": "deep"}, training=_ALONE),
-    Side("kv", "prompt (kv)", prompt=_KV, training={"ensemble": "off", **_ALONE}),
+    Side("deep", "prompt (deep)", prompt={"depth": "deep"}),
+    Side("kv", "prompt (kv)", prompt=_KV, training={"ensemble": "off"}),
     Side(
         "kv_context",
         "prompt (kv from examples)",
@@ -56,10 +54,9 @@ PROMPTS = (
             "token_dropout": 0.05,
             "population": 3,
             "survivors": 1,
-            **_ALONE,
         },
     ),
-    Side("residual", "prompt (residual)", prompt={"parametrisation": "residual"}, training=_ALONE),
+    Side("residual", "prompt (residual)", prompt={"parametrisation": "residual"}),
 )
 SIDES = (
     Side("zero_shot", "task's own words", "zero_shot", seeded=False),
@@ -167,8 +164,8 @@ def _parametrisations(study: Study, arguments: argparse.Namespace) -> dict[str, 
     for name in filter(None, arguments.parametrisation_tasks.split(",")):
         found[name] = {}
         for form in PARAMETRISATIONS:
-            side = Side(form, form, prompt={"parametrisation": form}, training=_ALONE)
-            side = ALONE if form == "direct" else side
+            title = "suffix" if form == "direct" else form
+            side = Side(title, form, prompt={"parametrisation": form} if form != "direct" else {})
             cells = [study.side(name, side, seed) for seed in range(arguments.seeds)]
             whole = [cell for cell in cells if cell is not None]
             found[name][form] = {

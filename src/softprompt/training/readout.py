@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import log_softmax
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
@@ -27,7 +28,7 @@ from softprompt.training.setup import Setup
 __all__ = ["Fitted", "fit_readout"]
 
 PENALTIES = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
-"""Inverse strengths that are tried, for standardised numbers."""
+"""Inverse strengths that are tried, for standardised numbers; the likeliest one is kept."""
 MOST_NUMBERS = 40_000_000
 """Numbers of training rows that are fitted at most, 320 MB; further rows are left out."""
 _NEVER = -30.0
@@ -79,6 +80,7 @@ def fit_readout(
     size_F[size_F == 0] = 1.0
     values_NF -= mean_F
     values_NF /= size_F
+    right = [labels.index(str(row.answer)) for row in validation.rows]
     tried = []
     for done, penalty in enumerate(PENALTIES, 1):
         rows_CF, biases_C = _regression(values_NF, gold, penalty, len(labels))
@@ -86,13 +88,13 @@ def fit_readout(
         weight_CF = rows_CF / size_F
         bias_C = biases_C - weight_CF @ mean_F
         scores_NC = held_NF @ weight_CF.T + bias_C
-        score = suited_score(setup.task, validation, _alone(labels, scores_NC), setup.metric)
-        tried.append((score, weight_CF, bias_C, scores_NC))
+        temperature = fit_temperature(scores_NC[None], right)
+        likelihood = log_softmax(scores_NC / temperature, axis=-1)[np.arange(len(right)), right]
+        tried.append((float(likelihood.mean()), temperature, weight_CF, bias_C, scores_NC))
         reporter.progress(done, len(PENALTIES))
-    # Of equally good ones the strongest penalty, which is tried first.
-    score, weight_CF, bias_C, scores_NC = max(tried, key=lambda one: one[0])
-    right = [labels.index(str(row.answer)) for row in validation.rows]
-    temperature = fit_temperature(scores_NC[None], right)
+    # The likelihood tells more of few rows than the metric does.
+    _, temperature, weight_CF, bias_C, scores_NC = max(tried, key=lambda one: one[0])
+    score = suited_score(setup.task, validation, _alone(labels, scores_NC), setup.metric)
     readout = Readout(
         torch.tensor(weight_CF / temperature, dtype=torch.float32),
         torch.tensor(bias_C / temperature, dtype=torch.float32),
