@@ -92,7 +92,7 @@ def test_show_prints_the_card(shell: Shell, trained: Path) -> None:
 def test_export_to_peft(shell: Shell, data: Path, tiny_folder: Path, tmp_path: Path) -> None:
     run, folder = tmp_path / "run", tmp_path / "peft"
     words = ["--model", tiny_folder, "--output", run, "--placement", "prefix", "--epochs", 1]
-    assert shell("tune", data, *words, "--baselines", "none").code == 0
+    assert shell("tune", data, *words, "--baselines", "none", "--ensemble", "off").code == 0
     value = shell("export", run, "--to", "peft", "--output", folder, "--json").value
     assert value["output"] == str(folder)
     assert "BOS" in value["note"]

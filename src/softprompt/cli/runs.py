@@ -11,7 +11,6 @@ from rich.console import Console
 
 from softprompt.cli.amounts import duration, measure_name, size
 from softprompt.cli.tables import comparison, show_metric
-from softprompt.evaluation import value
 from softprompt.locale import _, mark, number, percent
 
 __all__ = ["show_commands", "show_run", "systems"]
@@ -131,8 +130,8 @@ def show_readout(console: Console, result: Mapping[str, Any]) -> None:
     console.print(
         text.format(
             metric=measure_name(result["metric"]),
-            score=percent(value(result["validation"], result["metric"])),
-            without=percent(value(found["validation_without"], result["metric"])),
+            score=percent(result["validation"][result["metric"]]),
+            without=percent(found["validation_without"][result["metric"]]),
         )
     )
 
@@ -149,8 +148,8 @@ def show_adjustment(console: Console, result: Mapping[str, Any]) -> None:
     console.print(
         text.format(
             metric=measure_name(result["metric"]),
-            score=percent(value(result["validation"], result["metric"])),
-            without=percent(value(found["validation_without"], result["metric"])),
+            score=percent(result["validation"][result["metric"]]),
+            without=percent(found["validation_without"][result["metric"]]),
         )
     )
 

@@ -52,8 +52,10 @@ def draw_curves(records: Sequence[Mapping[str, Any]], path: Path, metric: str) -
         textcoords="offset points",
     )
     drift = axes[3]
-    for place in range(len(rows[0]["drift"])):
-        drift.plot(steps, [row["drift"][place] for row in rows], linewidth=0.8, color="tab:purple")
+    # Leaders of a population may differ in their length.
+    for place in range(max(len(row["drift"]) for row in rows)):
+        points = [(row["step"], row["drift"][place]) for row in rows if row["drift"][place:]]
+        drift.plot(*zip(*points, strict=True), linewidth=0.8, color="tab:purple")
     drift.set_title("drift of each vector, relative to its start", fontsize=10)
     drift.set_xlabel("step", fontsize=9)
     drift.grid(alpha=0.3)

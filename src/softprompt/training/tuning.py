@@ -221,7 +221,7 @@ class Tuning:
         gold = [labels.index(str(r.answer)) if wanted == "choices" else 0 for r in train.rows]
 
         def validate(prompts: Sequence[Tensor]) -> list[tuple[float, dict[str, Any]]]:
-            return _scores(setup, validation, contexts[1], prompts, self.fitted)
+            return _scores(setup, validation, contexts[1], self.fitted, prompts)
 
         if self.earlier is None:
             candidates = tuple(self.candidates or setup.candidates())
@@ -305,8 +305,8 @@ def _scores(
     setup: Setup,
     validation: Encoded,
     contexts: Contexts,
-    prompts: Sequence[Tensor],
     fitted: Fitted | None,
+    prompts: Sequence[Tensor],
 ) -> list[tuple[float, dict[str, Any]]]:
     """The validation score of each prompt, and the numbers behind it for the record.
 
