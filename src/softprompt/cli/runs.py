@@ -127,13 +127,7 @@ def show_readout(console: Console, result: Mapping[str, Any]) -> None:
         "A readout of contexts stands beside the prompts: {metric} on validation rows {score} "
         "instead of {without}."
     )
-    console.print(
-        text.format(
-            metric=measure_name(result["metric"]),
-            score=percent(result["validation"][result["metric"]]),
-            without=percent(found["validation_without"][result["metric"]]),
-        )
-    )
+    console.print(_instead(text, result, found))
 
 
 def show_adjustment(console: Console, result: Mapping[str, Any]) -> None:
@@ -145,12 +139,16 @@ def show_adjustment(console: Console, result: Mapping[str, Any]) -> None:
         "Rare labels are given more readily than their probabilities say, which makes {metric} "
         "on validation rows {score} instead of {without}."
     )
-    console.print(
-        text.format(
-            metric=measure_name(result["metric"]),
-            score=percent(result["validation"][result["metric"]]),
-            without=percent(found["validation_without"][result["metric"]]),
-        )
+    console.print(_instead(text, result, found))
+
+
+def _instead(text: str, result: Mapping[str, Any], found: Mapping[str, Any]) -> str:
+    """A sentence with the validation score, and what it would be without what was found."""
+    name = result["metric"]
+    return text.format(
+        metric=measure_name(name),
+        score=percent(result["validation"][name]),
+        without=percent(found["validation_without"][name]),
     )
 
 
