@@ -35,6 +35,7 @@ from softprompt.errors import (
     UsageError,
 )
 from softprompt.prompts import SoftPrompt
+from softprompt.prompts.readout import Readout
 from softprompt.serving import (
     Answer,
     Constraint,
@@ -261,13 +262,21 @@ def test_a_request_brings_its_own_words_around_the_prompt(engine: Engine) -> Non
 
 def test_an_adjustment_is_for_the_labels_of_the_task() -> None:
     prompt = made("suffix", "input", readout=True)
-    task = replace(prompt.task, adjustment=(0.0, 0.0, 99.0))
-    labels = task.labels
-    with Engine(tiny_backbone(), Prompts({"a": replace(prompt, task=task)})) as engine:
-        assert engine.submit(request("a", "late")).result(60).text == labels[2]
-        others = Request(prompt="a", text="late", choices=labels[:2])
-        answer = engine.submit(others).result(60)
-        assert answer.probabilities[answer.text] == max(answer.probabilities.values())
+    labels = prompt.task.labels
+    prompts = {
+        label: replace(
+            prompt,
+            task=replace(prompt.task, adjustment=tuple(99.0 * (x == label) for x in labels)),
+        )
+        for label in labels
+    }
+    with Engine(tiny_backbone(), Prompts(prompts)) as engine:
+        for label in labels:
+            assert engine.submit(request(label, "late")).result(60).text == label
+            # Of other choices the likeliest is given.
+            others = Request(prompt=label, text="late", choices=labels[:2])
+            answer = engine.submit(others).result(60)
+            assert answer.probabilities[answer.text] == max(answer.probabilities.values())
 
 
 def test_choices_of_a_request_are_scored_by_prompts_and_by_the_bare_model(engine: Engine) -> None:
@@ -431,6 +440,16 @@ def test_a_prompt_whose_numbers_overflow_fails_alone() -> None:
             same(ticket.result(60), alone(name, TEXTS[0]))
         with pytest.raises(ServingError, match="overflow"):
             bad.result(60)
+
+
+def test_a_readout_whose_numbers_overflow_fails_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    huge = made("suffix", readout=True)
+    monkeypatch.setattr(Readout, "logits", lambda *args: torch.full((1, 3), float("inf")))
+    with Engine(tiny_backbone(), Prompts({"huge": huge, "fine": made("suffix")})) as engine:
+        bad, good = engine.submit_together([request(name, TEXTS[0]) for name in ("huge", "fine")])
+        with pytest.raises(ServingError, match="overflow"):
+            bad.result(60)
+        assert good.result(60).text
 
 
 def test_a_listener_that_fails_harms_nobody(engine: Engine) -> None:

@@ -92,9 +92,9 @@ class Work:
             ServingError: they are no numbers.
         """
         by_member = np.array(scores)
-        if not np.isfinite(by_member).all():
-            raise overflow()
         read_1C = None if read is None else np.array(read)[None]
+        if not (np.isfinite(by_member).all() and (read is None or np.isfinite(read).all())):
+            raise overflow()
         chances = probabilities(by_member[:, None], self.temperature, read_1C)[0]
         best = int(decide(chances[None], self.adjustment)[0])
         return Answer(
