@@ -116,10 +116,13 @@ def test_leave_one_out_reaches_the_loss(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_dropout_makes_another_run_and_the_same_one_again(tmp_path: Path) -> None:
     task, settings = feedback_task(tmp_path), {**FAST, "population": 1, "epochs": 1}
-    found = []
+    found: list[torch.Tensor] = []
     for name, dropout in (("a", 0.0), ("b", 0.2), ("c", 0.2)):
-        result = tune(task, tiny_backbone(), tmp_path / name, **settings, token_dropout=dropout)
-        found.append(SoftPrompt.load(result["prompt"]).vectors)
+        tune(task, tiny_backbone(), tmp_path / name, **settings, token_dropout=dropout)
+        newest = Checkpoint.newest(tmp_path / name / "checkpoints")
+        assert newest is not None
+        found += [tensor for key, tensor in newest.tensors.items() if ".module." in key]
+    assert len(found) == 3
     assert torch.equal(found[1], found[2])
     assert not torch.equal(found[0], found[1])
 

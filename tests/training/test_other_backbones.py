@@ -52,7 +52,7 @@ def test_an_encoder_decoder_learns(tmp_path: Path, placement: str) -> None:
     task, backbone = feedback_task(tmp_path), tiny_encoder_decoder()
     settings = {**FAST, "placement": placement, "epochs": 12, "population": 1, "length": 8}
     tune(task, backbone, tmp_path / "run", **settings)
-    losses = [record["loss"] for record in RunDirectory(tmp_path / "run").records()]
+    losses = [record["loss"] for record in RunDirectory(tmp_path / "run").records()[1:]]
     assert losses[-1] < 0.9 * losses[0]
 
 
@@ -135,7 +135,7 @@ def test_an_encoder_learns_and_a_warm_start_takes_the_head_along(tmp_path: Path)
     task, backbone = feedback_task(tmp_path), tiny_encoder()
     settings = {**FAST, "placement": "prefix", "population": 1, "parametrisation": "residual"}
     first = tune(task, backbone, tmp_path / "run", **{**settings, "epochs": 10})
-    losses = [record["loss"] for record in RunDirectory(tmp_path / "run").records()]
+    losses = [record["loss"] for record in RunDirectory(tmp_path / "run").records()[1:]]
     assert losses[-1] < 0.9 * losses[0]
     again = {**settings, "initialisation": "prompt", "start": first["prompt"]}
     second = tune(task, backbone, tmp_path / "warm", **again, learning_rate=1e-9)

@@ -19,7 +19,13 @@ from softprompt.training.memory import fit, kept_bytes
 from softprompt.training.run_directory import RunDirectory
 
 TUNING = importlib.import_module("softprompt.training.tuning")
-FAST: dict[str, Any] = {"epochs": 3, "batch_size": 8, "length": 4, "baselines": ()}
+FAST: dict[str, Any] = {
+    "epochs": 3,
+    "batch_size": 8,
+    "length": 4,
+    "baselines": (),
+    "readout": "off",
+}
 
 
 def run(folder: Path, output: str = "run", **settings: Any) -> dict[str, Any]:
@@ -216,7 +222,7 @@ def test_an_ensemble_is_saved_used_and_measured_as_one(tmp_path: Path) -> None:
 def test_validations_tell_what_all_have_together(tmp_path: Path) -> None:
     # One validation, at the end: every member's best vectors are its last ones.
     result = run(tmp_path, population=3, survivors=3, ensemble=3, epochs=1, metric="accuracy")
-    (record,) = RunDirectory(tmp_path / "run").records()
+    _, record = RunDirectory(tmp_path / "run").records()
     assert record["together"] == pytest.approx(result["ensemble"]["validation"]["accuracy"])
     run(tmp_path, "one", population=1)
     assert all("together" not in r for r in RunDirectory(tmp_path / "one").records())

@@ -39,7 +39,7 @@ def run(folder: Path, output: str = "run", **settings: Any) -> dict[str, Any]:
 def test_the_loss_falls_and_the_result_has_its_shape(tmp_path: Path) -> None:
     # A model of random weights: a whole answer is more to learn than its first token.
     result = run(tmp_path, epochs=15, learning_rate=2.0, length=8, objective="whole_choices")
-    losses = [record["loss"] for record in RunDirectory(tmp_path / "run").records()]
+    losses = [record["loss"] for record in RunDirectory(tmp_path / "run").records()[1:]]
     assert losses[-1] < 0.95 * losses[0]
     assert set(result["baselines"]) == {"majority", "zero_shot"}
     assert result["trainable_parameters"] == 8 * 32
@@ -63,8 +63,11 @@ def test_the_folder_holds_everything(tmp_path: Path) -> None:
         "result.json",
     }
     records = RunDirectory(tmp_path / "run").records()
-    assert [record["kind"] for record in records] == ["validation"] * 3
-    assert len(records[0]["gradient_norms"]) == len(records[0]["drift"]) == 4
+    assert [record["kind"] for record in records] == ["validation"] * 4
+    assert len(records[1]["gradient_norms"]) == len(records[1]["drift"]) == 4
+    # What the prompt begins with is scored, too; there is no loss yet.
+    assert records[0]["step"] == 0
+    assert not {"loss", "gradient_norm", "drift"} & set(records[0])
     assert (tmp_path / "run" / "curves.png").read_bytes().startswith(b"\x89PNG")
     prompt = SoftPrompt.load(result["prompt"])
     assert prompt.metrics["test"] == result["test"]

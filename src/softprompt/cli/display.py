@@ -131,9 +131,11 @@ class Display(Reporter):
         if score is None:
             return
         self._best = max(self._best, score)
-        note = _("loss {loss}, score {score}, best {best}").format(
-            loss=f"{record['loss']:.2f}", score=percent(score), best=percent(self._best)
+        note = _("score {score}, best {best}").format(
+            score=percent(score), best=percent(self._best)
         )
+        if "loss" in record:
+            note = _("loss {loss}, {rest}").format(loss=f"{record['loss']:.2f}", rest=note)
         if self._task is not None:
             self._progress.update(self._task, note=note)
         step = _("step {step}: {note}").format(step=record["step"], note=note)

@@ -168,7 +168,8 @@ def _check_tensors(path: Path, description: dict[str, Any], tensors: dict[str, T
 def _prompt(description: dict[str, Any], tensors: dict[str, Tensor]) -> SoftPrompt:
     task = dict(description["task"])
     task["choices"] = tuple(Choice(**choice) for choice in task["choices"])
-    task["adjustment"] = tuple(task["adjustment"])
+    for name in ("adjustment", "adjustment_alone"):
+        task[name] = tuple(task[name])
     task["inputs"] = tuple(task["inputs"])
     names = sorted(tensors, key=lambda name: (len(name), name))
     return SoftPrompt(

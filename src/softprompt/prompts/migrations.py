@@ -10,7 +10,7 @@ from typing import Any
 
 __all__ = ["FORMAT", "migrate"]
 
-FORMAT = 4
+FORMAT = 5
 
 
 def _add_population(description: dict[str, Any]) -> dict[str, Any]:
@@ -28,10 +28,16 @@ def _add_adjustment(description: dict[str, Any]) -> dict[str, Any]:
     return {**description, "task": {**description["task"], "adjustment": []}}
 
 
+def _add_adjustment_alone(description: dict[str, Any]) -> dict[str, Any]:
+    """Format 4 does not say what suits the prompts without their readout."""
+    return {**description, "task": {**description["task"], "adjustment_alone": []}}
+
+
 _STEPS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
     1: _add_population,
     2: _add_scoring,
     3: _add_adjustment,
+    4: _add_adjustment_alone,
 }
 
 

@@ -261,7 +261,8 @@ def _task(ours: dict[str, Any]) -> PromptTask:
     task = dict(ours["task"])
     task["choices"] = tuple(Choice(**choice) for choice in task["choices"])
     task["inputs"] = tuple(task["inputs"])
-    task["adjustment"] = tuple(task.get("adjustment", ()))
+    for name in ("adjustment", "adjustment_alone"):
+        task[name] = tuple(task.get(name, ()))
     return PromptTask(**task)
 
 

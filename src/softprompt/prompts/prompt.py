@@ -42,6 +42,8 @@ class PromptTask:
         scoring: what is read of each choice (see `Layout`).
         adjustment: added to the log-probability of each choice before the largest is given as the
             answer; empty for the likeliest.
+        adjustment_alone: the same for the prompts without the readout beside them; empty where
+            there is none.
     """
 
     kind: str
@@ -54,6 +56,7 @@ class PromptTask:
     max_new_tokens: int = 64
     scoring: Scoring = "whole"
     adjustment: tuple[float, ...] = ()
+    adjustment_alone: tuple[float, ...] = ()
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -202,8 +205,8 @@ class SoftPrompt:
                 )
 
     def with_template(self, text: str) -> SoftPrompt:
-        """The same vectors with other text around them, and without a readout: it was fitted to
-        contexts with the old text.
+        """The same vectors with other text around them, and without a readout (see
+        `without_readout`): it was fitted to contexts with the old text.
 
         Raises:
             UsageError: the template has slots that do not fit the vectors.
@@ -223,9 +226,20 @@ class SoftPrompt:
                 "Put {prompt:N} where each slot shall stand, with lengths "
                 f"{', '.join(map(str, mine))}.",
             )
-        task = replace(self.task, template=template.text, inputs=template.columns)
-        tensors = without_readout(self.tensors)
-        return replace(self, tensors=tensors, task=task, placement=placement)
+        alone = self.without_readout()
+        task = replace(alone.task, template=template.text, inputs=template.columns)
+        return replace(alone, task=task, placement=placement)
+
+    def without_readout(self) -> SoftPrompt:
+        """The vectors alone, for engines that hold no contexts; itself where there is no readout.
+
+        Its metrics are left out: they were measured with the readout.
+        """
+        if self.readout is None:
+            return self
+        alone = self.task.adjustment_alone
+        task = replace(self.task, adjustment=alone, adjustment_alone=())
+        return replace(self, tensors=without_readout(self.tensors), task=task, metrics={})
 
     def save(self, path: str | Path) -> Path:
         """Writes the artifact folder (see `softprompt.prompts.artifact`)."""

@@ -272,6 +272,7 @@ class _InputOnly:
             raise UsageError(
                 f"The prompt {version.label} has a readout of contexts, whose values a vLLM server "
                 "does not give.",
-                "Train one with --readout off, or serve it with --engine own.",
+                "Write one without it (softprompt export PROMPT --to vllm --output DIR), or serve "
+                "it with --engine own.",
             )
         return prompt

@@ -84,7 +84,7 @@ class TrainingConfig(BaseModel):
         "(`auto`), the best prompt alone (`off`), or that many survivors.",
     )
     readout: Literal["auto", "on", "off"] = Field(
-        "off",
+        "auto",
         description="A linear readout of cached contexts beside the prompts: where validation rows "
         "gain by it (`auto`), always (`on`) or never (`off`); needs choices, a decoder and "
         "placement suffix, and an engine that holds contexts (not vLLM).",

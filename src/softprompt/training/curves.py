@@ -27,15 +27,17 @@ def draw_curves(records: Sequence[Mapping[str, Any]], path: Path, metric: str) -
 
     figure = Figure(figsize=(9, 6), dpi=110, layout="constrained")
     axes = figure.subplots(2, 2).ravel()
-    steps = [row["step"] for row in rows]
     best = max(rows, key=lambda row: row["score"])
     panels = [
-        ("training loss", [row["loss"] for row in rows], "tab:blue"),
-        (f"validation {metric}", [row["score"] for row in rows], "tab:green"),
-        ("gradient norm, mean per step", [row["gradient_norm"] for row in rows], "tab:orange"),
+        ("training loss", "loss", "tab:blue"),
+        (f"validation {metric}", "score", "tab:green"),
+        ("gradient norm, mean per step", "gradient_norm", "tab:orange"),
     ]
-    for axis, (title, values, colour) in zip(axes[:3], panels, strict=True):
-        axis.plot(steps, values, marker="o", markersize=3, color=colour)
+    for axis, (title, name, colour) in zip(axes[:3], panels, strict=True):
+        # Before the first step there are neither losses nor gradients.
+        points = [(row["step"], row[name]) for row in rows if name in row]
+        if points:
+            axis.plot(*zip(*points, strict=True), marker="o", markersize=3, color=colour)
         axis.set_title(title, fontsize=10)
         axis.set_xlabel("step", fontsize=9)
         axis.grid(alpha=0.3)
@@ -53,8 +55,9 @@ def draw_curves(records: Sequence[Mapping[str, Any]], path: Path, metric: str) -
     )
     drift = axes[3]
     # Leaders of a population may differ in their length.
-    for place in range(max(len(row["drift"]) for row in rows)):
-        points = [(row["step"], row["drift"][place]) for row in rows if row["drift"][place:]]
+    moved = [(row["step"], row["drift"]) for row in rows if "drift" in row]
+    for place in range(max((len(drifts) for _, drifts in moved), default=0)):
+        points = [(step, drifts[place]) for step, drifts in moved if drifts[place:]]
         drift.plot(*zip(*points, strict=True), linewidth=0.8, color="tab:purple")
     drift.set_title("drift of each vector, relative to its start", fontsize=10)
     drift.set_xlabel("step", fontsize=9)

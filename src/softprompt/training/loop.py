@@ -193,6 +193,9 @@ class Loop:
         earlier = self.seconds
         halvings, due = dict(course.halvings), True
         with Interrupt() as interrupt:
+            if self.step == 0:
+                # What the prompts begin with, and the readout beside them, may be enough already.
+                self._validate()
             stopped = self._reason(interrupt)
             while stopped == "finished" and self.step < course.steps:
                 self.train_step()
@@ -319,12 +322,13 @@ class Loop:
         for member, vectors_PX, (score, record) in zip(members, now, found, strict=True):
             number = member.candidate.number
             member.scored(vectors_PX, score, self.step)
-            watched[number] = member.monitor.report(vectors_PX)
+            if self.step:
+                watched[number] = member.monitor.report(vectors_PX)
             measured[number] = record
             scores[str(number)] = score
         leader = max(members, key=lambda member: member.best_score)
         number = leader.candidate.number
-        about, warnings = watched[number]
+        about, warnings = watched.get(number, ({}, []))
         for warning in warnings:
             self.reporter.warning(warning)
         self.reporter.record(

@@ -178,7 +178,7 @@ def measure_step(loop: Loop, config: TrainingConfig) -> tuple[Course, float]:
             equal += (step - begun) * (1.0 + share * (more - 1.0))
             begun, count = step, keep
         every = validation_interval(loop.per_epoch, steps, config.validations)
-        seconds = equal * (step_last + validation / every)
+        seconds = equal * (step_last + validation / every) + validation
         return Course(steps, shrinking, loop.course.part), seconds
 
     steps = (config.epochs or epochs_for(loop.per_epoch)) * loop.per_epoch

@@ -218,6 +218,7 @@ def _prompt(
             max_new_tokens=setup.training.max_new_tokens,
             scoring=setup.layout.scoring,
             adjustment=chosen.adjustment,
+            adjustment_alone=chosen.alone[0] if chosen.alone is not None else (),
         ),
         backbone=setup.backbone.identity,
         depth=setup.prompt.depth,

@@ -3,9 +3,12 @@
 The mean of the survivors' probabilities takes one pass and is often better than each (Lester et al.
 2021, section 6: prompt ensembling). Validation rows decide; it never sees test rows.
 
-The best survivor's own score is the largest of several noisy ones, so it says too much. Therefore
+How likely the right labels are decides, not the metric: of a few hundred rows it tells far more. The
+best survivor's own likelihood is the largest of several noisy ones, so it says too much. Therefore
 the two ways are compared on rows that did not choose: half of the validation rows pick the best
-prompt, the other half scores it and the ensemble, many times over.
+prompt, the other half judges it and the ensemble, many times over.
+
+Shapes: N rows, C choices.
 """
 
 from __future__ import annotations
@@ -17,13 +20,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from softprompt.evaluation import fit_temperature, mcnemar, score_classification, value
-from softprompt.inference import Answers, Encoded, adjustment_for, measure, suited_score
+from softprompt.evaluation import fit_temperature, mcnemar
+from softprompt.inference import Answers, Encoded, adjustment_for, measure
 from softprompt.training.setup import Setup
 
 __all__ = ["Selection", "select"]
 
 _SPLITS = 10
+_LEAST_GAIN = 1e-6
+"""Of a mean log-likelihood; less is rounding."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,7 @@ def select(
     """Chooses between the best prompt and the ensemble, and whether a readout stands beside.
 
     Args:
-        setup: whose metric decides and whose settings may have decided already.
+        setup: whose settings may have decided already; the adjustment suits its metric.
         validation: rows with answers.
         answers: of each survivor to them, the best survivor first.
         readout_NC: log-scores of a readout for them; None where there is none.
@@ -72,8 +77,9 @@ def select(
         return chosen
     prompts = Answers.together(answers[: chosen.count]).at(chosen.temperature)
     both = replace(prompts, readout=readout_NC)
-    found = [suited_score(setup.task, validation, each, setup.metric) for each in (prompts, both)]
-    if setup.training.readout != "on" and found[1] <= found[0]:
+    gold = _gold(setup, validation)
+    gain = float((_likelihoods(both, gold) - _likelihoods(prompts, gold)).mean())
+    if setup.training.readout != "on" and gain <= _LEAST_GAIN:
         return chosen
     adjustment = adjustment_for(setup.task, validation, both, setup.metric)
     adjusted = both.at(chosen.temperature, adjustment)
@@ -93,32 +99,44 @@ def _prompts(setup: Setup, validation: Encoded, answers: Sequence[Answers]) -> S
     if count == 1:
         return Selection(1, *alone, p_value=p_value)
     together = _measured(setup, validation, answers[:count])
-    tried = [each.at(*together[:2]) for each in answers[:count]]
-    if wanted != "auto" or _better_together(setup, validation, tried):
+    if wanted != "auto" or _better_together(answers[:count], _gold(setup, validation)):
         return Selection(count, *together, count, together[-1], p_value)
     return Selection(1, *alone, count, together[-1], p_value)
 
 
-def _better_together(setup: Setup, validation: Encoded, answers: Sequence[Answers]) -> bool:
-    """Whether the ensemble scores above the prompt that other rows picked, on average."""
-    labels, right = setup.task.labels, [str(row.answer) for row in validation.rows]
-    given = [answer.texts for answer in (*answers, Answers.together(answers))]
-
-    def score(texts: Sequence[str], rows: Sequence[int]) -> float:
-        metric = score_classification([right[r] for r in rows], [texts[r] for r in rows], labels)
-        return value(metric, setup.metric)
-
+def _better_together(answers: Sequence[Answers], gold: Sequence[int]) -> bool:
+    """Whether right labels are likelier by all than by the prompt that other rows picked."""
+    alone = [_likelihoods(_calibrated(each, gold), gold) for each in answers]
+    whole_N = _likelihoods(_calibrated(Answers.together(answers), gold), gold)
     rng = np.random.default_rng(0)
-    ahead = 0.0
+    gains = []
     for _ in range(_SPLITS):
-        order = rng.permutation(len(right)).tolist()
+        order = rng.permutation(len(gold))
         halves = order[: len(order) // 2], order[len(order) // 2 :]
-        for picking, scoring in (halves, halves[::-1]):
-            if not picking:
-                continue
-            best = max(given[:-1], key=lambda texts: score(texts, picking))
-            ahead += score(given[-1], scoring) - score(best, scoring)
-    return ahead > 0
+        for picking, judging in (halves, halves[::-1]):
+            if len(picking):
+                best_N = max(alone, key=lambda one_N: float(one_N[picking].mean()))
+                gains.append(float((whole_N - best_N)[judging].mean()))
+    return bool(gains) and float(np.mean(gains)) > _LEAST_GAIN
+
+
+def _gold(setup: Setup, validation: Encoded) -> list[int]:
+    """The place of each row's right label."""
+    return [setup.task.labels.index(str(row.answer)) for row in validation.rows]
+
+
+def _likelihoods(answers: Answers, gold: Sequence[int]) -> NDArray[np.float64]:
+    """[N] log-probability of each row's right label."""
+    chances_NC = answers.probabilities
+    assert chances_NC is not None, "free text has no probabilities"
+    right_N = chances_NC[np.arange(len(gold)), list(gold)]
+    return np.asarray(np.log(right_N.clip(1e-300)))
+
+
+def _calibrated(answers: Answers, gold: Sequence[int]) -> Answers:
+    """The same at the temperature that suits them."""
+    assert answers.log_scores is not None, "free text has no probabilities"
+    return answers.at(fit_temperature(answers.log_scores, gold))
 
 
 def _measured(
@@ -127,9 +145,7 @@ def _measured(
     """Temperature and adjustment fitted for prompts together, and their metric with both."""
     together = Answers.together(answers)
     if together.log_scores is not None:
-        labels = setup.task.labels
-        gold = [labels.index(str(row.answer)) for row in validation.rows]
-        together = together.at(fit_temperature(together.log_scores, gold))
+        together = _calibrated(together, _gold(setup, validation))
         adjustment = adjustment_for(setup.task, validation, together, setup.metric)
         together = together.at(together.temperature, adjustment)
     metric = measure(setup.task, validation, together, setup.slice_column)

@@ -240,7 +240,8 @@ class Tuning:
         )
         plan = self._plan(loop, train, validation, budget)
         checkpoint = Checkpoint.newest(self.directory.checkpoints)
-        self.directory.rewind(checkpoint.step if checkpoint else 0)
+        # Before the first step nothing is done that would not be done again.
+        self.directory.rewind(checkpoint.step if checkpoint and checkpoint.step else -1)
         if checkpoint:
             loop.restore(checkpoint)
         about = {"estimate_seconds": plan.estimate_seconds, "steps": plan.steps}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json as text_json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -15,22 +15,30 @@ from softprompt.cli.streams import waiting
 from softprompt.errors import UsageError, nearest
 from softprompt.locale import _, mark
 
+if TYPE_CHECKING:
+    from softprompt.prompts import SoftPrompt
+
 __all__ = ["export"]
 
-_FORMATS = ("peft",)
+_FORMATS = ("peft", "vllm")
 
 
 @command(
     "export",
-    summary=mark("Write a prompt in the format of another library."),
-    examples=("softprompt export runs/reviews/prompt --to peft --output reviews-peft",),
+    summary=mark("Write a prompt for another library or engine."),
+    examples=(
+        "softprompt export runs/reviews/prompt --to peft --output reviews-peft",
+        "softprompt export runs/reviews/prompt --to vllm --output reviews-vllm",
+    ),
 )
 def export(
     prompt: flags.Prompt,
     output: Annotated[
         str, typer.Option("--output", metavar="DIR", help=mark("Folder to write, new or empty."))
     ],
-    to: Annotated[str, typer.Option("--to", metavar="FORMAT", help=mark("`peft`."))] = "peft",
+    to: Annotated[
+        str, typer.Option("--to", metavar="FORMAT", help=mark("`peft` or `vllm`."))
+    ] = "peft",
     model: flags.PromptModel = None,
     json: flags.Json = False,
 ) -> Outcome:
@@ -44,14 +52,10 @@ def export(
             _("Name another folder, or empty this one."),
         )
     with waiting(_("Loading ...")):
-        from softprompt.cli.prompt_use import load_predictor, load_prompt
-        from softprompt.prompts.peft import export_peft
+        from softprompt.cli.prompt_use import load_prompt
 
         loaded = load_prompt(prompt)
-        predictor = load_predictor(loaded, model=model)
-        export_peft(loaded, folder, predictor.backbone)
-    written = sorted(folder.rglob("softprompt.json"))
-    note = text_json.loads(written[0].read_text(encoding="utf-8"))["note"]
+        note = _to_peft(loaded, folder, model) if to == "peft" else _to_vllm(loaded, folder)
 
     def show(console: Console) -> None:
         console.print(_("Written to {folder}.").format(folder=folder), soft_wrap=True)
@@ -60,3 +64,28 @@ def export(
 
     value = {"output": str(folder), "format": to, "note": note}
     return Outcome(value, show, json)
+
+
+def _to_peft(prompt: SoftPrompt, folder: Path, model: str | None) -> str:
+    """Writes PEFT's files; returns what their user has to know."""
+    from softprompt.cli.prompt_use import load_predictor
+    from softprompt.prompts.peft import export_peft
+
+    export_peft(prompt, folder, load_predictor(prompt, model=model).backbone)
+    written = sorted(folder.rglob("softprompt.json"))
+    return str(text_json.loads(written[0].read_text(encoding="utf-8"))["note"])
+
+
+def _to_vllm(prompt: SoftPrompt, folder: Path) -> str:
+    """Writes an artifact that `serve --engine vllm` takes."""
+    if prompt.depth != "input":
+        raise UsageError(
+            _("The prompt is of depth {depth}; vLLM takes vectors among the input only.").format(
+                depth=prompt.depth
+            ),
+            _("Train one with --depth input, or serve it with --engine own."),
+        )
+    prompt.without_readout().save(folder)
+    if prompt.readout is None:
+        return ""
+    return _("The readout is left out; softprompt evaluate tells what the prompt does without it.")

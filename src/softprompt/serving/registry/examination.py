@@ -190,9 +190,10 @@ def _wrong_choices(task: Any) -> Iterator[str]:
         yield "its choices are fewer than two, or one is there twice"
     if not _is_number(task.temperature) or not 0 < task.temperature < math.inf:
         yield f"its temperature is {task.temperature!r}"
-    adjusted = all(_is_number(x) and abs(x) < _MOST_ADJUSTMENT for x in task.adjustment)
-    if len(task.adjustment) not in (0, len(labels)) or not adjusted:
-        yield f"its adjustment of {len(labels)} labels is {list(task.adjustment)!r}"
+    for added in (task.adjustment, task.adjustment_alone):
+        adjusted = all(_is_number(x) and abs(x) < _MOST_ADJUSTMENT for x in added)
+        if len(added) not in (0, len(labels)) or not adjusted:
+            yield f"its adjustment of {len(labels)} labels is {list(added)!r}"
 
 
 def _contradictions(prompt: SoftPrompt) -> Iterator[str]:
