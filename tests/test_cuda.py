@@ -80,7 +80,7 @@ def test_loss_and_gradient_over_a_cached_context(architecture: str) -> None:
         what = Continuation.of(rows, backbone.device, [3, 3])
         context = backbone.encode_context([row.context for row in rows])
         loss = -token_log_probabilities(backbone, context, what, prompts).sum()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         gradients = [prompt.grad for prompt in prompts if prompt.grad is not None]
         found.append((loss.item(), torch.stack(gradients)))
     assert found[1][0] == pytest.approx(found[0][0], rel=1e-4)
