@@ -83,8 +83,10 @@ def test_show_prints_the_card(shell: Shell, trained: Path) -> None:
     assert sorted(shown.out.splitlines()) == sorted(card.splitlines())
     value = shell("show", trained / "prompt", "--json").value
     assert value["placement"] == "suffix"
-    members = len(SoftPrompt.load(trained / "prompt").members)
-    assert (value["length"], value["parameters"]) == (4, members * 4 * 32)
+    prompt = SoftPrompt.load(trained / "prompt")
+    read = 0 if prompt.readout is None else prompt.readout.weight_CF.numel() + 2
+    assert (value["length"], value["parameters"]) == (4, len(prompt.members) * 4 * 32 + read)
+    assert value["readout"] is (prompt.readout is not None)
     assert value["task"]["target"] == "label"
     assert value["metrics"]["test"]["n"] > 0
 
@@ -104,6 +106,36 @@ def test_export_to_peft(shell: Shell, data: Path, tiny_folder: Path, tmp_path: P
     assert back["accuracy"] == own["accuracy"]
     assert "already in use" in shell.mistake("export", run, "--output", folder)
     assert (folder / "adapter_config.json").is_file()
+
+
+def test_export_to_vllm_leaves_the_readout_out(
+    shell: Shell, data: Path, tiny_folder: Path, tmp_path: Path
+) -> None:
+    run, folder = tmp_path / "run", tmp_path / "vllm"
+    words = ["--model", tiny_folder, "--output", run, "--epochs", 1, "--baselines", "none"]
+    assert shell("tune", data, *words, "--readout", "on").code == 0
+    value = shell("export", run, "--to", "vllm", "--output", folder, "--json").value
+    assert "readout is left out" in value["note"]
+    before, after = SoftPrompt.load(run / "prompt"), SoftPrompt.load(folder)
+    assert before.readout is not None
+    assert after.readout is None
+    assert after.metrics == {}
+    assert after.task.adjustment == before.task.adjustment_alone
+    texts = ["great coffee", "the late parcel"]
+    asked = [shell("predict", one, *texts, "--json").value for one in (run, folder)]
+    assert asked[0] != asked[1]
+    assert shell("export", folder, "--to", "vllm", "--output", tmp_path / "again").code == 0
+
+
+def test_export_to_vllm_refuses_other_depths(
+    shell: Shell, data: Path, tiny_folder: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    words = ["--model", tiny_folder, "--output", run, "--epochs", 1, "--baselines", "none"]
+    assert shell("tune", data, *words, "--depth", "deep").code == 0
+    told = shell.mistake("export", run, "--to", "vllm", "--output", tmp_path / "vllm")
+    assert "depth deep" in told
+    assert not (tmp_path / "vllm").exists()
 
 
 def test_export_refuses_what_peft_cannot_hold(shell: Shell, trained: Path, tmp_path: Path) -> None:

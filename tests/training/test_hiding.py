@@ -16,6 +16,7 @@ from softprompt.prompts import Example
 from softprompt.prompts.depths import DEPTHS
 from softprompt.prompts.initialisers import INITIALISERS, Request
 from softprompt.tasks import demonstration, in_turn
+from softprompt.training.checkpoint import Checkpoint
 from softprompt.training.hiding import Hiding
 from softprompt.training.loop import Loop
 from softprompt.training.member import Member

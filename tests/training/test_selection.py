@@ -89,5 +89,20 @@ def test_labels_suit_the_metric_where_a_class_is_rare(setup: Setup) -> None:
     assert select(accurate, encoded, [answers]).adjustment == ()
 
 
+@pytest.mark.parametrize(("right", "kept"), [(0.8, True), (0.5, False)])
+def test_a_readout_is_kept_where_it_makes_right_labels_likelier(
+    setup: Setup, right: float, kept: bool
+) -> None:
+    validation, (prompt, readout) = judged(400, [0.7, right], shared=False)
+    assert readout.log_scores is not None
+    chosen = select(setup, validation, [prompt], readout.log_scores[0])
+    assert (chosen.alone is not None) is kept
+    if kept:
+        assert chosen.alone is not None
+        assert chosen.validation["accuracy"] > chosen.alone[1]["accuracy"]
+    setup = replace(setup, training=TrainingConfig(readout="on"))
+    assert select(setup, validation, [prompt], readout.log_scores[0]).alone is not None
+
+
 def test_two_rows_are_enough_to_choose(setup: Setup) -> None:
     assert select(setup, *judged(2, [0.7, 0.7], shared=False)).count in {1, 2}
