@@ -23,6 +23,7 @@ from tiny import (
 
 from softprompt import Predictor, SoftPrompt, predict, tune
 from softprompt.backbones import Backbone, Context, EncoderClassifier, EncoderDecoder
+from softprompt.backbones.fused import replay
 from softprompt.inference.continuation import Continuation, token_log_probabilities
 from softprompt.inference.scoring import score_answers
 from softprompt.prompts import Layout
@@ -85,6 +86,31 @@ def test_loss_and_gradient_over_a_cached_context(architecture: str) -> None:
         found.append((loss.item(), torch.stack(gradients)))
     assert found[1][0] == pytest.approx(found[0][0], rel=1e-4)
     assert (found[0][1] - found[1][1]).norm() < 1e-3 * found[0][1].norm()
+
+
+@pytest.mark.parametrize("depth", DEPTHS.names())
+@pytest.mark.parametrize("architecture", ["llama", "qwen3", "mistral"])
+def test_a_recorded_pass_gives_what_a_computed_one_gives(architecture: str, depth: str) -> None:
+    here, there = on_both(architecture)
+    size = DEPTHS.get(depth).width(here)
+    for seed in range(replay.FEWEST + 3):
+        found = []
+        for backbone in (here, there):
+            rows = rows_of(backbone, depth)
+            generator = torch.Generator().manual_seed(seed)
+            prompts = [torch.randn(3, size, generator=generator).requires_grad_() for _ in "ab"]
+            what = Continuation.of(rows, backbone.device, [3, 3], depth)
+            context = backbone.encode_context([row.context for row in rows])
+            loss = -token_log_probabilities(backbone, context, what, prompts).sum()
+            loss.backward()  # type: ignore[no-untyped-call]
+            gradients = [prompt.grad for prompt in prompts if prompt.grad is not None]
+            found.append((loss.item(), torch.stack(gradients)))
+        assert found[1][0] == pytest.approx(found[0][0], rel=1e-4)
+        assert (found[0][1] - found[1][1]).norm() < 1e-3 * found[0][1].norm()
+    assert there._stack is not None
+    replays = there._stack._replays
+    assert replays is not None
+    assert (replays.trouble, replays.turn) == (None, 4)
 
 
 def test_cached_is_uncached() -> None:

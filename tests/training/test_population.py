@@ -224,7 +224,7 @@ def test_validations_tell_what_all_have_together(tmp_path: Path) -> None:
     settings: dict[str, Any] = {"epochs": 1, "metric": "accuracy", "learning_rate": 1e-9}
     result = run(tmp_path, population=3, survivors=3, ensemble=3, **settings)
     records = RunDirectory(tmp_path / "run").records()
-    assert [record["step"] for record in records][0] == 0
+    assert records[0]["step"] == 0
     for record in records:
         assert record["together"] == pytest.approx(result["ensemble"]["validation"]["accuracy"])
     run(tmp_path, "one", population=1)

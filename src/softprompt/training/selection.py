@@ -3,10 +3,10 @@
 The mean of the survivors' probabilities takes one pass and is often better than each (Lester et al.
 2021, section 6: prompt ensembling). Validation rows decide; it never sees test rows.
 
-How likely the right labels are decides, not the metric: of a few hundred rows it tells far more. The
-best survivor's own likelihood is the largest of several noisy ones, so it says too much. Therefore
-the two ways are compared on rows that did not choose: half of the validation rows pick the best
-prompt, the other half judges it and the ensemble, many times over.
+How likely the right labels are decides, not the metric: of a few hundred rows it tells far more.
+The best survivor's own likelihood is the largest of several noisy ones, so it says too much.
+Therefore the two ways are compared on rows that did not choose: half of the validation rows pick
+the best prompt, the other half judges it and the ensemble, many times over.
 
 Shapes: N rows, C choices.
 """

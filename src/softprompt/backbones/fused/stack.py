@@ -18,6 +18,7 @@ from softprompt.backbones.free_memory import free_memory_budget
 from softprompt.backbones.fused.layer import Kept, Layer, Surroundings
 from softprompt.backbones.fused.norm import Norm
 from softprompt.backbones.fused.product import packing_helps
+from softprompt.backbones.fused.replay import CudaRecorder, Entering, Replays
 from softprompt.backbones.passing import Pass
 
 __all__ = ["Stack"]
@@ -45,6 +46,8 @@ class Stack:
         ]
         self.norm = Norm(body.norm.weight, body.norm.variance_epsilon)
         self._rotary = body.rotary_emb
+        device = parameters[0].device
+        self._replays = Replays(self, CudaRecorder(device)) if device.type == "cuda" else None
         self._weights = [(x, x.data_ptr(), x._version) for x in body.parameters()]
         self._parts = [
             (parent._modules, name, part)
@@ -110,15 +113,60 @@ class Stack:
             (torch.stack(beside.keys), torch.stack(beside.values)) if beside else (None, None)
         )
         x = embeds_RND.flatten(0, 1)
-        return _Through.apply(x, layers_LWD, keys, values, places_W, self, around)  # type: ignore[no-any-return, no-untyped-call]
+        entering = Entering(x, layers_LWD, keys, values, places_W, around)
+        result = self._replays(entering) if self._replays else None
+        if result is not None:
+            return result
+        return _Through.apply(*entering[:4], self, entering)  # type: ignore[no-any-return, no-untyped-call]
+
+    def forward(self, entering: Entering, keep: bool) -> tuple[Tensor, list[Tensor | None]]:
+        """The hidden states, and what the gradient needs again: of the norm, then of each layer.
+
+        Args:
+            entering: all that goes in.
+            keep: whether a gradient is wanted.
+        """
+        x, inserted, keys, values, places, around = entering
+        if keys is not None and values is not None:
+            around = replace(around, beside=(keys, values))
+        kept: list[Tensor | None] = []
+        for layer in self.layers:
+            if inserted is not None and places is not None and layer.index:
+                x = x.index_copy(0, places, inserted[layer.index - 1].to(x.dtype))
+            x, needed = layer.forward(x, around, layer is self.layers[-1])
+            if keep:
+                kept += needed
+        result, r = self.norm.forward(x)
+        return result, [x, r, *kept] if keep else []
+
+    def backward(
+        self, gradient: Tensor, entering: Entering, kept: Sequence[Tensor | None]
+    ) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor | None]:
+        """The gradients of `entering`'s x, inserted, keys and values.
+
+        What is inserted [L - 1, W, D] takes the places of hidden states, which so get no gradient.
+        """
+        x, r, *saved = kept
+        assert x is not None and r is not None
+        places = entering.places
+        by_x = self.norm.backward(gradient, x, r)
+        by_inserted, by_keys, by_values = (
+            None if t is None else by_x.new_empty(t.shape, dtype=t.dtype) for t in entering[1:4]
+        )
+        by_beside = None if by_keys is None or by_values is None else (by_keys, by_values)
+        width = len(Kept._fields)
+        for layer in reversed(self.layers):
+            needed = Kept(*saved[layer.index * width : (layer.index + 1) * width])  # type: ignore[arg-type]
+            last = layer is self.layers[-1]
+            by_x = layer.backward(by_x, needed, entering.around, last, by_beside)
+            if by_inserted is not None and places is not None and layer.index:
+                by_inserted[layer.index - 1] = by_x[places]
+                by_x.index_fill_(0, places, 0.0)
+        return by_x.to(entering.x.dtype), by_inserted, by_keys, by_values
 
 
 class _Through(torch.autograd.Function):
-    """The layers one after the other, and back.
-
-    What is inserted [L - 1, W, D] takes the places of hidden states, which so get no gradient; keys
-    and values [L, R, J, Q, d] stand beside the new positions.
-    """
+    """The layers one after the other, and back."""
 
     @staticmethod
     def forward(
@@ -127,51 +175,26 @@ class _Through(torch.autograd.Function):
         inserted: Tensor | None,
         keys: Tensor | None,
         values: Tensor | None,
-        places: Tensor | None,
         stack: Stack,
-        around: Surroundings,
+        entering: Entering,
     ) -> Tensor:
         wanted = any(ctx.needs_input_grad)
-        if keys is not None and values is not None:
-            around = replace(around, beside=(keys, values))
-        kept: list[Tensor | None] = []
-        for layer in stack.layers:
-            if inserted is not None and places is not None and layer.index:
-                x = x.index_copy(0, places, inserted[layer.index - 1].to(x.dtype))
-            x, needed = layer.forward(x, around, layer is stack.layers[-1])
-            if wanted:
-                kept += needed
-        result, r = stack.norm.forward(x)
+        result, kept = stack.forward(entering, wanted)
         if wanted:
-            # Keys and values beside are in what the layers keep; only their form is wanted again.
-            ctx.stack, ctx.around, ctx.places = stack, replace(around, beside=None), places
-            ctx.forms = [
-                None if t is None else (t.shape, t.dtype) for t in (inserted, keys, values)
-            ]
+            # What goes in is in what the layers keep; only its form is wanted again.
+            forms: list[Any] = [None if t is None else t.to("meta") for t in entering[:4]]
+            ctx.stack, ctx.entering = stack, Entering(*forms, *entering[4:])
             # By autograd's own means, so that what a pass keeps can be counted, contexts included.
-            constants = [tensor for context in around.contexts for tensor in context]
-            ctx.save_for_backward(x, r, *kept, *constants)
+            constants = [tensor for pair in entering.around.contexts for tensor in pair]
+            ctx.save_for_backward(*kept, *constants)
+            ctx.count = len(kept)
         return result
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        stack: Stack = ctx.stack
-        x, r, *saved = ctx.saved_tensors
-        by_x = stack.norm.backward(gradient, x, r)
-        by_inserted, by_keys, by_values = (
-            None if form is None else by_x.new_empty(form[0], dtype=form[1]) for form in ctx.forms
-        )
-        by_beside = None if by_keys is None or by_values is None else (by_keys, by_values)
-        width = len(Kept._fields)
-        for layer in reversed(stack.layers):
-            kept = Kept(*saved[layer.index * width : (layer.index + 1) * width])
-            last = layer is stack.layers[-1]
-            by_x = layer.backward(by_x, kept, ctx.around, last, by_beside)
-            if by_inserted is not None and layer.index:
-                by_inserted[layer.index - 1] = by_x[ctx.places]
-                by_x.index_fill_(0, ctx.places, 0.0)
-        return by_x.to(x.dtype), by_inserted, by_keys, by_values, None, None, None
+        kept = ctx.saved_tensors[: ctx.count]
+        return (*ctx.stack.backward(gradient, ctx.entering, kept), None, None)
 
 
 def _fits_twice(parameters: Sequence[Tensor]) -> bool:

@@ -1,0 +1,148 @@
+"""Recorded passes beside computed ones, with a recorder that works on any device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import torch
+from tiny import tiny_model, tiny_tokenizer
+from torch import Tensor
+
+from softprompt.backbones import Backbone
+from softprompt.backbones.fused import replay
+from softprompt.backbones.fused.replay import Replays
+from softprompt.inference.continuation import Continuation, token_log_probabilities
+from softprompt.prompts import Example
+from softprompt.prompts.depths import DEPTHS
+
+
+def tensors_in(value: Any) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from tensors_in(part)
+
+
+class Again:
+    """Replays by doing the work again and writing its result where the first one lies."""
+
+    ready = True
+
+    def __init__(self) -> None:
+        self.recorded = self.replayed = 0
+
+    def __call__(self, work: Callable[[], Any]) -> tuple[Callable[[], None], Any]:
+        self.recorded += 1
+        with torch.no_grad():
+            result = work()
+
+        def again() -> None:
+            self.replayed += 1
+            with torch.no_grad():
+                for mine, new in zip(tensors_in(result), tensors_in(work()), strict=True):
+                    # What is read of a constant may be the constant itself.
+                    if mine.data_ptr() != new.data_ptr():
+                        mine.copy_(new)
+
+        return again, result
+
+
+def recording(architecture: str) -> tuple[Backbone, Again]:
+    """A backbone that records its passes."""
+    backbone, recorder = Backbone(tiny_model(architecture), tiny_tokenizer()), Again()
+    assert backbone._stack is not None
+    backbone._stack._replays = Replays(backbone._stack, recorder)
+    return backbone, recorder
+
+
+def batch(seed: int, count: int = 3) -> list[Example]:
+    """Rows of the same shapes with other tokens."""
+    generator = torch.Generator().manual_seed(seed)
+    found = []
+    for row in range(count):
+        ids = torch.randint(3, 300, (5 + row,), generator=generator).tolist()
+        found.append(Example((1, *ids), (-1, -2, -3, 40), ((50, 2), (60, 61, 2))))
+    return found
+
+
+def loss_of(backbone: Backbone, rows: list[Example], prompts: list[Tensor], depth: str) -> Tensor:
+    what = Continuation.of(rows, backbone.device, [len(p) for p in prompts], depth)
+    context = backbone.encode_context([row.context for row in rows])
+    return token_log_probabilities(backbone, context, what, prompts).sum()
+
+
+def prompts_of(backbone: Backbone, depth: str, seed: int) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    width = DEPTHS.get(depth).width(backbone)
+    return [torch.randn(3, width, generator=generator).requires_grad_() for _ in range(2)]
+
+
+def gradients(prompts: list[Tensor]) -> Tensor:
+    return torch.stack([p.grad for p in prompts if p.grad is not None])
+
+
+@pytest.mark.parametrize("depth", DEPTHS.names())
+@pytest.mark.parametrize("architecture", ["llama", "qwen3", "mistral"])
+def test_a_replay_gives_what_computing_gives(architecture: str, depth: str) -> None:
+    backbone, recorder = recording(architecture)
+    usual = Backbone(tiny_model(architecture), tiny_tokenizer())
+    for seed in range(replay.FEWEST + 3):
+        found = []
+        for one in (usual, backbone):
+            prompts = prompts_of(one, depth, seed)
+            loss = loss_of(one, batch(seed), prompts, depth)
+            loss.backward()  # type: ignore[no-untyped-call]
+            found.append((loss.detach(), gradients(prompts)))
+        torch.testing.assert_close(found[0], found[1], rtol=1e-5, atol=1e-6)
+    assert recorder.recorded == 2
+    assert recorder.replayed >= 6
+
+
+def test_a_gradient_that_comes_late_is_that_of_its_own_pass() -> None:
+    backbone, recorder = recording("llama")
+    usual = Backbone(tiny_model("llama"), tiny_tokenizer())
+    for seed in range(replay.FEWEST):
+        loss_of(backbone, batch(seed), prompts_of(backbone, "input", seed), "input")
+    found = []
+    for one in (usual, backbone):
+        prompts = [prompts_of(one, "input", seed) for seed in (7, 8)]
+        losses = [loss_of(one, batch(s), p, "input") for s, p in zip((7, 8), prompts, strict=True)]
+        for loss in losses:
+            loss.backward()  # type: ignore[no-untyped-call]
+        found.append([gradients(each) for each in prompts])
+    assert recorder.recorded == 2
+    torch.testing.assert_close(found[0], found[1], rtol=1e-5, atol=1e-6)
+
+
+def test_other_shapes_are_recorded_apart_and_only_when_met_often() -> None:
+    backbone, recorder = recording("llama")
+    for seed in range(replay.FEWEST):
+        for count in (2, 3):
+            loss_of(backbone, batch(seed, count), prompts_of(backbone, "input", 1), "input")
+    loss_of(backbone, batch(0, 4), prompts_of(backbone, "input", 1), "input")
+    assert recorder.recorded == 4
+    # Without a gradient nothing is recorded or replayed.
+    before = recorder.replayed
+    with torch.no_grad():
+        loss_of(backbone, batch(0), prompts_of(backbone, "input", 1), "input")
+    assert recorder.replayed == before
+
+
+def test_what_cannot_be_recorded_is_computed() -> None:
+    class Failing(Again):
+        def __call__(self, work: Callable[[], Any]) -> tuple[Callable[[], None], Any]:
+            self.recorded += 1
+            raise RuntimeError("out of memory")
+
+    backbone, _ = recording("llama")
+    assert backbone._stack is not None
+    recorder = Failing()
+    replays = backbone._stack._replays = Replays(backbone._stack, recorder)
+    for seed in range(replay.FEWEST + 2):
+        prompts = prompts_of(backbone, "input", seed)
+        loss_of(backbone, batch(seed), prompts, "input").backward()  # type: ignore[no-untyped-call]
+        assert bool(gradients(prompts).any())
+    assert (recorder.recorded, replays.trouble) == (1, "out of memory")
