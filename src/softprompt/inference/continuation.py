@@ -42,7 +42,9 @@ class Continuation:
     """The continued part of a batch of examples, once for each prompt.
 
     Args:
-        ids_RN: token ids; -1 - p where vector p of all prompts stands; 0 where there is padding.
+        ids_RN: token ids; 0 where a vector stands or where there is padding.
+        places_W: flat places (r * N + n) where vectors stand.
+        vector_W: which row of all prompts stands there.
         position_RN: position in the row's sequence; -1 for padding.
         branch_RN: 0 for the trunk, c + 1 for answer c.
         source_U: flat places (r * N + n) of the positions that predict something.
@@ -59,6 +61,8 @@ class Continuation:
     """
 
     ids_RN: Tensor
+    places_W: Tensor
+    vector_W: Tensor
     position_RN: Tensor
     branch_RN: Tensor
     source_U: Tensor
@@ -132,8 +136,12 @@ class Continuation:
                 place += len(answer) - 1
         source_U, pick_M = torch.unique(torch.tensor(source, dtype=torch.long), return_inverse=True)
         beside = any(row.places for row in rows) or not depth.computed
+        # Found here: on another device it would be waited for.
+        (places_W,) = torch.nonzero(ids_RN.flatten() < 0, as_tuple=True)
         return cls(
-            ids_RN=ids_RN.to(device),
+            ids_RN=ids_RN.clamp(min=0).to(device),
+            places_W=places_W.to(device),
+            vector_W=(-1 - ids_RN.flatten()[places_W]).to(device),
             position_RN=padded([row.positions for row in rows], -1).to(device),
             branch_RN=padded([row.branches for row in rows], 0).to(device),
             source_U=source_U.to(device),
@@ -160,46 +168,36 @@ class Entered(NamedTuple):
     beside: Beside | None = None
 
 
-def entering(
-    backbone: Backbone,
-    ids_RN: Tensor,
-    prompts: Sequence[Tensor],
-    depth: Depth,
-    row_RQ: Tensor | None = None,
-    place_RQ: Tensor | None = None,
-) -> Entered:
-    """Tokens embedded, with prompts where ids are negative, and what goes deeper.
+def entering(backbone: Backbone, what: Continuation, prompts: Sequence[Tensor]) -> Entered:
+    """Tokens embedded, with prompts where they stand, and what goes deeper.
 
     Args:
         backbone: whose tokens these are.
-        ids_RN: token ids; -1 - p where row p of all prompts stands.
+        what: where prompts stand, and how deep they enter.
         prompts: [P_k, X] each; differentiable.
-        depth: where they enter.
-        row_RQ, place_RQ: of places where nothing is computed (see `Continuation`).
     """
-    embeds_RND = backbone.embed(ids_RN.clamp(min=0))
+    embeds_RND, row_RQ = backbone.embed(what.ids_RN), what.row_RQ
     if not prompts:
         return Entered(embeds_RND)
     vectors_PX = torch.cat([x.to(embeds_RND.device, embeds_RND.dtype) for x in prompts])
-    if row_RQ is not None and place_RQ is not None:
+    if row_RQ is not None and what.place_RQ is not None:
         # `index_select` adds gradients in one order; indexing adds them as threads come.
         rows_WX = vectors_PX.index_select(0, row_RQ.flatten())
-        pairs = depth.enter(rows_WX, backbone).pairs
+        pairs = what.depth.enter(rows_WX, backbone).pairs
         keys, values = (
             tuple(p[part].unflatten(0, row_RQ.shape).transpose(1, 2) for p in pairs)  # type: ignore[no-untyped-call]
             for part in (0, 1)
         )
-        return Entered(embeds_RND, beside=Beside(keys, values, place_RQ))
-    what = depth.enter(vectors_PX, backbone)
-    assert what.embeds_PD is not None, "a depth that computes says what is embedded"
-    flat = ids_RN.flatten()
-    (places_W,) = torch.nonzero(flat < 0, as_tuple=True)
-    source_W = -1 - flat[places_W]
-    put_WD = what.embeds_PD.index_select(0, source_W)
-    embeds_RND = embeds_RND.flatten(0, 1).index_copy(0, places_W, put_WD).view(embeds_RND.shape)
-    if what.layers_LPD is None:
+        return Entered(embeds_RND, beside=Beside(keys, values, what.place_RQ))
+    parts = what.depth.enter(vectors_PX, backbone)
+    assert parts.embeds_PD is not None, "a depth that computes says what is embedded"
+    put_WD = parts.embeds_PD.index_select(0, what.vector_W)
+    flat_MD = embeds_RND.flatten(0, 1).index_copy(0, what.places_W, put_WD)
+    embeds_RND = flat_MD.view(embeds_RND.shape)
+    if parts.layers_LPD is None:
         return Entered(embeds_RND)
-    return Entered(embeds_RND, Inserted(places_W, what.layers_LPD.index_select(1, source_W)))
+    deeper_LWD = parts.layers_LPD.index_select(1, what.vector_W)
+    return Entered(embeds_RND, Inserted(what.places_W, deeper_LWD))
 
 
 def read_contexts(
@@ -216,7 +214,7 @@ def read_contexts(
     if first is None:
         return context
     assert isinstance(backbone, EncoderDecoder), "only an encoder reads"
-    entered = entering(backbone, first.ids_RN, prompts, first.depth, first.row_RQ, first.place_RQ)
+    entered = entering(backbone, first, prompts)
     return backbone.read(entered.embeds_RND, first.position_RN, entered.inserted, entered.beside)
 
 
@@ -224,7 +222,7 @@ def token_log_probabilities(
     backbone: Backbone, context: Context, what: Continuation, prompts: Sequence[Tensor]
 ) -> Tensor:
     """[M] log-probability of every answer token, differentiable in the prompts."""
-    entered = entering(backbone, what.ids_RN, prompts, what.depth, what.row_RQ, what.place_RQ)
+    entered = entering(backbone, what, prompts)
     hidden_UD = backbone.continue_from(
         read_contexts(backbone, context, what, prompts),
         entered.embeds_RND,

@@ -91,7 +91,7 @@ def _written(
     """The tokens of each row up to its end token, `room` at most."""
     begun = [replace(example, answers=()) for example in examples]
     what = Continuation.of(begun, backbone.device, [len(x) for x in prompts], depth)
-    entered = entering(backbone, what.ids_RN, prompts, what.depth, what.row_RQ, what.place_RQ)
+    entered = entering(backbone, what, prompts)
     last_R = (what.position_RN >= 0).sum(1) - 1
     step = Pass(
         entered.embeds_RND,

@@ -183,7 +183,7 @@ def _laid(backbone: Backbone, rows: Sequence[MixedRow]) -> tuple[Continuation, P
     what = Continuation.laid(
         [row.example for row in rows], laid, backbone.device, DEPTHS.get("input")
     )
-    embeds_RND, inserted = _embedded(backbone, what.ids_RN, computed)
+    embeds_RND, inserted = _embedded(backbone, what, computed)
     beside = _beside(others, what.row_RQ, what.place_RQ)
     return what, Pass(embeds_RND, what.position_RN, what.branch_RN, None, inserted, beside)
 
@@ -198,15 +198,12 @@ def _starts(prompts: Sequence[ReadyPrompt], first: int = 0) -> dict[ReadyPrompt,
 
 
 def _embedded(
-    backbone: Backbone, ids_RN: Tensor, prompts: Sequence[ReadyPrompt]
+    backbone: Backbone, what: Continuation, prompts: Sequence[ReadyPrompt]
 ) -> tuple[Tensor, Inserted | None]:
-    """Tokens embedded with prompts at negative ids, and what goes into deeper layers."""
-    embeds_RND = backbone.embed(ids_RN.clamp(min=0))
+    """Tokens embedded with prompts where they stand, and what goes into deeper layers."""
+    embeds_RND, places_W, source_W = backbone.embed(what.ids_RN), what.places_W, what.vector_W
     if not prompts:
         return embeds_RND, None
-    flat = ids_RN.flatten()
-    (places_W,) = torch.nonzero(flat < 0, as_tuple=True)
-    source_W = -1 - flat[places_W]
     table_PD = torch.cat([_embeds(prompt) for prompt in prompts])
     put_WD = table_PD.index_select(0, source_W)
     embeds_RND = embeds_RND.flatten(0, 1).index_copy(0, places_W, put_WD).view(embeds_RND.shape)

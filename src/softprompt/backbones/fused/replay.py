@@ -85,7 +85,8 @@ class Entering(NamedTuple):
             mask_B1K1NS={window: _like(mask) for window, mask in around.mask_B1K1NS.items()},
             contexts=tuple((_like(keys), _like(values)) for keys, values in around.contexts),
         )
-        return Entering(*map(_like, self[:5]), own)
+        x, inserted, keys, values, places = map(_like, self[:5])
+        return Entering(x, inserted, keys, values, places, own)
 
 
 def _like(tensor: Any) -> Any:

@@ -182,8 +182,11 @@ class _Through(torch.autograd.Function):
         result, kept = stack.forward(entering, wanted)
         if wanted:
             # What goes in is in what the layers keep; only its form is wanted again.
-            forms: list[Any] = [None if t is None else t.to("meta") for t in entering[:4]]
-            ctx.stack, ctx.entering = stack, Entering(*forms, *entering[4:])
+            given = {"x": x, "inserted": inserted, "keys": keys, "values": values}
+            forms: dict[str, Any] = {
+                name: t.to("meta") for name, t in given.items() if t is not None
+            }
+            ctx.stack, ctx.entering = stack, entering._replace(**forms)
             # By autograd's own means, so that what a pass keeps can be counted, contexts included.
             constants = [tensor for pair in entering.around.contexts for tensor in pair]
             ctx.save_for_backward(*kept, *constants)
