@@ -56,6 +56,8 @@ def main() -> None:
             whole = [cell for cell in found if cell is not None]
             table[name][method] = [100 * cell["test"][METRIC[name]] for cell in whole]
             kept[f"{name}-{method}"] = whole
+            if method == "suffix":
+                table[name]["alone"] = [100 * _prompts(cell)[METRIC[name]] for cell in whole]
     details = {
         "model": identity.name,
         "revision": identity.revision,
@@ -112,6 +114,12 @@ def _cell(
         return None
 
 
+def _prompts(cell: dict[str, Any]) -> Any:
+    """The test metrics of a default run's prompts without the readout."""
+    readout = cell.get("readout")
+    return readout["test_without"] if readout and readout["kept"] else cell["test"]
+
+
 def _rate(cells: Cells, arguments: argparse.Namespace, name: str) -> float:
     """The learning rate of full fine-tuning that is best on validation rows, seed 0, two epochs."""
     scores: dict[float, float] = {}
@@ -161,7 +169,8 @@ def markdown(table: dict[str, dict[str, list[float]]]) -> str:
     names = {
         "majority": "majority guess",
         "zero_shot": "best hand prompt",
-        "suffix": "**soft prompt (suffix)**",
+        "alone": "soft prompt, no readout",
+        "suffix": "**soft prompt (default)**",
         "prefix": "soft prompt (prefix)",
         "full": "full fine-tuning",
     }

@@ -138,7 +138,14 @@ def test_generated_tokens_are_those_of_passes_without_a_cache(architecture: str)
         assert answer == text
 
 
-FAST: dict[str, Any] = {"epochs": 2, "batch_size": 8, "length": 4, "baselines": (), "depth": "deep"}
+FAST: dict[str, Any] = {
+    "epochs": 2,
+    "batch_size": 8,
+    "length": 4,
+    "baselines": (),
+    "depth": "deep",
+    "readout": "off",
+}
 
 
 @pytest.mark.parametrize("parametrisation", ["direct", "superposition"])

@@ -171,7 +171,14 @@ def test_a_row_without_any_token_is_refused() -> None:
             bare.example(Rendered(("",), ""), ["x"])
 
 
-FAST: dict[str, Any] = {"epochs": 2, "batch_size": 8, "length": 4, "baselines": (), "depth": "kv"}
+FAST: dict[str, Any] = {
+    "epochs": 2,
+    "batch_size": 8,
+    "length": 4,
+    "baselines": (),
+    "depth": "kv",
+    "readout": "off",
+}
 
 
 @pytest.mark.parametrize(
