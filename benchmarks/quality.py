@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=DEFAULT_DATA, help="folder of the data sets")
     parser.add_argument("--model", default="nano")
     parser.add_argument("--rows", type=int, default=2000, help="training rows")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--tasks", default=",".join(TASKS))
     parser.add_argument("--methods", default=",".join(METHODS))
     parser.add_argument("--cells", type=Path, default=RESULTS / "cells" / "quality")
