@@ -42,13 +42,16 @@ def test_flags_that_cannot_be_are_told(
 
 
 def test_a_gateway_is_served_asked_and_stopped(
-    shell: Shell, prompts: Path, tiny_folder: Path, trained: Path
+    shell: Shell, tmp_path: Path, tiny_folder: Path, trained: Path
 ) -> None:
+    folder = tmp_path / "served"
+    exported = ["--to", "vllm", "--output", folder / "reviews"]
+    assert shell("export", trained, *exported).code == 0
     with standing_in() as upstream:
         words = ["--engine", "vllm", "--upstream", upstream.url, "--dtype", "fp32"]
-        with serving(prompts, "--model", tiny_folder, *words) as served:
+        with serving(folder, "--model", tiny_folder, *words) as served:
             asked = shell("ask", served.url, "reviews", "the late parcel", "--json").value
-            wanted = shell("predict", trained, "the late parcel", "--json").value
+            wanted = shell("predict", folder / "reviews", "the late parcel", "--json").value
             one, other = asked["answers"][0], wanted["predictions"][0]
             assert one["answer"] == other["answer"]
             assert one["probabilities"] == pytest.approx(other["probabilities"], abs=2e-2)
