@@ -3,10 +3,10 @@
     python -m benchmarks.methods [--data FOLDER] [--plot FILE] [--json]
 
 Hand prompts, examples in context, the forms of a soft prompt, LoRA and full fine-tuning, each as
-`softprompt compare` measures it. One prompt form has a readout of contexts beside it. A prompt form
-counts as small where it takes no more than 2% of the bytes of the fine-tuned model at equal
-precision: 2 bytes a number, and for a prompt also its description. `kv` forms keep one prompt and
-no ensemble, which would take more.
+`softprompt compare` measures it. The default prompt has a readout of contexts beside it; the other
+forms after the text are measured without one. A prompt form counts as small where it takes no more
+than 2% of the bytes of the fine-tuned model at equal precision: 2 bytes a number, and for a prompt
+also its description. `kv` forms keep one prompt and no ensemble, which would take more.
 
 The prompt that begins as the keys and values of demonstrations is held against asking the untouched
 model with the same demonstrations (the first of them, which the prompt cuts to its length, whole).
@@ -26,7 +26,7 @@ from typing import Any
 
 from benchmarks.data import METRIC
 from benchmarks.report import Claim, claim, missing
-from benchmarks.sides import FULL, LORA, SUFFIX, Cell, Side
+from benchmarks.sides import ALONE, FULL, LORA, SUFFIX, WITHOUT, Cell, Side
 from benchmarks.studies import Study, add_arguments, finish, mean_spread
 from benchmarks.study_plot import Panel, draw
 from softprompt import load_backbone
@@ -41,22 +41,23 @@ BYTES = 2
 _KV = {"depth": "kv", "placement": "suffix"}
 PROMPTS = (
     SUFFIX,
-    Side("readout", "prompt (suffix) and readout", training={"readout": "auto"}),
+    ALONE,
     Side("prefix", "prompt (prefix)", prompt={"placement": "prefix"}),
-    Side("deep", "prompt (deep)", prompt={"depth": "deep"}),
-    Side("kv", "prompt (kv)", prompt=_KV, training={"ensemble": "off"}),
+    Side("deep", "prompt (deep)", prompt={"depth": "deep"}, training=WITHOUT),
+    Side("kv", "prompt (kv)", prompt=_KV, training={"ensemble": "off", **WITHOUT}),
     Side(
         "kv_context",
         "prompt (kv from examples)",
         prompt={"method": "ct-kv", "initialisation": "context", "length": 128},
         training={
+            **WITHOUT,
             "ensemble": "off",
             "token_dropout": 0.05,
             "population": 3,
             "survivors": 1,
         },
     ),
-    Side("residual", "prompt (residual)", prompt={"parametrisation": "residual"}),
+    Side("residual", "prompt (residual)", prompt={"parametrisation": "residual"}, training=WITHOUT),
 )
 SIDES = (
     Side("zero_shot", "task's own words", "zero_shot", seeded=False),
@@ -164,8 +165,8 @@ def _parametrisations(study: Study, arguments: argparse.Namespace) -> dict[str, 
     for name in filter(None, arguments.parametrisation_tasks.split(",")):
         found[name] = {}
         for form in PARAMETRISATIONS:
-            title = "suffix" if form == "direct" else form
-            side = Side(title, form, prompt={"parametrisation": form} if form != "direct" else {})
+            prompt = {"parametrisation": form}
+            side = ALONE if form == "direct" else Side(form, form, prompt=prompt, training=WITHOUT)
             cells = [study.side(name, side, seed) for seed in range(arguments.seeds)]
             whole = [cell for cell in cells if cell is not None]
             found[name][form] = {

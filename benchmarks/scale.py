@@ -5,7 +5,7 @@
 
 Lester et al. 2021 (arXiv 2104.08691) found that it does. Models of about 1M, 4M and 12M parameters
 are pretrained here by the recipe of `nano` with the same tokens (`--tokens`; stopped training goes
-on), or the named ones of a published family are taken. A suffix prompt and full fine-tuning, whose
+on), or the named ones of a published family are taken. A soft prompt and full fine-tuning, whose
 rate is searched among four, learn each task. The slope is that of (full minus prompt) over the
 logarithm (base 10) of the parameters by least squares, with a level of its own for each task; its
 interval (95%) rests on the runs' scatter and knows nothing of another pretraining's.

@@ -23,7 +23,7 @@ from softprompt.prompts import PromptConfig
 from softprompt.tasks import Task
 from softprompt.training import Reporter, RunConfig, TrainingConfig
 
-__all__ = ["FULL", "LORA", "SUFFIX", "Cell", "Side", "measure_side"]
+__all__ = ["ALONE", "FULL", "LORA", "SUFFIX", "WITHOUT", "Cell", "Side", "measure_side"]
 
 Cell = dict[str, Any]
 
@@ -52,7 +52,11 @@ class Side:
     seeded: bool = True
 
 
-SUFFIX = Side("suffix", "prompt (suffix)")
+WITHOUT = {"readout": "off"}
+"""Training without a readout of contexts, where prompts by themselves are studied."""
+
+SUFFIX = Side("suffix", "prompt (default)")
+ALONE = Side("alone", "prompt (no readout)", training=WITHOUT)
 LORA = Side("lora", "LoRA", "lora")
 FULL = Side("full", "full fine-tuning", "full")
 

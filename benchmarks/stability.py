@@ -2,7 +2,7 @@
 
     python -m benchmarks.stability [--data FOLDER] [--plot FILE] [--json]
 
-Ten wordings of a hand prompt, ten seeds of a suffix prompt (which draw rows, their order and its
+Ten wordings of a hand prompt, ten seeds of a soft prompt (which draw rows, their order and its
 beginning), and ten draws of four examples in context. The best wording is the one that validation
 rows choose; the one that the test rows would have chosen is reported beside it.
 """

@@ -153,7 +153,9 @@ class Study:
         cell = f"{name}-{side.name}-{seed}" + (f"-{changed[0]}" if changed else "")
         found = self.cells.read(cell)
         if found is None and changed is None and self.earlier is not None:
-            found = _of_quality(self.earlier.read(cell))
+            names, converted = _EARLIER.get(side.name, ((side.name,), _of_quality))
+            earlier = [self.earlier.read(f"{name}-{other}-{seed}") for other in names]
+            found = next((converted(one) for one in earlier if one is not None), None)
         if found is not None or self.lacks(side):
             return found
 
@@ -177,9 +179,9 @@ class Study:
         return [100 * float(cell["test"][METRIC[name]]) for cell in found if cell is not None]
 
 
-def _of_quality(cell: Cell | None) -> Cell | None:
+def _of_quality(cell: Cell) -> Cell | None:
     """A cell of `benchmarks.quality` as one of a study; None where it says too little."""
-    if cell is None or not cell.get("artifact_bytes"):
+    if not cell.get("artifact_bytes"):
         return None
     numbers, seconds = cell["trainable_parameters"], cell["seconds"]
     return {
@@ -194,6 +196,35 @@ def _of_quality(cell: Cell | None) -> Cell | None:
         "details": {key: cell[key] for key in ("population", "selection", "steps")},
         "from": "benchmarks.quality",
     }
+
+
+def _alone(cell: Cell) -> Cell | None:
+    """What the prompts of a default run do without the readout that it kept, whose numbers stay
+    counted among what is stored."""
+    found, readout = _of_quality(cell), cell.get("readout")
+    if found is None or not readout or not readout["kept"]:
+        return found
+    score = readout["validation_without"][cell["metric"]]
+    return {**found, "test": readout["test_without"], "validation_score": score}
+
+
+def _full(cell: Cell) -> Cell:
+    """A run of full fine-tuning at the rate that was best on validation rows."""
+    return {
+        "test": cell["test"],
+        "validation_score": cell["validation"],
+        "seconds": {"training": cell["measured_in_seconds"]},
+        "details": {},
+        "from": "benchmarks.quality",
+    }
+
+
+_EARLIER: dict[str, tuple[Sequence[str], Callable[[Cell], Cell | None]]] = {
+    "suffix": (("tune", "suffix"), _of_quality),
+    "alone": (("tune", "suffix"), _alone),
+    "full": (("full",), _full),
+}
+"""By side: names of its runs among the cells of `benchmarks.quality`, and how to read one."""
 
 
 def mean_spread(points: Sequence[float]) -> str:

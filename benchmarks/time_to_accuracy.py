@@ -11,8 +11,9 @@ PEFT's clock is that of its best run alone, until the end of the validation wher
 other three learning rates are noted and not counted, nor is the choice of its precision, threads
 and compilation. Our clock is that of the default `softprompt tune` from a cold start: choosing the
 precision, encoding and caching contexts, choosing threads and plan, and training a whole
-population, until the end of the first validation at which its leader, or its prompts together, have
-that score. Both start before the model is loaded; nothing of either is on disk but model and data.
+population, until the end of the first validation at which its leader, or its prompts together with
+the readout of contexts, have that score; the first validation is before the first step, so that the
+readout may have it alone. Both start before the model is loaded; nothing of either is on disk but model and data.
 
 Both sides have the same rows, batch size, epochs and validations. PEFT's learning rate is chosen
 with the first seed; further seeds repeat its best run and ours on other rows, and the claim is the

@@ -93,7 +93,7 @@ def test_loss_and_gradient_over_a_cached_context(architecture: str) -> None:
 def test_a_recorded_pass_gives_what_a_computed_one_gives(architecture: str, depth: str) -> None:
     here, there = on_both(architecture)
     size = DEPTHS.get(depth).width(here)
-    for seed in range(replay.FEWEST + 3):
+    for seed in range(replay.MEETINGS + 3):
         found = []
         for backbone in (here, there):
             rows = rows_of(backbone, depth)
@@ -110,7 +110,7 @@ def test_a_recorded_pass_gives_what_a_computed_one_gives(architecture: str, dept
     assert there._stack is not None
     replays = there._stack._replays
     assert replays is not None
-    assert (replays.trouble, replays.turn) == (None, 4)
+    assert (replays.trouble, replays.replayed) == (None, 4)
 
 
 def test_cached_is_uncached() -> None:

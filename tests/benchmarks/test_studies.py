@@ -23,7 +23,7 @@ from benchmarks import (
 )
 from benchmarks.cells import Cells
 from benchmarks.data import METRIC
-from benchmarks.sides import SUFFIX
+from benchmarks.sides import ALONE, FULL, SUFFIX
 from benchmarks.studies import Study
 from softprompt.prompts.initialisers import Request
 from softprompt.prompts.initialisers.context import context
@@ -194,7 +194,7 @@ def test_what_noise_costs_is_from_none_to_most() -> None:
     assert noise.lost(points) == 5
     assert noise.lost({0: [1.0], 30: []}) is None
     table = {"vsfc": {"wrong": {"suffix": points, "lora": {0: [80.0], 30: [70.0]}, "full": {}}}}
-    assert "points lost: prompt (suffix) 5.0, LoRA 10.0." in noise.finding(table)
+    assert "points lost: prompt (default) 5.0, LoRA 10.0." in noise.finding(table)
 
 
 def test_wordings_are_ten_and_each_is_a_template() -> None:
@@ -240,7 +240,7 @@ def test_what_attaching_changes() -> None:
     found = forgetting.changes("sst2", [forgets(3.5, 1.0, 30.0)])
     assert found == {"loss": [0.5], "other": [pytest.approx(-10)]}
     sides = {"suffix": [forgets(3.5, 1.0)], "full": [forgets(3.1, None)]}
-    assert "full fine-tuning +0.10, prompt (suffix) +0.50" in forgetting.finding({"sst2": sides})
+    assert "full fine-tuning +0.10, prompt (default) +0.50" in forgetting.finding({"sst2": sides})
     assert "–" in forgetting.shown({"sst2": sides}).splitlines()[-1]
 
 
@@ -251,7 +251,7 @@ def test_methods_are_ordered_by_the_tasks_own_metric() -> None:
     sides = {"hand": [written(1, 0)], "soft": [written(30, 95)], "full": [written(50, 99)]}
     assert generation.order("record", sides) == ["full", "soft", "hand"]
     text = generation.finding({"record": sides})
-    assert text.startswith("record (exact_match): full fine-tuning 50.0, prompt (suffix) 30.0")
+    assert text.startswith("record (exact_match): full fine-tuning 50.0, prompt (default) 30.0")
     assert "format adherence of the prompt 95%, asked in words 0%" in text
     assert generation.finding({"record": {}}) == "Nothing was measured yet."
 
@@ -278,4 +278,14 @@ def test_a_run_of_quality_serves_as_a_cell(tmp_path: Path) -> None:
     assert found["seconds"]["training"] == 12
     assert study.points("sst2", SUFFIX, 3) == [pytest.approx(60)]
     assert study.side("sst2", SUFFIX, 1, ("wrong-10", lambda task: task)) is None
+    # A timed run is the same run; it tells what its prompts do without the readout, too.
+    parts = {"kept": True, "validation_without": {"accuracy": 0.5}}
+    timed = {**earlier, "readout": {**parts, "test_without": {"accuracy": 0.4}}}
+    write_json(tmp_path / "quality" / "stamp" / "sst2-tune-2.json", timed)
+    write_json(tmp_path / "quality" / "stamp" / "sst2-tune-3.json", earlier)
+    assert study.points("sst2", SUFFIX, 4) == pytest.approx([60, 60, 60])
+    assert study.points("sst2", ALONE, 4) == pytest.approx([60, 40, 60])
+    full = {"test": {"accuracy": 0.8}, "validation": 0.7, "measured_in_seconds": 9.0}
+    write_json(tmp_path / "quality" / "stamp" / "sst2-full-0.json", full)
+    assert study.points("sst2", FULL, 2) == [pytest.approx(80)]
     assert "see --data" in study.why_missing("sst2")

@@ -31,6 +31,7 @@ def open_jobs(
     model: str,
     called: str,
     backbone: tuple[str, str],
+    readouts: bool,
 ) -> Iterator[Jobs | None]:
     """Takes jobs as long as the server runs; what trains at its end goes on.
 
@@ -42,6 +43,7 @@ def open_jobs(
         model: that is trained over, as `--model` says.
         called: what clients call it.
         backbone: its precision and device.
+        readouts: whether the engine can answer with a readout of contexts.
 
     Raises:
         UsageError: another server works on the folder, or a value cannot be.

@@ -18,7 +18,10 @@ from softprompt.training import tune
 from softprompt.training.run_directory import RunDirectory
 from softprompt.training.setup import Setup
 
-__all__ = ["prompted", "refuse_prompt", "seconds_of", "space_of", "work_of"]
+__all__ = ["KEPT", "prompted", "refuse_prompt", "seconds_of", "space_of", "work_of"]
+
+KEPT = ("population", "selection", "readout", "steps", "prompt")
+"""What a method's details have of a run's result."""
 
 
 def prompted(job: Job, backbone: Backbone, folder: Path) -> dict[str, Any]:

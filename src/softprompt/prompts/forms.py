@@ -44,7 +44,7 @@ def _continued(
 ) -> Example:
     """What stands before the first vector is the context, the rest the trunk."""
     ids = _joined(sections)
-    if ids and ids[-1] < 0 and not depth.computed:
+    if ids and ids[-1] < 0 and not depth.predicts:
         ids = _ending_in_a_token(ids)
     first = next((i for i, token in enumerate(ids) if token < 0), max(len(ids) - 1, 0))
     return Example(tuple(ids[:first]), tuple(ids[first:]) or (backbone.eos,), answers)
@@ -62,7 +62,7 @@ def _encoder_decoder(
     border = texts[-1] + 1 if texts else 0
     read = (*_joined(sections[:border]), *backbone.closing)
     begun = [backbone.start, *_joined(sections[border:])]
-    if begun[-1] < 0 and not depth.computed:
+    if begun[-1] < 0 and not depth.predicts:
         begun = _ending_in_a_token(begun)
     if any(token < 0 for token in read):
         return Example((), tuple(begun), answers, encoder=read)
@@ -103,7 +103,7 @@ def _ending_in_a_token(ids: Sequence[int]) -> list[int]:
     real = [place for place, token in enumerate(ids) if token >= 0]
     if not real:
         raise UsageError(
-            "A prompt of keys and values needs a token after it, and the row has none.",
+            "A prompt of depth deep or kv needs a token after it, and the row has none.",
             "Put text into the template, or choose depth input.",
         )
     return [*ids[: real[-1]], *ids[real[-1] + 1 :], ids[real[-1]]]

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from softprompt.errors import ArtifactError
+
 __all__ = ["FORMAT", "migrate"]
 
 FORMAT = 5
@@ -29,7 +31,20 @@ def _add_adjustment(description: dict[str, Any]) -> dict[str, Any]:
 
 
 def _add_adjustment_alone(description: dict[str, Any]) -> dict[str, Any]:
-    """Format 4 does not say what suits the prompts without their readout."""
+    """Format 4 does not say what suits the prompts without their readout.
+
+    Raises:
+        ArtifactError: the last vector of a prompt of depth `deep` predicted the answer, which it
+            does no more.
+    """
+    behind = description["placement"] not in ("front", "prefix")
+    headless = not any(name.endswith("head.weight") for name in description["tensors"])
+    if description["depth"] == "deep" and behind and headless:
+        raise ArtifactError(
+            "The prompt is of depth deep, stands behind the text and is of an older format; such "
+            "prompts stand before the text's last token now.",
+            "Train it again.",
+        )
     return {**description, "task": {**description["task"], "adjustment_alone": []}}
 
 

@@ -206,7 +206,7 @@ class SoftPrompt:
 
     def with_template(self, text: str) -> SoftPrompt:
         """The same vectors with other text around them, and without a readout (see
-        `without_readout`): it was fitted to contexts with the old text.
+        `without_readout`): it was fitted to contexts with the old text. Metrics are left out, too.
 
         Raises:
             UsageError: the template has slots that do not fit the vectors.
@@ -228,7 +228,7 @@ class SoftPrompt:
             )
         alone = self.without_readout()
         task = replace(alone.task, template=template.text, inputs=template.columns)
-        return replace(alone, task=task, placement=placement)
+        return replace(alone, task=task, placement=placement, metrics={})
 
     def without_readout(self) -> SoftPrompt:
         """The vectors alone, for engines that hold no contexts; itself where there is no readout.

@@ -217,13 +217,14 @@ def lead_of(row: MixedRow) -> int:
     """Positions up to the end of a prompt that stands first, context included; 0 where none does.
 
     It stands first where all of its vectors follow a short context (an opening token) and text
-    comes after them. Vectors that are not computed cost nothing, so they have no lead.
+    comes after them, more than the one token that may have to predict. Vectors that are not
+    computed cost nothing, so they have no lead.
     """
     prompt, example = row.prompt, row.example
     if prompt is None or not prompt.computed or len(example.context) >= LEAST:
         return 0
     whole = tuple(range(-1, -1 - prompt.length, -1))
-    if example.trunk[: prompt.length] != whole or len(example.trunk) == prompt.length:
+    if example.trunk[: prompt.length] != whole or len(example.trunk) <= prompt.length + 1:
         return 0
     return len(example.context) + prompt.length
 

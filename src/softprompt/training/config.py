@@ -80,14 +80,14 @@ class TrainingConfig(BaseModel):
     )
     ensemble: Literal["auto", "off"] | int = Field(
         "auto",
-        description="Keep the mean of the survivors where it is better on validation rows "
-        "(`auto`), the best prompt alone (`off`), or that many survivors.",
+        description="Keep the mean of the survivors where it makes right labels of validation rows "
+        "likelier (`auto`), the best prompt alone (`off`), or that many survivors.",
     )
     readout: Literal["auto", "on", "off"] = Field(
         "auto",
-        description="A linear readout of cached contexts beside the prompts: where validation rows "
-        "gain by it (`auto`), always (`on`) or never (`off`); needs choices, a decoder and "
-        "placement suffix, and an engine that holds contexts (not vLLM).",
+        description="A linear readout of cached contexts beside the prompts: where it makes right "
+        "labels of validation rows likelier (`auto`), always (`on`) or never (`off`); needs "
+        "choices, a decoder and placement suffix, and an engine that holds contexts (not vLLM).",
     )
     token_dropout: float = Field(
         0.0,

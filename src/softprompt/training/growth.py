@@ -85,6 +85,7 @@ class Growth(Tuning):
             part = {"length": length, "longest": lengths[-1]}
             reporter = Part([MetricsFile(folder), self._heard], "length", part)
             work = Tuning(self._of(length, len(lengths), kept), folder, self.resolved, reporter)
+            work.fitted = self.fitted
             try:
                 outcome = work._train(train, validation, contexts, budget)
             except DivergedError as error:

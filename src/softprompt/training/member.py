@@ -90,7 +90,9 @@ class Member:
 
     def scored(self, vectors_PX: Tensor, score: float, step: int) -> bool:
         """Takes in a validation; returns whether it is this member's best so far."""
-        better = score > self.best_score
+        # Of equal scores the first counts, but trained vectors go before untrained ones.
+        untrained = self.best_step == 0 < step
+        better = score > self.best_score or (score == self.best_score and untrained)
         if better:
             self.best_PX, self.best_score, self.best_step = vectors_PX, score, step
         self.waited = 0 if better else self.waited + 1

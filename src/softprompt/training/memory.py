@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from softprompt.backbones.fused import computed
 from softprompt.training.schedule import Batch
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def kept_bytes(forward: Callable[[], Tensor], constants: set[int]) -> int:
             kept[storage.data_ptr()] = storage.nbytes()
         return tensor
 
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+    with computed(), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         result = forward()
     del result
     return sum(kept.values())

@@ -187,8 +187,9 @@ def measure_step(loop: Loop, config: TrainingConfig) -> tuple[Course, float]:
         # Fewer steps may be validated more often, so the first cut may not be enough.
         for _ in range(3):
             if seconds > config.time_budget:
-                fitting = int(planned.steps * config.time_budget / seconds)
-                planned, seconds = course(max(1, fitting))
+                # The validation before the first step is made anyway.
+                share = max(0.0, config.time_budget - validation) / (seconds - validation)
+                planned, seconds = course(max(1, int(planned.steps * share)))
     return planned, seconds
 
 

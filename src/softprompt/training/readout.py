@@ -21,7 +21,7 @@ from sklearn.linear_model import LogisticRegression
 
 from softprompt.evaluation import fit_temperature
 from softprompt.inference import Answers, Contexts, Encoded, suited_score
-from softprompt.prompts.readout import Readout, read_values
+from softprompt.prompts.readout import Readout, numbers_read, read_values
 from softprompt.training.reporters import Reporter
 from softprompt.training.setup import Setup
 
@@ -105,10 +105,11 @@ def fit_readout(
 def _values(setup: Setup, contexts: Contexts) -> NDArray[np.float64]:
     """[N, F] what is read of rows, in their order; of the first ones where they are very many."""
     found: dict[int, NDArray[np.float64]] = {}
+    most = MOST_NUMBERS // numbers_read(setup.backbone)
     for number, rows in enumerate(contexts.buckets):
-        values_BF = read_values(setup.backbone, contexts.bucket(number)).double().numpy()
-        most = MOST_NUMBERS // values_BF.shape[1]
-        found |= {row: values_BF[place] for place, row in enumerate(rows) if row < most}
+        if min(rows) < most:
+            values_BF = read_values(setup.backbone, contexts.bucket(number)).double().numpy()
+            found |= {row: values_BF[place] for place, row in enumerate(rows) if row < most}
     return np.stack([found[row] for row in range(len(found))])
 
 

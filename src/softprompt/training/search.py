@@ -119,6 +119,7 @@ class Search(Tuning):
                 about = {"round": number, "rounds": self.how.rounds}
                 reporter = Part([MetricsFile(folder), self._heard], "round", about)
                 work = Tuning(setup, folder, self.resolved, reporter, candidates)
+                work.fitted = self.fitted
                 try:
                     outcome = work._train(train, validation, contexts, budget)
                 except DivergedError as error:
@@ -178,6 +179,13 @@ class Search(Tuning):
     def _note(self, number: int, population: Sequence[Mapping[str, Any]]) -> None:
         """Writes down the trials of a finished round; only the best one's checkpoints stay."""
         ordered = sorted(population, key=lambda about: int(about["number"]))
+        # What diverged before a validation has the score of what it began with, and says nothing.
+        ordered = [
+            {**about, "score": None}
+            if about["left"] is not None and not about["best_step"]
+            else about
+            for about in ordered
+        ]
         self.trials += [{"round": number, **about} for about in ordered]
         lines = (json.dumps(trial, ensure_ascii=False, allow_nan=False) for trial in self.trials)
         write_bytes(self.file, "".join(line + "\n" for line in lines).encode())

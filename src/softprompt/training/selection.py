@@ -6,7 +6,8 @@ The mean of the survivors' probabilities takes one pass and is often better than
 How likely the right labels are decides, not the metric: of a few hundred rows it tells far more.
 The best survivor's own likelihood is the largest of several noisy ones, so it says too much.
 Therefore the two ways are compared on rows that did not choose: half of the validation rows pick
-the best prompt, the other half judges it and the ensemble, many times over.
+the best prompt, the other half judges it and the ensemble, many times over. A readout has been
+chosen by all of these rows, one of six; it is taken at its word.
 
 Shapes: N rows, C choices.
 """
@@ -114,7 +115,7 @@ def _better_together(answers: Sequence[Answers], gold: Sequence[int]) -> bool:
         order = rng.permutation(len(gold))
         halves = order[: len(order) // 2], order[len(order) // 2 :]
         for picking, judging in (halves, halves[::-1]):
-            if len(picking):
+            if len(picking) and len(judging):
                 best_N = max(alone, key=lambda one_N: float(one_N[picking].mean()))
                 gains.append(float((whole_N - best_N)[judging].mean()))
     return bool(gains) and float(np.mean(gains)) > _LEAST_GAIN

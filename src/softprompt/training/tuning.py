@@ -240,9 +240,11 @@ class Tuning:
         )
         plan = self._plan(loop, train, validation, budget)
         checkpoint = Checkpoint.newest(self.directory.checkpoints)
-        # Before the first step nothing is done that would not be done again.
-        self.directory.rewind(checkpoint.step if checkpoint and checkpoint.step else -1)
-        if checkpoint:
+        if checkpoint is None or not checkpoint.step:
+            # Before the first step nothing is done that is not done again.
+            self.directory.rewind(-1)
+        else:
+            self.directory.rewind(checkpoint.step)
             loop.restore(checkpoint)
         about = {"estimate_seconds": plan.estimate_seconds, "steps": plan.steps}
         self.reporter.stage("training", {**about, "population": len(loop.members)})
@@ -314,7 +316,7 @@ def _scores(
     Each record also has the score of all prompts `together`, and with the readout where there is
     one, where that may be kept: it costs no pass of its own.
     """
-    found = []
+    found: list[tuple[float, dict[str, Any]]] = []
     everyone = answers_of(setup, validation, prompts, contexts)
     for answers in everyone:
         metric = measure(setup.task, validation, answers, slice_column=setup.slice_column)
@@ -328,7 +330,8 @@ def _scores(
         found.append((score, record))
     several = len(everyone) > 1 and setup.task.choices and setup.training.ensemble != "off"
     if several or fitted is not None:
-        whole = Answers.together(everyone if several else everyone[:1])
+        leader = max(range(len(found)), key=lambda place: found[place][0])
+        whole = Answers.together(everyone if several else everyone[leader : leader + 1])
         if fitted is not None:
             whole = replace(whole, readout=fitted.validation_NC)
         together = suited_score(setup.task, validation, whole, setup.metric)

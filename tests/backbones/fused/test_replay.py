@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,6 +17,7 @@ from softprompt.backbones.fused.replay import Replays
 from softprompt.inference.continuation import Continuation, token_log_probabilities
 from softprompt.prompts import Example
 from softprompt.prompts.depths import DEPTHS
+from softprompt.training.memory import kept_bytes
 
 
 def tensors_in(value: Any) -> Iterator[Tensor]:
@@ -27,20 +29,32 @@ def tensors_in(value: Any) -> Iterator[Tensor]:
 
 
 class Again:
-    """Replays by doing the work again and writing its result where the first one lies."""
+    """Replays by doing the work again and writing its result where the first one lies.
+
+    As in memory that all recordings share, whatever runs spoils what others have left there.
+    """
 
     ready = True
 
     def __init__(self) -> None:
         self.recorded = self.replayed = 0
+        self._left: dict[int, list[Tensor]] = {}
+
+    def budget(self, share: float) -> int:
+        return 1 << 30
 
     def __call__(self, work: Callable[[], Any]) -> tuple[Callable[[], None], Any]:
+        # A forward pass and its gradient are one after the other.
+        pair = self.recorded // 2
         self.recorded += 1
+        self._spoil(pair)
         with torch.no_grad():
             result = work()
+        self._left.setdefault(pair, []).extend(tensors_in(result))
 
         def again() -> None:
             self.replayed += 1
+            self._spoil(pair)
             with torch.no_grad():
                 for mine, new in zip(tensors_in(result), tensors_in(work()), strict=True):
                     # What is read of a constant may be the constant itself.
@@ -48,6 +62,11 @@ class Again:
                         mine.copy_(new)
 
         return again, result
+
+    def _spoil(self, pair: int) -> None:
+        for other, tensors in self._left.items():
+            for tensor in tensors if other != pair else ():
+                tensor.fill_(torch.nan)
 
 
 def recording(architecture: str) -> tuple[Backbone, Again]:
@@ -89,7 +108,7 @@ def gradients(prompts: list[Tensor]) -> Tensor:
 def test_a_replay_gives_what_computing_gives(architecture: str, depth: str) -> None:
     backbone, recorder = recording(architecture)
     usual = Backbone(tiny_model(architecture), tiny_tokenizer())
-    for seed in range(replay.FEWEST + 3):
+    for seed in range(replay.MEETINGS + 3):
         found = []
         for one in (usual, backbone):
             prompts = prompts_of(one, depth, seed)
@@ -98,13 +117,13 @@ def test_a_replay_gives_what_computing_gives(architecture: str, depth: str) -> N
             found.append((loss.detach(), gradients(prompts)))
         torch.testing.assert_close(found[0], found[1], rtol=1e-5, atol=1e-6)
     assert recorder.recorded == 2
-    assert recorder.replayed >= 6
+    assert recorder.replayed == 8
 
 
 def test_a_gradient_that_comes_late_is_that_of_its_own_pass() -> None:
     backbone, recorder = recording("llama")
     usual = Backbone(tiny_model("llama"), tiny_tokenizer())
-    for seed in range(replay.FEWEST):
+    for seed in range(replay.MEETINGS):
         loss_of(backbone, batch(seed), prompts_of(backbone, "input", seed), "input")
     found = []
     for one in (usual, backbone):
@@ -117,9 +136,55 @@ def test_a_gradient_that_comes_late_is_that_of_its_own_pass() -> None:
     torch.testing.assert_close(found[0], found[1], rtol=1e-5, atol=1e-6)
 
 
+def test_shapes_in_turn_do_not_spoil_each_other() -> None:
+    backbone, recorder = recording("llama")
+    usual = Backbone(tiny_model("llama"), tiny_tokenizer())
+    for seed in range(replay.MEETINGS + 2):
+        found = []
+        for one in (usual, backbone):
+            prompts = {count: prompts_of(one, "input", seed) for count in (2, 3)}
+            losses = [loss_of(one, batch(seed, n), prompts[n], "input") for n in prompts]
+            for loss in losses:
+                loss.backward(retain_graph=True)  # type: ignore[no-untyped-call]
+            # Once more, of the first pass, after the memory had other uses.
+            losses[0].backward()  # type: ignore[no-untyped-call]
+            found.append([gradients(each) for each in prompts.values()])
+        torch.testing.assert_close(found[0], found[1], rtol=1e-5, atol=1e-6)
+    assert recorder.recorded == 4
+
+
+def test_what_a_pass_keeps_is_counted_of_a_computed_one() -> None:
+    backbone, recorder = recording("llama")
+    prompts = prompts_of(backbone, "input", 1)
+
+    def kept() -> int:
+        return kept_bytes(lambda: loss_of(backbone, batch(1), prompts, "input"), set())
+
+    sizes = {kept() for _ in range(replay.MEETINGS + 1)}
+    assert len(sizes) == 1
+    assert recorder.recorded == 0
+
+
+def test_there_is_no_room_for_more_than_a_share_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    backbone, recorder = recording("llama")
+    monkeypatch.setattr(recorder, "budget", lambda share: 20_000)
+    monkeypatch.setattr(replay, "STALE", 3)
+
+    def run(count: int) -> None:
+        loss_of(backbone, batch(0, count), prompts_of(backbone, "input", 1), "input")
+
+    for _ in range(replay.MEETINGS):
+        run(2)
+    assert recorder.recorded == 2
+    for _ in range(replay.MEETINGS):
+        run(3)
+    # The first is still in use, and both do not fit.
+    assert recorder.recorded == 2
+
+
 def test_other_shapes_are_recorded_apart_and_only_when_met_often() -> None:
     backbone, recorder = recording("llama")
-    for seed in range(replay.FEWEST):
+    for seed in range(replay.MEETINGS):
         for count in (2, 3):
             loss_of(backbone, batch(seed, count), prompts_of(backbone, "input", 1), "input")
     loss_of(backbone, batch(0, 4), prompts_of(backbone, "input", 1), "input")
@@ -141,8 +206,11 @@ def test_what_cannot_be_recorded_is_computed() -> None:
     assert backbone._stack is not None
     recorder = Failing()
     replays = backbone._stack._replays = Replays(backbone._stack, recorder)
-    for seed in range(replay.FEWEST + 2):
+    for seed in range(replay.MEETINGS + 2):
         prompts = prompts_of(backbone, "input", seed)
-        loss_of(backbone, batch(seed), prompts, "input").backward()  # type: ignore[no-untyped-call]
+        with warnings.catch_warnings(record=True) as told:
+            loss = loss_of(backbone, batch(seed), prompts, "input")
+        assert len(told) == (seed == replay.MEETINGS - 1)
+        loss.backward()  # type: ignore[no-untyped-call]
         assert bool(gradients(prompts).any())
     assert (recorder.recorded, replays.trouble) == (1, "out of memory")

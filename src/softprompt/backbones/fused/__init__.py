@@ -7,6 +7,7 @@ works only where something is predicted. It knows the structure of a layer, not 
 """
 
 from softprompt.backbones.fused.layer import Layer
+from softprompt.backbones.fused.replay import computed
 from softprompt.backbones.fused.stack import Stack
 
-__all__ = ["Layer", "Stack"]
+__all__ = ["Layer", "Stack", "computed"]

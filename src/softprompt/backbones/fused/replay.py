@@ -1,35 +1,57 @@
-"""Passes through frozen layers that are recorded as CUDA graphs once and replayed from then on.
+"""Passes through frozen layers that are recorded as CUDA graphs and replayed from then on.
 
 A pass is some thousand short operations, and a fast card is done with each before the processor has
 begun the next one. The weights never change and batches come in few shapes, so a pass whose shapes
-were met before is started as a whole: what goes in is copied to where the recording reads it.
+come again is started as a whole: what goes in is copied to where the recording reads it.
 
-Recordings share their memory, so one replay ends what another has kept for its gradient. Every
-replay has a number; a gradient that finds a newer one replays its own forward pass first.
+Recordings of one model share their memory, so whatever runs in it ends what another replay has kept
+for its gradient. Every such use has a number; a gradient that finds a newer one replays its own
+forward pass first. Settings of torch that change how products are computed (TF32, for one) are
+those of the time of recording.
 """
 
 from __future__ import annotations
 
 import threading
+import warnings
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import replace
-from typing import Any, NamedTuple, Protocol, TypeVar
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from softprompt.backbones.fused.layer import Surroundings
+from softprompt.backbones.fused.inputs import Inputs
 
-__all__ = ["CudaRecorder", "Entering", "Recorder", "Replays"]
+__all__ = ["CudaRecorder", "Recorder", "Replays", "computed"]
 
 T = TypeVar("T")
 
-FEWEST = 3
-"""Passes of the same shapes before one is recorded: most shapes are met once or in every epoch."""
-MOST = 64
-"""Recordings of one model; each holds copies of what goes in."""
+MEETINGS = 3
+"""The meeting with the same shapes at which a pass is recorded; many shapes never come again."""
+STALE = 2000
+"""Passes after which a recording that was not replayed makes room for another."""
+MEMORY_SHARE = 0.1
+"""Of the memory that is free at the first recording, what copies and results may take."""
+_REMEMBERED = 1000
+"""Shapes whose meetings are counted."""
+
+_recording = ContextVar("recording", default=True)
+_alone = threading.Lock()
+"""The device takes one recording at a time, whatever model it is of."""
+
+
+@contextmanager
+def computed() -> Iterator[None]:
+    """Has passes computed as usual, so that what autograd keeps of them can be seen."""
+    before = _recording.set(False)
+    try:
+        yield
+    finally:
+        _recording.reset(before)
 
 
 class Recorder(Protocol):
@@ -40,73 +62,24 @@ class Recorder(Protocol):
         """Whether what is done now can be recorded and replayed."""
         ...
 
+    def budget(self, share: float) -> int:
+        """Bytes that are a share of what is free."""
+        ...
+
     def __call__(self, work: Callable[[], T]) -> tuple[Callable[[], None], T]:
         """What replays the work, and its result, which a replay writes anew."""
         ...
 
 
-class Entering(NamedTuple):
-    """Everything that goes into one pass.
-
-    Args:
-        x: [M, D] what comes into the first layer.
-        inserted, keys, values, places: what comes in deeper, as `Stack` takes it; or None.
-        around: of the pass.
-    """
-
-    x: Tensor
-    inserted: Tensor | None
-    keys: Tensor | None
-    values: Tensor | None
-    places: Tensor | None
-    around: Surroundings
-
-    @property
-    def tensors(self) -> list[Tensor | None]:
-        """All of its tensors, in one order."""
-        around = self.around
-        beside = [around.cos_M1h, around.sin_M1h, around.wanted_U, *around.mask_B1K1NS.values()]
-        return [*self[:5], *beside, *(tensor for pair in around.contexts for tensor in pair)]
-
-    @property
-    def shapes(self) -> tuple[Any, ...]:
-        """What tells passes apart that cannot share a recording."""
-        kinds = tuple(None if t is None else (tuple(t.shape), t.dtype) for t in self.tensors)
-        return (self.around.count, self.around.new, tuple(self.around.mask_B1K1NS), kinds)
-
-    def copied(self) -> Entering:
-        """The same with tensors of its own, whose numbers are to be filled in."""
-        around = self.around
-        own = replace(
-            around,
-            cos_M1h=_like(around.cos_M1h),
-            sin_M1h=_like(around.sin_M1h),
-            wanted_U=_like(around.wanted_U),
-            mask_B1K1NS={window: _like(mask) for window, mask in around.mask_B1K1NS.items()},
-            contexts=tuple((_like(keys), _like(values)) for keys, values in around.contexts),
-        )
-        x, inserted, keys, values, places = map(_like, self[:5])
-        return Entering(x, inserted, keys, values, places, own)
-
-
-def _like(tensor: Any) -> Any:
-    """An unwritten tensor of the same form; None for None."""
-    if tensor is None:
-        return None
-    return torch.empty_like(tensor, memory_format=torch.contiguous_format)
-
-
 class Layers(Protocol):
     """What can be recorded: a forward pass and its gradient as plain functions of tensors."""
 
-    def forward(self, entering: Entering, keep: bool) -> tuple[Tensor, Any]:
+    def forward(self, inputs: Inputs, keep: bool) -> tuple[Tensor, Any]:
         """The result, and what the gradient needs again, where that is wanted."""
         ...
 
-    def backward(
-        self, gradient: Tensor, entering: Entering, kept: Any
-    ) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor | None]:
-        """The gradients of the first four things that go in."""
+    def backward(self, gradient: Tensor, inputs: Inputs, kept: Any) -> tuple[Tensor | None, ...]:
+        """The gradients of what is differentiable."""
         ...
 
 
@@ -123,51 +96,78 @@ class Replays:
         self._met: Counter[Any] = Counter()
         self._recordings: dict[Any, _Recording] = {}
         self._lock = threading.RLock()
-        self.turn = 0
-        """Forward passes replayed so far."""
+        self._budget: int | None = None
+        self.uses = 0
+        """Of the recordings' memory so far."""
+        self.replayed = 0
+        """Forward passes replayed for those who asked for one."""
         self.trouble: str | None = None
         """Why nothing is recorded any more; None as long as recording works."""
 
-    def __call__(self, entering: Entering) -> Tensor | None:
+    def __call__(self, inputs: Inputs) -> Tensor | None:
         """The result, differentiable; None where the pass has to be computed as usual."""
-        wanted = any(t is not None and t.requires_grad for t in entering[:4])
-        if not (wanted and torch.is_grad_enabled() and self._recorder.ready):
+        wanted = any(t is not None and t.requires_grad for t in inputs.differentiable)
+        if not (wanted and torch.is_grad_enabled() and _recording.get() and self._recorder.ready):
             return None
-        shapes = entering.shapes
         with self._lock:
-            recording = self._recordings.get(shapes)
-            if recording is None and not self._due(shapes):
-                return None
+            recording = self._of(inputs)
             if recording is None:
-                try:
-                    recording = _Recording(self._layers, self._recorder, entering)
-                except RuntimeError as error:
-                    # No memory, or an operation that cannot be recorded: the usual way is there.
-                    self.trouble = str(error)
-                    return None
-                self._recordings[shapes] = recording
-        return _Replayed.apply(*entering[:4], self, recording, entering)  # type: ignore[no-any-return, no-untyped-call]
+                return None
+            self.replayed += 1
+            recording.last = self.replayed
+        return _Replayed.apply(*inputs.differentiable, self, recording, inputs)  # type: ignore[no-any-return, no-untyped-call]
 
-    def _due(self, shapes: Any) -> bool:
-        if self.trouble is not None or len(self._recordings) >= MOST:
-            return False
+    def _of(self, inputs: Inputs) -> _Recording | None:
+        """The recording of a pass, made where it is due; None where there is none."""
+        shapes = inputs.shapes
+        found = self._recordings.get(shapes)
+        if found is not None or self.trouble is not None:
+            return found
+        if len(self._met) > _REMEMBERED:
+            self._met.clear()
         self._met[shapes] += 1
-        return self._met[shapes] >= FEWEST
+        if self._met[shapes] < MEETINGS or not self._room(inputs):
+            return None
+        # Recording runs in the memory that all recordings share.
+        self.uses += 1
+        try:
+            with _alone:
+                found = _Recording(self._layers, self._recorder, inputs)
+        except RuntimeError as error:
+            # No memory, or an operation that cannot be recorded: the usual way is there.
+            self.trouble = str(error.__context__ or error)
+            self._recordings.clear()
+            warnings.warn(
+                f"Passes are computed without CUDA graphs from now on: {self.trouble}", stacklevel=2
+            )
+            return None
+        self._recordings[shapes] = found
+        return found
 
-    def forward(self, recording: _Recording, entering: Entering) -> tuple[Tensor, int]:
-        """The result of a replay, and its number."""
+    def _room(self, inputs: Inputs) -> bool:
+        """Whether there is room for a recording, that of stale ones included."""
+        if self._budget is None:
+            self._budget = self._recorder.budget(MEMORY_SHARE)
+        stale = self.replayed - STALE
+        for shapes in [s for s, one in self._recordings.items() if one.last < stale]:
+            del self._recordings[shapes]
+        return _bytes(inputs) + sum(one.bytes for one in self._recordings.values()) <= self._budget
+
+    def forward(self, recording: _Recording, inputs: Inputs) -> tuple[Tensor, int]:
+        """The result of a replay, and the number of this use."""
         with self._lock:
-            self.turn += 1
-            recording.forward(entering)
-            return recording.result.clone(), self.turn
+            self.uses += 1
+            recording.forward(inputs)
+            return recording.result.clone(), self.uses
 
     def backward(
-        self, recording: _Recording, entering: Entering, gradient: Tensor, turn: int
+        self, recording: _Recording, inputs: Callable[[], Inputs], gradient: Tensor, use: int
     ) -> list[Tensor | None]:
-        """The gradients of a replay of that number, which is done again where others came after."""
+        """The gradients of the replay of that number, done again where other uses came after."""
         with self._lock:
-            if self.turn != turn:
-                self.forward(recording, entering)
+            if self.uses != use:
+                self.uses += 1
+                recording.forward(inputs())
             recording.backward(gradient)
             return [None if t is None else t.clone() for t in recording.gradients]
 
@@ -175,39 +175,40 @@ class Replays:
 class _Recording:
     """One pass, forward and backward, over tensors of its own."""
 
-    def __init__(self, layers: Layers, recorder: Recorder, entering: Entering) -> None:
-        own = entering.copied()
-        self._own = own.tensors
-        self._fill(entering)
+    def __init__(self, layers: Layers, recorder: Recorder, inputs: Inputs) -> None:
+        own = inputs.over([_like(tensor) for tensor in inputs.tensors])
+        self.last, self.bytes = 0, _bytes(inputs)
+        self.own, self._tensors = own, own.tensors
+        self._fill(inputs)
         self._forward, (self.result, kept) = recorder(lambda: layers.forward(own, True))
         self._gradient = torch.ones_like(self.result)
         self._backward, self.gradients = recorder(
             lambda: layers.backward(self._gradient, own, kept)
         )
 
-    def forward(self, entering: Entering) -> None:
-        self._fill(entering)
+    def forward(self, inputs: Inputs) -> None:
+        self._fill(inputs)
         self._forward()
 
     def backward(self, gradient: Tensor) -> None:
         self._gradient.copy_(gradient)
         self._backward()
 
-    def _fill(self, entering: Entering) -> None:
+    def _fill(self, inputs: Inputs) -> None:
         """Copies what goes in to where the recording reads it, one operation for each type."""
         by_type: dict[torch.dtype, tuple[list[Tensor], list[Tensor]]] = {}
-        for mine, given in zip(self._own, entering.tensors, strict=True):
+        for mine, given in zip(self._tensors, inputs.tensors, strict=True):
             if mine is not None and given is not None:
-                both = by_type.setdefault(given.dtype, ([], []))
-                both[0].append(mine)
-                both[1].append(given.detach())
+                to, of = by_type.setdefault(given.dtype, ([], []))
+                to.append(mine)
+                of.append(given)
         with torch.no_grad():
             for to, of in by_type.values():
                 torch._foreach_copy_(to, of)
 
 
 class _Replayed(torch.autograd.Function):
-    """A recorded pass; `entering` has what the gradient may need again."""
+    """A recorded pass; what went in is saved, for a gradient that comes late."""
 
     @staticmethod
     def forward(
@@ -218,17 +219,34 @@ class _Replayed(torch.autograd.Function):
         values: Tensor | None,
         replays: Replays,
         recording: _Recording,
-        entering: Entering,
+        inputs: Inputs,
     ) -> Tensor:
-        result, ctx.turn = replays.forward(recording, entering)
-        ctx.replays, ctx.recording, ctx.entering = replays, recording, entering
+        result, ctx.use = replays.forward(recording, inputs)
+        ctx.replays, ctx.recording = replays, recording
+        ctx.save_for_backward(*inputs.tensors)
         return result
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        found = ctx.replays.backward(ctx.recording, ctx.entering, gradient, ctx.turn)
-        return (*found, None, None, None)
+        recording, saved = ctx.recording, ctx.saved_tensors
+        again = ctx.replays.backward(
+            recording, lambda: recording.own.over(saved), gradient, ctx.use
+        )
+        return (*again, None, None, None)
+
+
+def _like(tensor: Tensor | None) -> Tensor | None:
+    """An unwritten tensor of the same form; None for None."""
+    if tensor is None:
+        return None
+    return torch.empty_like(tensor, memory_format=torch.contiguous_format)
+
+
+def _bytes(inputs: Inputs) -> int:
+    """What a recording holds for itself: what goes in, and gradients and result as large as x."""
+    sizes = [t.numel() * t.element_size() for t in inputs.tensors if t is not None]
+    return sum(sizes) + 3 * sizes[0]
 
 
 class CudaRecorder:
@@ -248,21 +266,29 @@ class CudaRecorder:
         """Whether passes follow each other, on the device's usual stream."""
         return torch.cuda.current_stream(self._device) == torch.cuda.default_stream(self._device)
 
+    def budget(self, share: float) -> int:
+        """Bytes that are a share of the device's free memory."""
+        return int(torch.cuda.mem_get_info(self._device)[0] * share)
+
     def __call__(self, work: Callable[[], T]) -> tuple[Callable[[], None], T]:
         """What replays the work, and its result, written once."""
         with torch.cuda.device(self._device), torch.no_grad():
             usual, graph = torch.cuda.current_stream(), torch.cuda.CUDAGraph()
             self._stream.wait_stream(usual)
-            with torch.cuda.stream(self._stream):
-                # Once as usual: libraries make what they keep for themselves.
-                work()
-                torch.cuda.synchronize()
-                graph.capture_begin(pool=self._pool, capture_error_mode="thread_local")
-                try:
-                    result = work()
-                finally:
-                    graph.capture_end()
-            usual.wait_stream(self._stream)
+            try:
+                with torch.cuda.stream(self._stream):
+                    # Once as usual: libraries make what they keep for themselves.
+                    work()
+                    self._stream.synchronize()
+                    # Nothing that is merely held back is given back while recording.
+                    torch.cuda.empty_cache()
+                    graph.capture_begin(pool=self._pool, capture_error_mode="thread_local")
+                    try:
+                        result = work()
+                    finally:
+                        graph.capture_end()
+            finally:
+                usual.wait_stream(self._stream)
             # Recording computes nothing.
             graph.replay()
         return graph.replay, result

@@ -15,10 +15,11 @@ from torch.autograd.function import once_differentiable
 
 from softprompt.backbones.context import Context
 from softprompt.backbones.free_memory import free_memory_budget
+from softprompt.backbones.fused.inputs import Inputs
 from softprompt.backbones.fused.layer import Kept, Layer, Surroundings
 from softprompt.backbones.fused.norm import Norm
 from softprompt.backbones.fused.product import packing_helps
-from softprompt.backbones.fused.replay import CudaRecorder, Entering, Replays
+from softprompt.backbones.fused.replay import CudaRecorder, Replays
 from softprompt.backbones.passing import Pass
 
 __all__ = ["Stack"]
@@ -113,20 +114,20 @@ class Stack:
             (torch.stack(beside.keys), torch.stack(beside.values)) if beside else (None, None)
         )
         x = embeds_RND.flatten(0, 1)
-        entering = Entering(x, layers_LWD, keys, values, places_W, around)
-        result = self._replays(entering) if self._replays else None
+        inputs = Inputs(x, layers_LWD, keys, values, places_W, around)
+        result = self._replays(inputs) if self._replays is not None else None
         if result is not None:
             return result
-        return _Through.apply(*entering[:4], self, entering)  # type: ignore[no-any-return, no-untyped-call]
+        return _Through.apply(*inputs.differentiable, self, inputs)  # type: ignore[no-any-return, no-untyped-call]
 
-    def forward(self, entering: Entering, keep: bool) -> tuple[Tensor, list[Tensor | None]]:
+    def forward(self, inputs: Inputs, keep: bool) -> tuple[Tensor, list[Tensor | None]]:
         """The hidden states, and what the gradient needs again: of the norm, then of each layer.
 
         Args:
-            entering: all that goes in.
+            inputs: all that goes in.
             keep: whether a gradient is wanted.
         """
-        x, inserted, keys, values, places, around = entering
+        x, inserted, keys, values, places, around = inputs
         if keys is not None and values is not None:
             around = replace(around, beside=(keys, values))
         kept: list[Tensor | None] = []
@@ -140,29 +141,30 @@ class Stack:
         return result, [x, r, *kept] if keep else []
 
     def backward(
-        self, gradient: Tensor, entering: Entering, kept: Sequence[Tensor | None]
-    ) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor | None]:
-        """The gradients of `entering`'s x, inserted, keys and values.
+        self, gradient: Tensor, inputs: Inputs, kept: Sequence[Tensor | None]
+    ) -> tuple[Tensor | None, ...]:
+        """The gradients of what is differentiable in the inputs.
 
-        What is inserted [L - 1, W, D] takes the places of hidden states, which so get no gradient.
+        What is inserted takes the places of hidden states, which so get no gradient.
         """
         x, r, *saved = kept
         assert x is not None and r is not None
-        places = entering.places
+        places = inputs.places
         by_x = self.norm.backward(gradient, x, r)
         by_inserted, by_keys, by_values = (
-            None if t is None else by_x.new_empty(t.shape, dtype=t.dtype) for t in entering[1:4]
+            None if t is None else by_x.new_empty(t.shape, dtype=t.dtype)
+            for t in inputs.differentiable[1:]
         )
         by_beside = None if by_keys is None or by_values is None else (by_keys, by_values)
         width = len(Kept._fields)
         for layer in reversed(self.layers):
             needed = Kept(*saved[layer.index * width : (layer.index + 1) * width])  # type: ignore[arg-type]
             last = layer is self.layers[-1]
-            by_x = layer.backward(by_x, needed, entering.around, last, by_beside)
+            by_x = layer.backward(by_x, needed, inputs.around, last, by_beside)
             if by_inserted is not None and places is not None and layer.index:
                 by_inserted[layer.index - 1] = by_x[places]
                 by_x.index_fill_(0, places, 0.0)
-        return by_x.to(entering.x.dtype), by_inserted, by_keys, by_values
+        return by_x.to(inputs.x.dtype), by_inserted, by_keys, by_values
 
 
 class _Through(torch.autograd.Function):
@@ -176,19 +178,19 @@ class _Through(torch.autograd.Function):
         keys: Tensor | None,
         values: Tensor | None,
         stack: Stack,
-        entering: Entering,
+        inputs: Inputs,
     ) -> Tensor:
         wanted = any(ctx.needs_input_grad)
-        result, kept = stack.forward(entering, wanted)
+        result, kept = stack.forward(inputs, wanted)
         if wanted:
             # What goes in is in what the layers keep; only its form is wanted again.
             given = {"x": x, "inserted": inserted, "keys": keys, "values": values}
             forms: dict[str, Any] = {
                 name: t.to("meta") for name, t in given.items() if t is not None
             }
-            ctx.stack, ctx.entering = stack, entering._replace(**forms)
+            ctx.stack, ctx.inputs = stack, inputs._replace(**forms)
             # By autograd's own means, so that what a pass keeps can be counted, contexts included.
-            constants = [tensor for pair in entering.around.contexts for tensor in pair]
+            constants = [tensor for pair in inputs.around.contexts for tensor in pair]
             ctx.save_for_backward(*kept, *constants)
             ctx.count = len(kept)
         return result
@@ -197,7 +199,7 @@ class _Through(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         kept = ctx.saved_tensors[: ctx.count]
-        return (*ctx.stack.backward(gradient, ctx.entering, kept), None, None)
+        return (*ctx.stack.backward(gradient, ctx.inputs, kept), None, None)
 
 
 def _fits_twice(parameters: Sequence[Tensor]) -> bool:

@@ -78,13 +78,8 @@ def _to_peft(prompt: SoftPrompt, folder: Path, model: str | None) -> str:
 
 def _to_vllm(prompt: SoftPrompt, folder: Path) -> str:
     """Writes an artifact that `serve --engine vllm` takes."""
-    if prompt.depth != "input":
-        raise UsageError(
-            _("The prompt is of depth {depth}; vLLM takes vectors among the input only.").format(
-                depth=prompt.depth
-            ),
-            _("Train one with --depth input, or serve it with --engine own."),
-        )
+    if prompt.depth != "input" or prompt.heads or prompt.task.kind == "vectors":
+        raise UsageError(_("vLLM takes prompts of depth input over decoders; this one is another."))
     prompt.without_readout().save(folder)
     if prompt.readout is None:
         return ""

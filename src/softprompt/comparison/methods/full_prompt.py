@@ -9,6 +9,7 @@ from softprompt.comparison.domain import domain_of
 from softprompt.comparison.job import Job, Trained
 from softprompt.comparison.methods import METHODS, Method, whole_weights
 from softprompt.comparison.prompted import (
+    KEPT,
     prompted,
     refuse_prompt,
     seconds_of,
@@ -47,7 +48,7 @@ def full_prompt(job: Job) -> Trained:
         details={
             "domain": domain.summary,
             "model": told["details"],
-            **{key: result[key] for key in ("population", "selection", "steps", "prompt")},
+            **{key: result[key] for key in KEPT},
         },
     )
 

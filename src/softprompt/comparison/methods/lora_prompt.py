@@ -18,6 +18,7 @@ from softprompt.comparison.methods import METHODS, Method
 from softprompt.comparison.methods.lora import FOLDER, refuse_lora, tuned_adapter
 from softprompt.comparison.methods.lora import space as lora_space
 from softprompt.comparison.prompted import (
+    KEPT,
     prompted,
     refuse_prompt,
     seconds_of,
@@ -78,7 +79,7 @@ def prompt_over(job: Job, adapter: Adapter, told: Mapping[str, Any], shared: int
         },
         details={
             "lora": told["details"],
-            **{key: result[key] for key in ("population", "selection", "steps", "prompt")},
+            **{key: result[key] for key in KEPT},
         },
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from softprompt.comparison.job import Job, Trained
 from softprompt.comparison.methods import METHODS, WRITING, Method
 from softprompt.comparison.prompted import (
+    KEPT,
     prompted,
     refuse_prompt,
     seconds_of,
@@ -25,7 +26,7 @@ def soft_prompt(job: Job) -> Trained:
     work = work_of(
         result, backbone, max_new_tokens=training.max_new_tokens, drop_long=training.drop_long
     )
-    kept = {key: result[key] for key in ("population", "selection", "steps", "prompt")}
+    kept = {key: result[key] for key in KEPT}
     return Trained(
         work,
         validation=float(result["validation"][result["metric"]]),

@@ -45,7 +45,12 @@ class Depth(Protocol):
 
     @property
     def computed(self) -> bool:
-        """Whether the prompt's places go through the layers, so that the last can predict."""
+        """Whether the prompt's places go through the layers."""
+        ...
+
+    @property
+    def predicts(self) -> bool:
+        """Whether the prompt's last place can predict what follows; else a token has to."""
         ...
 
     @property

@@ -21,12 +21,15 @@ class Deep:
     """One vector [D] for each place and layer: x_l[p] = V_l[p] is what comes into layer l there.
 
     What a layer leaves at the prompt's places is dropped, and the next layer gets its own vectors.
-    Text before the prompt never sees them, so a suffix keeps its cached context.
+    So none of these places can predict: what one has read of the text would be dropped with it. A
+    suffix stands before the last token of the text, which predicts, and keeps the cached context of
+    the tokens before.
 
     In the artifact: `deep` [L, P, D], or `deep.0`, `deep.1`, ... of several slots.
     """
 
     computed = True
+    predicts = False
     rate = 1.0
 
     def check(self, backbone: Backbone) -> None:

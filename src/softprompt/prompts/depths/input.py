@@ -22,7 +22,7 @@ class Input:
     In the artifact: `vectors` [P, D], or `slot.0`, `slot.1`, ... of several slots.
     """
 
-    computed = True
+    computed = predicts = True
     rate = 1.0
 
     def check(self, backbone: Backbone) -> None:

@@ -27,7 +27,7 @@ class KeysValues:
     layers differ. Places of several slots follow one another; `slots` says how many each has.
     """
 
-    computed = False
+    computed = predicts = False
     rate = 1 / 30
 
     def check(self, backbone: Backbone) -> None:

@@ -52,6 +52,7 @@ class Jobs:
         model: what trains: `nano`, a folder or a Hub ID, as `softprompt tune --model` takes it.
         called: what clients call it.
         backbone: further settings of it, `dtype` and `device`.
+        readouts: whether the server's engine can answer with a readout of contexts.
         limits: of files, queue and processes.
         audit: where publications are noted.
         program: words before `tune`.
@@ -68,6 +69,7 @@ class Jobs:
         model: str,
         called: str,
         backbone: Mapping[str, Any] | None = None,
+        readouts: bool = True,
         limits: JobLimits | None = None,
         audit: Audit | None = None,
         program: Sequence[str] = PROGRAM,
@@ -77,6 +79,7 @@ class Jobs:
         # A job has a folder of its own, from where a relative path leads elsewhere.
         place = str(Path(model).absolute()) if Path(model).is_dir() else model
         self._backbone = {**(backbone or {}), "model": place}
+        self._readouts = readouts
         self.places = Places(root, place, called)
         self._lock = _alone(root)
         self.files = FileStore(root / "files", self.limits)
@@ -119,6 +122,7 @@ class Jobs:
                 backbone=self._backbone,
                 seed=order.seed,
                 validation=paths[1] if len(paths) > 1 else None,
+                readouts=self._readouts,
             )
             job = job.now("The job is in the queue.")
             self._ledger.add(job, settings)

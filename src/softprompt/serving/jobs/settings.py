@@ -24,8 +24,8 @@ LEARNING_RATE = 0.3
 
 _PROMPT = ("method", "placement", "depth", "parametrisation", "initialisation", "length")
 _TRAINING = (
-    "epochs", "batch_size", "learning_rate", "population", "ensemble", "patience", "time_budget",
-    "max_new_tokens", "drop_long", "metric",
+    "epochs", "batch_size", "learning_rate", "population", "ensemble", "readout", "patience",
+    "time_budget", "max_new_tokens", "drop_long", "metric",
 )  # fmt: skip
 
 
@@ -51,6 +51,7 @@ def run_settings(
     backbone: Mapping[str, Any],
     seed: int,
     validation: Path | None,
+    readouts: bool = True,
 ) -> dict[str, Any]:
     """The sections of a run's configuration.
 
@@ -59,6 +60,7 @@ def run_settings(
         backbone: model, precision and device of the server.
         seed: of everything random.
         validation: file of validation rows.
+        readouts: whether the server's engine can answer with a readout of contexts.
     """
     named = _named(hyperparameters)
     files = {} if validation is None else {"validation": str(validation)}
@@ -66,7 +68,11 @@ def run_settings(
         "task": {**task, **files, "seed": seed},
         "backbone": dict(backbone),
         "prompt": _picked(named, _PROMPT),
-        "training": {**_picked(named, _TRAINING), "seed": seed},
+        "training": {
+            **_picked(named, _TRAINING),
+            "seed": seed,
+            **({} if readouts else {"readout": "off"}),
+        },
     }
 
 

@@ -55,6 +55,9 @@ class Hyperparameters(Strict):
         None, ge=1, le=64, description="Prompts that train together at first."
     )
     ensemble: Annotated[int, Field(ge=1, le=64)] | Literal["auto", "off"] | None = None
+    readout: Literal["auto", "on", "off"] | None = Field(
+        None, description="A linear readout of contexts; never where the engine is a vLLM server."
+    )
     patience: int | None = Field(None, ge=1, le=10_000)
     time_budget: float | None = Field(None, gt=0, description="Seconds; epochs are cut to fit.")
     max_new_tokens: int | None = Field(None, ge=1, le=4096, description="Of a free answer.")
