@@ -13,7 +13,8 @@ and compilation. Our clock is that of the default `softprompt tune` from a cold 
 precision, encoding and caching contexts, choosing threads and plan, and training a whole
 population, until the end of the first validation at which its leader, or its prompts together with
 the readout of contexts, have that score; the first validation is before the first step, so that the
-readout may have it alone. Both start before the model is loaded; nothing of either is on disk but model and data.
+readout may have it alone. Both start before the model is loaded; nothing of either is on disk but
+model and data.
 
 Both sides have the same rows, batch size, epochs and validations. PEFT's learning rate is chosen
 with the first seed; further seeds repeat its best run and ours on other rows, and the claim is the

@@ -167,7 +167,8 @@ def test_what_a_pass_keeps_is_counted_of_a_computed_one() -> None:
 
 def test_there_is_no_room_for_more_than_a_share_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     backbone, recorder = recording("llama")
-    monkeypatch.setattr(recorder, "budget", lambda share: 20_000)
+    # A recording of two rows takes some 30 kB.
+    monkeypatch.setattr(recorder, "budget", lambda share: 50_000)
     monkeypatch.setattr(replay, "STALE", 3)
 
     def run(count: int) -> None:
