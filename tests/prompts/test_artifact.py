@@ -211,6 +211,27 @@ def test_an_artifact_of_an_older_format_still_loads(tmp_path: Path, version: int
     assert loaded.task.adjustment_alone == ()
 
 
+def test_a_deep_prompt_whose_last_vector_predicted_is_refused(tmp_path: Path) -> None:
+    from softprompt.storage import canonical_json, sha256
+
+    backbone = tiny_backbone()
+    vectors = torch.randn(backbone.layers, 4, backbone.hidden_size)
+    for placement, told in (("suffix", True), ("prefix", False)):
+        prompt = replace(make(placement), tensors={"deep": vectors}, depth="deep")
+        path = prompt.save(tmp_path / placement)
+        file = path / "prompt.json"
+        described = json.loads(file.read_text(encoding="utf-8"))
+        del described["digest"], described["task"]["adjustment_alone"]
+        described["format"] = 4
+        described["digest"] = sha256(canonical_json(described).encode())
+        file.write_text(json.dumps(described, ensure_ascii=False), encoding="utf-8")
+        if told:
+            with pytest.raises(ArtifactError, match="before the text's last token now"):
+                SoftPrompt.load(path)
+        else:
+            assert SoftPrompt.load(path).depth == "deep"
+
+
 def test_an_ensemble_is_saved_under_its_members_names(tmp_path: Path) -> None:
     one = make()
     tensors = {f"member.{number}.vectors": one.vectors + number for number in range(12)}

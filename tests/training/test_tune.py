@@ -19,6 +19,7 @@ from softprompt import SoftPrompt, evaluate, predict, tune
 from softprompt.errors import DataError, DivergedError, UsageError
 from softprompt.training import Reporter, RunConfig, resume, start
 from softprompt.training.checkpoint import Checkpoint
+from softprompt.training.interrupt import Interrupt
 from softprompt.training.plan import epochs_for
 from softprompt.training.run_directory import RunDirectory
 
@@ -356,6 +357,39 @@ def test_a_run_that_was_stopped_goes_on_bit_for_bit(
         assert torch.equal(tensor, finals[1].tensors[name]), name
     steps = [[r["step"] for r in RunDirectory(folder).records()] for folder in (whole, broken)]
     assert steps[0] == steps[1]
+
+
+@pytest.mark.parametrize("patience", [None, 1])
+def test_a_run_stopped_before_its_first_step_goes_on_as_if_it_had_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, patience: int | None
+) -> None:
+    class Asked(Interrupt):
+        def __init__(self) -> None:
+            super().__init__()
+            self.asked = True
+
+    settings: dict[str, Any] = {"patience": patience}
+    whole = run(tmp_path, "whole", **settings)
+    with monkeypatch.context() as patched:
+        patched.setattr("softprompt.training.loop.Interrupt", Asked)
+        early = run(tmp_path, "broken", **settings)
+    assert (early["stopped"], early["steps"]) == ("interrupted", 0)
+    again = run(tmp_path, "broken", **settings)
+    assert (again["stopped"], again["steps"]) == (whole["stopped"], whole["steps"])
+    assert whole["steps"] > 0
+    found = [RunDirectory(tmp_path / name).records() for name in ("whole", "broken")]
+    assert [r["score"] for r in found[0]] == [r["score"] for r in found[1]]
+    assert [r["best"] for r in found[0]] == [r["best"] for r in found[1]]
+    vectors = [SoftPrompt.load(one["prompt"]).vectors for one in (whole, again)]
+    assert torch.equal(*vectors)
+
+
+def test_of_equal_scores_a_trained_prompt_goes_before_the_untrained_one(tmp_path: Path) -> None:
+    # Vectors that hardly move: every validation has the same score.
+    result = run(tmp_path, learning_rate=1e-9)
+    records = RunDirectory(tmp_path / "run").records()
+    assert len({record["score"] for record in records}) == 1
+    assert result["best_step"] == records[1]["step"] > 0
 
 
 def test_resuming_with_changed_data_is_refused(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,7 +27,7 @@ def test_every_setting_arrives() -> None:
         "placement": "prefix", "depth": "kv", "parametrisation": "direct",
         "initialisation": "context", "length": 5, "population": 2, "ensemble": "off",
         "patience": 4, "time_budget": 9.0, "max_new_tokens": 7, "drop_long": True,
-        "metric": "accuracy",
+        "metric": "accuracy", "readout": "off",
     }  # fmt: skip
     assert set(given) == set(Hyperparameters.model_fields)
     task = {
@@ -41,6 +42,7 @@ def test_every_setting_arrives() -> None:
     training, prompt = config.training, config.prompt
     assert (training.epochs, training.batch_size, training.learning_rate) == (3, 8, 0.6)
     assert (training.ensemble, training.drop_long, training.seed) == ("off", True, 6)
+    assert training.readout == "off"
     assert (prompt.method, prompt.length, prompt.depth) == ("ct-kv", 5, "kv")
     assert (config.task.validation, config.task.seed, config.task.choices) == (
         "/v.csv", 6, {"0": "no"},
@@ -59,6 +61,10 @@ def test_texts_arrive_as_they_went(tmp_path: Path) -> None:
     template = "\x85\u2028\x7f\t 'đ\" 😀: {a}\n\n#{answer}"
     task = {"template": template, "choices": {"no": "không", "1": "yes"}}
     settings = run_settings({}, task, backbone=BACKBONE, seed=0, validation=None)
+    assert "readout" not in settings["training"]
+    without: dict[str, Any] = {"backbone": BACKBONE, "seed": 0, "validation": None}
+    settings_without = run_settings({"readout": "on"}, task, **without, readouts=False)
+    assert settings_without["training"]["readout"] == "off"
     files = JobFiles(tmp_path)
     files.configure(settings)
     found = RunConfig.of("data.csv", files.settings).task
