@@ -181,7 +181,7 @@ class Search(Tuning):
         ordered = sorted(population, key=lambda about: int(about["number"]))
         # What diverged before a validation has the score of what it began with, and says nothing.
         ordered = [
-            about if about["left"] is None or about["best_step"] else {**about, "score": None}
+            about if about.get("left") is None or about["best_step"] else {**about, "score": None}
             for about in ordered
         ]
         self.trials += [{"round": number, **about} for about in ordered]
