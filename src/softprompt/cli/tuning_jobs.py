@@ -31,7 +31,7 @@ def open_jobs(
     model: str,
     called: str,
     backbone: tuple[str, str],
-    readouts: bool,
+    engine: str,
 ) -> Iterator[Jobs | None]:
     """Takes jobs as long as the server runs; what trains at its end goes on.
 
@@ -43,7 +43,7 @@ def open_jobs(
         model: that is trained over, as `--model` says.
         called: what clients call it.
         backbone: its precision and device.
-        readouts: whether the engine can answer with a readout of contexts.
+        engine: what answers; a vLLM server has no readouts of contexts.
 
     Raises:
         UsageError: another server works on the folder, or a value cannot be.
@@ -66,6 +66,7 @@ def open_jobs(
         registry,
         model=model,
         called=called,
+        readouts=engine != "vllm",
         backbone=dict(zip(("dtype", "device"), backbone, strict=True)),
         limits=limits,
         audit=audit,

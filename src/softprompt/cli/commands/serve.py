@@ -168,8 +168,7 @@ def serve(
     called = name or _called(model or "nano")
     log = Audit(audit or Path(keys or prompts).absolute().with_name("audit.jsonl"))
     # What could finish in its time has finished when the engine is closed.
-    tuned: Any = {"model": model or "nano", "called": called, "backbone": which[3:5]}
-    tuned["readouts"] = engine != "vllm"
+    tuned: Any = {"model": which[0], "called": called, "backbone": which[3:5], "engine": engine}
     with opened as (running, registry), open_jobs(jobs, job_time, registry, log, **tuned) as tuning:
         shared: Any = {"config": config, "keys": known, "audit": log, "jobs": tuning}
         app = create_app(running, registry, model=called, **shared)
