@@ -79,7 +79,15 @@ def _to_peft(prompt: SoftPrompt, folder: Path, model: str | None) -> str:
 def _to_vllm(prompt: SoftPrompt, folder: Path) -> str:
     """Writes an artifact that `serve --engine vllm` takes."""
     if prompt.depth != "input" or prompt.heads or prompt.task.kind == "vectors":
-        raise UsageError(_("vLLM takes prompts of depth input over decoders; this one is another."))
+        what = _("depth {depth}").format(depth=prompt.depth)
+        if prompt.heads or prompt.task.kind == "vectors":
+            what = _("a model that does not write")
+        raise UsageError(
+            _("The prompt is of {what}; vLLM takes vectors among the input of a decoder.").format(
+                what=what
+            ),
+            _("Train one with --depth input over a decoder, or serve it with --engine own."),
+        )
     prompt.without_readout().save(folder)
     if prompt.readout is None:
         return ""
