@@ -100,7 +100,8 @@ def main() -> int:
     parser.add_argument("--lang", default="en", choices=("en", "vi"))
     options = parser.parse_args()
     environment = {"TERM": "xterm-256color", "COLORTERM": "truecolor", "COLUMNS": str(COLUMNS)}
-    command = [sys.executable, "-m", "softprompt", *options.command, "--lang", options.lang]
+    environment["SOFTPROMPT_LANG"] = options.lang
+    command = [sys.executable, "-m", "softprompt", *options.command]
     written, code = record(command, environment)
     if code:
         sys.stderr.write(written)
@@ -111,7 +112,7 @@ def main() -> int:
         for line in screen(written)
     ]
     title = options.title or shlex.join(["softprompt", *options.command])
-    title += "" if options.lang == "en" else f" --lang {options.lang}"
+    title = title if options.lang == "en" else f"SOFTPROMPT_LANG={options.lang} {title}"
     Path(options.output).parent.mkdir(parents=True, exist_ok=True)
     Path(options.output).write_text(draw(lines, title), encoding="utf-8")
     print(f"Written to {options.output}")
