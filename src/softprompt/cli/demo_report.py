@@ -55,12 +55,14 @@ def show_demo(console: Console, value: Mapping[str, Any], wordings: Mapping[str,
 def _show_sizes(console: Console, value: Mapping[str, Any]) -> None:
     model = value["model"]
     text = _(
-        "Trained: {vectors} vectors, {numbers} numbers, saved in {bytes}. The model beside it: "
+        "Trained: {what}, {numbers} numbers, saved in {bytes}. The model beside it: "
         "{parameters} numbers, {model_bytes}, unchanged."
     )
+    readout = value["readout"] is not None and value["readout"]["kept"]
+    what = _("{n} vectors and a readout") if readout else _("{n} vectors")
     console.print(
         text.format(
-            vectors=value["vectors"],
+            what=what.format(n=value["vectors"]),
             numbers=number(value["trainable_parameters"]),
             bytes=size(value["artifact_bytes"]),
             parameters=number(model["parameters"]),
