@@ -70,20 +70,22 @@ def test_scores(architecture: str, depth: str) -> None:
     assert abs(found[0] - found[1]).max() < 2e-3
 
 
+def loss_and_gradient(backbone: Backbone, depth: str, seed: int) -> tuple[float, torch.Tensor]:
+    """Of two prompts over cached contexts."""
+    rows, width = rows_of(backbone, depth), DEPTHS.get(depth).width(backbone)
+    generator = torch.Generator().manual_seed(seed)
+    prompts = [torch.randn(3, width, generator=generator).requires_grad_() for _ in range(2)]
+    what = Continuation.of(rows, backbone.device, [3, 3], depth)
+    context = backbone.encode_context([row.context for row in rows])
+    loss = -token_log_probabilities(backbone, context, what, prompts).sum()
+    loss.backward()  # type: ignore[no-untyped-call]
+    gradients = [prompt.grad for prompt in prompts if prompt.grad is not None]
+    return loss.item(), torch.stack(gradients)
+
+
 @pytest.mark.parametrize("architecture", ["llama", "gpt2", "gemma3"])
 def test_loss_and_gradient_over_a_cached_context(architecture: str) -> None:
-    found = []
-    for backbone in on_both(architecture):
-        rows = rows_of(backbone, "input")
-        generator = torch.Generator().manual_seed(3)
-        size = backbone.hidden_size
-        prompts = [torch.randn(3, size, generator=generator).requires_grad_() for _ in range(2)]
-        what = Continuation.of(rows, backbone.device, [3, 3])
-        context = backbone.encode_context([row.context for row in rows])
-        loss = -token_log_probabilities(backbone, context, what, prompts).sum()
-        loss.backward()  # type: ignore[no-untyped-call]
-        gradients = [prompt.grad for prompt in prompts if prompt.grad is not None]
-        found.append((loss.item(), torch.stack(gradients)))
+    found = [loss_and_gradient(backbone, "input", 3) for backbone in on_both(architecture)]
     assert found[1][0] == pytest.approx(found[0][0], rel=1e-4)
     assert (found[0][1] - found[1][1]).norm() < 1e-3 * found[0][1].norm()
 
@@ -91,26 +93,15 @@ def test_loss_and_gradient_over_a_cached_context(architecture: str) -> None:
 @pytest.mark.parametrize("depth", DEPTHS.names())
 @pytest.mark.parametrize("architecture", ["llama", "qwen3", "mistral"])
 def test_a_recorded_pass_gives_what_a_computed_one_gives(architecture: str, depth: str) -> None:
-    here, there = on_both(architecture)
-    size = DEPTHS.get(depth).width(here)
+    both = on_both(architecture)
     for seed in range(replay.MEETINGS + 3):
-        found = []
-        for backbone in (here, there):
-            rows = rows_of(backbone, depth)
-            generator = torch.Generator().manual_seed(seed)
-            prompts = [torch.randn(3, size, generator=generator).requires_grad_() for _ in "ab"]
-            what = Continuation.of(rows, backbone.device, [3, 3], depth)
-            context = backbone.encode_context([row.context for row in rows])
-            loss = -token_log_probabilities(backbone, context, what, prompts).sum()
-            loss.backward()  # type: ignore[no-untyped-call]
-            gradients = [prompt.grad for prompt in prompts if prompt.grad is not None]
-            found.append((loss.item(), torch.stack(gradients)))
+        found = [loss_and_gradient(backbone, depth, seed) for backbone in both]
         assert found[1][0] == pytest.approx(found[0][0], rel=1e-4)
         assert (found[0][1] - found[1][1]).norm() < 1e-3 * found[0][1].norm()
-    assert there._stack is not None
-    replays = there._stack._replays
-    assert replays is not None
-    assert (replays.trouble, replays.replayed) == (None, 4)
+    stack = both[1]._stack
+    assert stack is not None
+    assert stack._replays is not None
+    assert (stack._replays.trouble, stack._replays.replayed) == (None, 4)
 
 
 def test_cached_is_uncached() -> None:
