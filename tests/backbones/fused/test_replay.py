@@ -215,3 +215,30 @@ def test_what_cannot_be_recorded_is_computed() -> None:
         loss.backward()  # type: ignore[no-untyped-call]
         assert bool(gradients(prompts).any())
     assert (recorder.recorded, replays.trouble) == (1, "out of memory")
+
+
+def test_a_recording_that_fails_spoils_no_gradient_that_is_still_to_come() -> None:
+    class FailingLate(Again):
+        def __call__(self, work: Callable[[], Any]) -> tuple[Callable[[], None], Any]:
+            made = super().__call__(work)
+            if self.recorded == 4:
+                raise RuntimeError("out of memory")
+            return made
+
+    backbone, _ = recording("llama")
+    usual = Backbone(tiny_model("llama"), tiny_tokenizer())
+    assert backbone._stack is not None
+    backbone._stack._replays = Replays(backbone._stack, FailingLate())
+    for _ in range(replay.MEETINGS - 1):
+        for count in (2, 3):
+            loss_of(backbone, batch(0, count), prompts_of(backbone, "input", 1), "input")
+    found = []
+    for one in (usual, backbone):
+        prompts = prompts_of(one, "input", 5)
+        loss = loss_of(one, batch(5, 2), prompts, "input")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            loss_of(one, batch(5, 3), prompts_of(one, "input", 6), "input")
+        loss.backward()  # type: ignore[no-untyped-call]
+        found.append(gradients(prompts))
+    torch.testing.assert_close(found[0], found[1], rtol=1e-5, atol=1e-6)
