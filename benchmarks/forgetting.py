@@ -19,18 +19,14 @@ from typing import Any
 
 from benchmarks.data import METRIC
 from benchmarks.report import Claim, claim, missing
-from benchmarks.sides import FULL, LORA, SUFFIX, Cell, Side, measure_side
+from benchmarks.sides import FULL, KV, LORA, PREFIX, SUFFIX, Cell, Side, measure_side
 from benchmarks.studies import Study, add_arguments, finish, mean_spread
 from benchmarks.study_plot import Panel, draw
 from softprompt.comparison.measures import measured
 from softprompt.tasks import Task
 
 IDENTICAL_ROWS = 200
-PROMPTS = (
-    SUFFIX,
-    Side("prefix", "prompt (prefix)", prompt={"placement": "prefix"}),
-    Side("kv", "prompt (kv)", prompt={"depth": "kv"}, training={"ensemble": "off"}),
-)
+PROMPTS = (SUFFIX, PREFIX, KV)
 SIDES = (*PROMPTS, LORA, FULL)
 OTHER = {"vsfc": "sst2", "sst2": "vsfc", "agnews": "sst2"}
 """The task that is answered beside the trained one."""
@@ -74,14 +70,18 @@ def main() -> None:
 def _cell(study: Study, name: str, side: Side, seed: int) -> Cell | None:
     """A side with what it forgets; the other task's rows are of the first seed."""
     cell = f"{name}-{side.name}-{seed}-forgetting"
-    if study.lacks(side):
-        return study.cells.read(cell)
+    found = study.cells.read(cell)
+    if found is not None or study.cells.only_read or study.lacks(side):
+        return found
+    chosen = study.chosen(name, side, seed)
+    if chosen is None:
+        return None
 
     def measure(task: Task) -> Cell:
         other = study.task(OTHER[name], 0)
         return measure_side(
             task,
-            replace(side, how={"identical_rows": IDENTICAL_ROWS}),
+            replace(chosen, how={**chosen.how, "identical_rows": IDENTICAL_ROWS}),
             study.model,
             metric=METRIC[name],
             seed=seed,

@@ -26,7 +26,7 @@ from typing import Any
 
 from benchmarks.data import METRIC
 from benchmarks.report import Claim, claim, missing
-from benchmarks.sides import ALONE, FULL, LORA, SUFFIX, WITHOUT, Cell, Side
+from benchmarks.sides import ALONE, FULL, KV, LORA, PREFIX, SUFFIX, WITHOUT, Cell, Side
 from benchmarks.studies import Study, add_arguments, finish, mean_spread
 from benchmarks.study_plot import Panel, draw
 from softprompt import load_backbone
@@ -38,13 +38,12 @@ LEAST_TASKS, NEAR, SMALL, OVER_K_SHOT = 3.0, 2.0, 0.02, 3.0
 BYTES = 2
 """Of a number at the backbone's precision, bfloat16."""
 
-_KV = {"depth": "kv", "placement": "suffix"}
 PROMPTS = (
     SUFFIX,
     ALONE,
-    Side("prefix", "prompt (prefix)", prompt={"placement": "prefix"}),
+    PREFIX,
     Side("deep", "prompt (deep)", prompt={"depth": "deep"}, training=WITHOUT),
-    Side("kv", "prompt (kv)", prompt=_KV, training={"ensemble": "off", **WITHOUT}),
+    KV,
     Side(
         "kv_context",
         "prompt (kv from examples)",

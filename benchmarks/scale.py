@@ -34,7 +34,13 @@ from benchmarks.study_plot import Panel, draw
 from softprompt.errors import SoftPromptError
 
 CORPORA = DEFAULT_DATA.parent / "corpora"
-FULL = Side("full-wide", "full fine-tuning", "full", how={"full_rates": (1e-4, 3e-4, 1e-3, 3e-3)})
+FULL = Side(
+    "full-wide",
+    "full fine-tuning",
+    "full",
+    how={"full_rates": (1e-4, 3e-4, 1e-3, 3e-3)},
+    rates="full_rates",
+)
 Points = Mapping[int, Mapping[str, Mapping[int, float]]]
 """Test points of a task by parameters, side and seed."""
 

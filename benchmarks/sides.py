@@ -7,7 +7,7 @@ compare` does it. It does not know which study asks.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -23,7 +23,18 @@ from softprompt.prompts import PromptConfig
 from softprompt.tasks import Task
 from softprompt.training import Reporter, RunConfig, TrainingConfig
 
-__all__ = ["ALONE", "FULL", "LORA", "SUFFIX", "WITHOUT", "Cell", "Side", "measure_side"]
+__all__ = [
+    "ALONE",
+    "FULL",
+    "KV",
+    "LORA",
+    "PREFIX",
+    "SUFFIX",
+    "WITHOUT",
+    "Cell",
+    "Side",
+    "measure_side",
+]
 
 Cell = dict[str, Any]
 
@@ -41,6 +52,7 @@ class Side:
         method: of `softprompt.comparison`.
         prompt, training, how: settings that differ from the defaults.
         seeded: whether another seed gives another result.
+        rates: name of the setting in `how` that holds learning rates to choose among, or nothing.
     """
 
     name: str
@@ -50,15 +62,27 @@ class Side:
     training: Mapping[str, Any] = field(default_factory=dict)
     how: Mapping[str, Any] = field(default_factory=dict)
     seeded: bool = True
+    rates: str = ""
+
+    def at(self, rate: float) -> Side:
+        """The same side at one learning rate, without a search."""
+        return replace(self, how={**self.how, self.rates: (rate,)})
 
 
 WITHOUT = {"readout": "off"}
 """Training without a readout of contexts, where prompts by themselves are studied."""
 
 SUFFIX = Side("suffix", "prompt (default)")
+PREFIX = Side("prefix", "prompt (prefix)", prompt={"placement": "prefix"})
+KV = Side(
+    "kv",
+    "prompt (kv)",
+    prompt={"depth": "kv", "placement": "suffix"},
+    training={"ensemble": "off", **WITHOUT},
+)
 ALONE = Side("alone", "prompt (no readout)", training=WITHOUT)
-LORA = Side("lora", "LoRA", "lora")
-FULL = Side("full", "full fine-tuning", "full")
+LORA = Side("lora", "LoRA", "lora", rates="lora_rates")
+FULL = Side("full", "full fine-tuning", "full", rates="full_rates")
 
 
 def measure_side(

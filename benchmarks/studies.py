@@ -144,25 +144,63 @@ class Study:
     ) -> Cell | None:
         """A side on a task.
 
+        The first seed chooses among learning rates; further seeds take the one that it chose.
+
         Args:
             name: of the task.
             side: to measure.
             seed: of rows, their order and initial vectors.
             changed: a name, and what is done to the task before anything learns from it.
         """
-        cell = f"{name}-{side.name}-{seed}" + (f"-{changed[0]}" if changed else "")
-        found = self.cells.read(cell)
-        if found is None and changed is None and self.earlier is not None:
-            names, converted = _EARLIER.get(side.name, ((side.name,), _of_quality))
-            earlier = [self.earlier.read(f"{name}-{other}-{seed}") for other in names]
-            found = next((converted(one) for one in earlier if one is not None), None)
-        if found is not None or self.lacks(side):
+        found = self._finished(name, side, seed, changed and changed[0])
+        if found is not None or self.cells.only_read or self.lacks(side):
             return found
+        chosen = self.chosen(name, side, seed, changed)
+        if chosen is None:
+            return None
 
         def measure(task: Task) -> Cell:
-            return self.measured(changed[1](task) if changed else task, side, seed, METRIC[name])
+            task = changed[1](task) if changed else task
+            return self.measured(task, chosen, seed, METRIC[name])
 
+        cell = f"{name}-{side.name}-{seed}" + (f"-{changed[0]}" if changed else "")
         return self.cell(cell, name, seed, measure)
+
+    def chosen(
+        self,
+        name: str,
+        side: Side,
+        seed: int,
+        changed: tuple[str, Callable[[Task], Task]] | None = None,
+    ) -> Side | None:
+        """The side at the learning rate that the first seed chooses, which is measured for that.
+
+        Where nothing is searched, and for the first seed itself, the side as it is; None where the
+        first seed cannot be measured.
+
+        Args:
+            name, side, seed, changed: as for `side`.
+        """
+        if not side.rates:
+            return side
+        first = self._finished(name, side, 0, changed and changed[0])
+        if first is None and not seed:
+            return side
+        first = first or self.side(name, side, 0, changed)
+        return first and side.at(first["details"]["rate"])
+
+    def _finished(self, name: str, side: Side, seed: int, changed: str | None) -> Cell | None:
+        """A side's cell, of whichever benchmark has measured it."""
+        cell = f"{name}-{side.name}-{seed}"
+        if changed is not None:
+            return self.cells.read(f"{cell}-{changed}")
+        # What is forgotten is measured beside the rest.
+        found = self.cells.read(cell) or self.cells.read(f"{cell}-forgetting")
+        if found is not None or self.earlier is None:
+            return found
+        names, converted = _EARLIER.get(side.name, ((side.name,), _of_quality))
+        earlier = [self.earlier.read(f"{name}-{other}-{seed}") for other in names]
+        return next((converted(one) for one in earlier if one is not None), None)
 
     def lacks(self, side: Side) -> bool:
         """Whether a side needs a package that is not installed."""
@@ -214,7 +252,7 @@ def _full(cell: Cell) -> Cell:
         "test": cell["test"],
         "validation_score": cell["validation"],
         "seconds": {"training": cell["measured_in_seconds"]},
-        "details": {},
+        "details": {"rate": cell["rate"]},
         "from": "benchmarks.quality",
     }
 

@@ -23,7 +23,7 @@ from benchmarks import (
 )
 from benchmarks.cells import Cells
 from benchmarks.data import METRIC
-from benchmarks.sides import ALONE, FULL, SUFFIX
+from benchmarks.sides import ALONE, FULL, LORA, SUFFIX, Side
 from benchmarks.studies import Study
 from softprompt.prompts.initialisers import Request
 from softprompt.prompts.initialisers.context import context
@@ -285,7 +285,36 @@ def test_a_run_of_quality_serves_as_a_cell(tmp_path: Path) -> None:
     write_json(tmp_path / "quality" / "stamp" / "sst2-tune-3.json", earlier)
     assert study.points("sst2", SUFFIX, 4) == pytest.approx([60, 60, 60])
     assert study.points("sst2", ALONE, 4) == pytest.approx([60, 40, 60])
-    full = {"test": {"accuracy": 0.8}, "validation": 0.7, "measured_in_seconds": 9.0}
+    full = {"test": {"accuracy": 0.8}, "validation": 0.7, "measured_in_seconds": 9.0, "rate": 3e-4}
     write_json(tmp_path / "quality" / "stamp" / "sst2-full-0.json", full)
     assert study.points("sst2", FULL, 2) == [pytest.approx(80)]
     assert "see --data" in study.why_missing("sst2")
+
+
+def test_further_seeds_take_the_rate_that_the_first_chose(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[int, Side]] = []
+
+    def measured(study: Study, task: Any, side: Side, seed: int, metric: str) -> dict[str, Any]:
+        asked.append((seed, side))
+        return cell(50 + seed, details={"rate": 0.003})
+
+    monkeypatch.setattr(Study, "measured", measured)
+    monkeypatch.setattr(Study, "task", lambda study, name, seed: None)
+    monkeypatch.setattr("benchmarks.studies.has_data", lambda name, data: True)
+    study = Study(Cells(tmp_path, "stamp"), None, "nano", tmp_path, 2000)
+    # The first seed is measured although a further one alone is asked for.
+    assert study.side("sst2", LORA, 2) == study.side("sst2", LORA, 2)
+    assert asked == [(0, LORA), (2, LORA.at(0.003))]
+    assert asked[1][1].how == {"lora_rates": (0.003,)}
+    # A prompt has no rate to search for; rows that were changed have a search of their own.
+    asked.clear()
+    study.side("sst2", SUFFIX, 1)
+    study.side("sst2", LORA, 0, ("wrong-10", lambda task: task))
+    assert asked == [(1, SUFFIX), (0, LORA)]
+    # What is measured beside forgetting counts as well.
+    told = cell(70, details={"rate": 0.001})
+    write_json(tmp_path / "stamp" / "vsfc-full-0-forgetting.json", told)
+    assert study.side("vsfc", FULL, 0) == told
+    assert study.chosen("vsfc", FULL, 0) == FULL.at(0.001)
