@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 from transformers import DynamicCache
 
@@ -43,6 +44,19 @@ class Pass:
     def new(self) -> int:
         """N."""
         return int(self.embeds_RND.shape[1])
+
+    @property
+    def ordered(self) -> bool:
+        """Whether no position sees one of a later place: its own branch's earlier ones and the
+        trunk's stand before it.
+
+        Padding sees nothing and is seen by nobody.
+        """
+        place_RN = self.branch_RN * (int(self.position_RN.max()) + 1) + self.position_RN
+        place_RN = torch.where(self.position_RN >= 0, place_RN, -1)
+        highest_RN = place_RN.cummax(1).values[:, :-1]
+        later_RN = place_RN[:, 1:]
+        return bool(((later_RN < 0) | (later_RN > highest_RN)).all())
 
     def mask(self, context: Context | None, window: int | None) -> Tensor:
         """[R, 1, N, T + Q + N] what a layer with that window adds to scores.

@@ -8,7 +8,7 @@ from tiny import tiny_backbone, tiny_model, tiny_tokenizer
 
 from softprompt import load_backbone
 from softprompt.backbones import Backbone
-from softprompt.backbones.fused import Layer, Stack
+from softprompt.backbones.fused import Layer, Stack, layer
 from softprompt.backbones.fused.product import Product, packing_helps
 from softprompt.backbones.passing import Pass
 from softprompt.inference.continuation import Continuation, log_scores
@@ -181,3 +181,54 @@ def test_weights_that_are_trained_or_moved_go_through_the_model() -> None:
     backbone.model.double()
     context = backbone.encode_context([[3, 4, 5]])
     torch.testing.assert_close(hidden().float(), before, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("architecture", FUSED)
+@pytest.mark.parametrize("lengths", [(0, 0), (3, 1), (60, 20)])
+@pytest.mark.parametrize("branched", [False, True])
+def test_long_rows_go_in_parts_with_the_same_result(
+    architecture: str, lengths: tuple[int, int], branched: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backbone, new = tiny_backbone(architecture), 40
+    monkeypatch.setattr("softprompt.backbones.fused.attention._PLACES", 8)
+    context = backbone.encode_context([list(range(3, 3 + length)) for length in lengths])
+    start = torch.randn(4, new, backbone.hidden_size)
+    place_N = torch.arange(new)
+    branch_RN = torch.zeros(4, new, dtype=torch.long)
+    if branched:
+        # Two branches of five places over a trunk of thirty.
+        place_N = torch.cat([place_N[:30], place_N[30:35], place_N[30:35]])
+        branch_RN[:, 30:35], branch_RN[:, 35:] = 1, 2
+    position_RN = context.lengths_B.repeat_interleave(2)[:, None] + place_N
+    position_RN[1, 33:] = -1
+    position_RN[2, :4] = -1
+    real = position_RN >= 0
+    seen: list[object] = []
+    attend = layer.attend
+    monkeypatch.setattr(
+        layer, "attend", lambda *inputs: [attend(*inputs), seen.append(inputs[-1])][0]
+    )
+
+    def found(run: object) -> tuple[torch.Tensor, torch.Tensor | None]:
+        monkeypatch.setattr(backbone, "_run", run)
+        embeds = start.clone().requires_grad_()
+        hidden = backbone.continue_from(context, embeds, position_RN, branch_RN)[real.flatten()]
+        hidden.square().sum().backward()
+        assert embeds.grad is not None
+        return hidden.detach(), embeds.grad[real]
+
+    fused = found(backbone._through_stack)
+    assert bool(seen[0]) == (lengths != (60, 20))
+    torch.testing.assert_close(fused, found(backbone._over_shared_context), rtol=1e-5, atol=1e-5)
+
+
+def test_rows_that_see_later_places_do_not_go_in_parts() -> None:
+    embeds, zeros = torch.zeros(2, 6, 4), torch.zeros(2, 6, dtype=torch.long)
+    position_RN = torch.tensor([[5, 6, 7, 8, 9, -1], [2, 3, -1, 4, 5, 6]])
+    assert Pass(embeds, position_RN, zeros).ordered
+    branch_RN = torch.tensor([[0, 0, 0, 1, 1, 1], [0, 0, 0, 1, 2, 2]])
+    branches = torch.tensor([[5, 6, 7, 8, 9, -1], [2, 3, -1, 4, 4, 5]])
+    assert Pass(embeds, branches, branch_RN).ordered
+    assert not Pass(embeds, branches.flip(1), branch_RN.flip(1)).ordered
+    turned = torch.tensor([[5, 7, 6, 8, 9, 10], [2, 3, 4, 5, 6, 7]])
+    assert not Pass(embeds, turned, zeros).ordered

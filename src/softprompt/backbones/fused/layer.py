@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import silu
 
-from softprompt.backbones.fused.attention import attend, attend_backward
+from softprompt.backbones.fused.attention import Parts, attend, attend_backward
 from softprompt.backbones.fused.norm import Norm, rotate
 from softprompt.backbones.fused.product import Product
 
@@ -34,6 +34,8 @@ _JOINED = (
     ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
     ("mlp.gate_proj", "mlp.up_proj"),
 )
+_SHORT = 4
+"""How many times shorter than the new positions a context is that is copied before them."""
 _FEED_FORWARD = {"gate_proj", "up_proj", "down_proj", "act_fn"}
 
 
@@ -48,6 +50,7 @@ class Surroundings:
         mask_B1K1NS: by sliding window, what is added to scores.
         wanted_U: which of the M positions are asked for after the last layer; None for all.
         beside: keys and values [L, R, J, Q, d] before the new positions; None where there are none.
+        parts: that attention goes in; none where all positions go at once.
     """
 
     count: int
@@ -58,6 +61,16 @@ class Surroundings:
     mask_B1K1NS: dict[int | None, Tensor]
     wanted_U: Tensor | None
     beside: tuple[Tensor, Tensor] | None = None
+    parts: Parts = ()
+
+    @property
+    def joined(self) -> int:
+        """Context tokens whose keys and values are copied before those of the new positions.
+
+        A short context before long rows: weights in one piece are worth more than the copy.
+        """
+        tokens = self.contexts[0][0].shape[2] if self.contexts else 0
+        return tokens if tokens * _SHORT <= self.new else 0
 
 
 class Kept(NamedTuple):
@@ -164,7 +177,10 @@ class Layer:
         query, key, value = (x.flatten(3, 4) for x in (query, key, value))
         if around.beside is not None:
             key, value = self._after_beside(around.beside, key, value)
-        read, weights = attend(query, key, value, context, mask)
+        if context is not None and around.joined:
+            key, value = _after_context(context, key, value)
+            context = None
+        read, weights = attend(query, key, value, context, mask, around.parts)
         read_MD = self._by_position(read, around).reshape(len(x_MD), -1)
         kept_x = x_MD
         if last and around.wanted_U is not None:
@@ -225,8 +241,11 @@ class Layer:
             kept.key,
             kept.value,
             kept.weights,
-            self._context(around),
+            None if around.joined else self._context(around),
+            around.new,
+            around.parts,
         )
+        by_key, by_value = (x[:, :, :, around.joined :] for x in (by_key, by_value))
         if by_beside is not None:
             between = by_key.shape[3] - around.new
             for by_other, by_own in zip(by_beside, (by_key, by_value), strict=True):
@@ -291,6 +310,17 @@ class Layer:
         """A view [B, K, N, J, G, d] of what is given by group."""
         heads = grouped_BJKMd.reshape(*grouped_BJKMd.shape[:3], -1, around.new, self.size)
         return heads.permute(0, 2, 4, 1, 3, 5)
+
+
+def _after_context(
+    context: tuple[Tensor, Tensor], key: Tensor, value: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Keys and values [B, J, K, T + N, d] of the contexts and of what continues them."""
+    first, second = (
+        torch.cat([of_context[:, :, None].expand(-1, -1, own.shape[2], -1, -1), own], 3)
+        for of_context, own in zip(context, (key, value), strict=True)
+    )
+    return first, second
 
 
 def _is_norm(module: Any) -> bool:

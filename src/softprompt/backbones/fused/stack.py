@@ -15,6 +15,7 @@ from torch.autograd.function import once_differentiable
 
 from softprompt.backbones.context import Context
 from softprompt.backbones.free_memory import free_memory_budget
+from softprompt.backbones.fused.attention import parts_of
 from softprompt.backbones.fused.inputs import Inputs
 from softprompt.backbones.fused.layer import Kept, Layer, Surroundings
 from softprompt.backbones.fused.norm import Norm
@@ -107,6 +108,10 @@ class Stack:
             },
             wanted_U=step.wanted_U,
         )
+        # Smaller products pay where starting them costs nothing.
+        alone = around.joined == context.width and embeds_RND.device.type == "cpu"
+        if alone and (parts := parts_of(new)) and step.ordered:
+            around = replace(around, parts=parts)
         places_W, layers_LWD = (
             (inserted.places_W, inserted.layers_LWD) if inserted else (None, None)
         )
