@@ -133,6 +133,8 @@ def test_a_longer_prompt_that_diverges_is_given_up(
 def test_one_setting_says_how_long_a_prompt_is(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"by training.lengths and by training.grow_to"):
         run(tmp_path, lengths=(4, 8))
+    with pytest.raises(UsageError, match=r"by training.grow_to and by prompt.length"):
+        run(tmp_path, length=12)
     task = Task.from_file(
         tmp_path / "feedback.jsonl", template="{prompt:2}{text}\nLabel:{prompt:3} {answer}"
     )

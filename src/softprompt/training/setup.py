@@ -358,10 +358,12 @@ def _refuse_lengths(slots: Sequence[Slot], prompt: PromptConfig, training: Train
     Raises:
         UsageError: what disagrees, by name.
     """
+    usual = type(prompt).model_fields["length"].default
     said: dict[str, object] = {
         "the template's slots": slots,
         "training.lengths": training.lengths,
         "training.grow_to": training.grow_to,
+        "prompt.length": training.grow_to and prompt.length != usual,
     }
     names = [name for name, value in said.items() if value]
     if len(names) > 1:
