@@ -21,6 +21,7 @@ from typing import Any
 
 from benchmarks.cells import Cells
 from benchmarks.data import DEFAULT_DATA, METRIC, has_data, load_task
+from benchmarks.peft_methods import LORA
 from benchmarks.quality import RESULTS
 from benchmarks.report import Claim, show
 from benchmarks.sides import Cell, Side, measure_side
@@ -246,12 +247,12 @@ def _alone(cell: Cell) -> Cell | None:
     return {**found, "test": readout["test_without"], "validation_score": score}
 
 
-def _full(cell: Cell) -> Cell:
-    """A run of full fine-tuning at the rate that was best on validation rows."""
+def _weights(cell: Cell) -> Cell:
+    """A run of LoRA or of full fine-tuning at the rate that was best on validation rows."""
     return {
         "test": cell["test"],
         "validation_score": cell["validation"],
-        "seconds": {"training": cell["measured_in_seconds"]},
+        "seconds": {"training": cell.get("seconds", cell["measured_in_seconds"])},
         "details": {"rate": cell["rate"]},
         "from": "benchmarks.quality",
     }
@@ -260,7 +261,8 @@ def _full(cell: Cell) -> Cell:
 _EARLIER: dict[str, tuple[Sequence[str], Callable[[Cell], Cell | None]]] = {
     "suffix": (("tune", "suffix"), _of_quality),
     "alone": (("tune", "suffix"), _alone),
-    "full": (("full",), _full),
+    "full": (("full",), _weights),
+    "lora": (tuple(f"lora-run-{rate:g}" for rate in LORA.rates), _weights),
 }
 """By side: names of its runs among the cells of `benchmarks.quality`, and how to read one."""
 

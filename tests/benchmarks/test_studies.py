@@ -288,6 +288,11 @@ def test_a_run_of_quality_serves_as_a_cell(tmp_path: Path) -> None:
     full = {"test": {"accuracy": 0.8}, "validation": 0.7, "measured_in_seconds": 9.0, "rate": 3e-4}
     write_json(tmp_path / "quality" / "stamp" / "sst2-full-0.json", full)
     assert study.points("sst2", FULL, 2) == [pytest.approx(80)]
+    tuned = {**full, "rate": 3e-3, "seconds": 5.0}
+    write_json(tmp_path / "quality" / "stamp" / "sst2-lora-run-0.003-0.json", tuned)
+    found = study.side("sst2", LORA, 0)
+    assert found is not None
+    assert (found["details"]["rate"], found["seconds"]["training"]) == (0.003, 5)
     assert "see --data" in study.why_missing("sst2")
 
 

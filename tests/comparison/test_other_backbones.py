@@ -63,7 +63,7 @@ def test_what_a_backbone_cannot_take_is_refused(
 @pytest.mark.parametrize("name", ["lora", "full"])
 def test_an_encoder_learns_a_head_with_its_weights(tmp_path: Path, name: str) -> None:
     pytest.importorskip("peft")
-    comparison = begin(tmp_path, "bert", epochs=8, lora_rates=(1e-2,))
+    comparison = begin(tmp_path, "bert", epochs=8, lora_epochs=8, lora_rates=(1e-2,))
     folder = tmp_path / "run" / "methods" / name
     folder.mkdir(parents=True)
     job = Job(comparison.task, comparison.config, comparison.how, folder, Reporter())

@@ -41,6 +41,7 @@ def searched(
     job: Job,
     make: Callable[[], T],
     rates: Sequence[float],
+    epochs: int,
     learner_of: Callable[[T], Learner],
     material: Callable[[Learner, Lesson], Material],
 ) -> Searched[T]:
@@ -50,6 +51,7 @@ def searched(
         job: task and settings.
         make: a fresh start: a model with the weights free that learn, and what goes with it.
         rates: peak rates to choose among; a single one needs no search.
+        epochs: passes at the best.
         learner_of: what learns of what was made.
         material: what is learned from.
     """
@@ -68,7 +70,7 @@ def searched(
     job.reporter.stage("weights", {"rate": best})
     kept = make()
     learner = learner_of(kept)
-    brief = lesson(job, learner.backbone, best, job.how.epochs, job.how.least_steps)
+    brief = lesson(job, learner.backbone, best, epochs, job.how.least_steps)
     learned = learn(learner, material(learner, brief), brief, progress=job.reporter.progress)
     trained = time.perf_counter()
     seconds = {

@@ -45,7 +45,8 @@ def tuned_model(
 
     def do() -> dict[str, Any]:
         dtype = job.backbone().compute_dtype
-        found = searched(job, make, job.how.full_rates, lambda learner: learner, material)
+        rates, epochs = job.how.full_rates, job.how.epochs
+        found = searched(job, make, rates, epochs, lambda learner: learner, material)
         backbone, model = found.kept.backbone, cast(Any, found.kept.backbone.model)
         with progress_bars(False), atomic_folder(folder) as fresh:
             model.to(dtype).save_pretrained(str(fresh), safe_serialization=True)

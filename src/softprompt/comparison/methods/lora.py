@@ -72,7 +72,8 @@ def tuned_adapter(
         return Adapter(job.learner(job.backbone()), job.how.lora_rank, job.config.training.seed)
 
     def do() -> dict[str, Any]:
-        found = searched(job, make, job.how.lora_rates, lambda adapter: adapter.learner, material)
+        rates, epochs = job.how.lora_rates, job.how.lora_epochs
+        found = searched(job, make, rates, epochs, lambda adapter: adapter.learner, material)
         return {
             "bytes": found.kept.save(folder),
             "learned": asdict(found.learned),
@@ -105,7 +106,7 @@ def space(job: Job) -> dict[str, object]:
         "rates": list(how.lora_rates),
         "rank": how.lora_rank,
         "search_epochs": how.search_epochs,
-        "epochs": how.epochs,
+        "epochs": how.lora_epochs,
         "least_steps": how.least_steps,
     }
 

@@ -43,7 +43,8 @@ def lora_suffix(job: Job) -> Trained:
             budget=budget,
         )
 
-    found = searched(job, make, job.how.lora_rates, lambda adapter: adapter.learner, material)
+    rates, epochs = job.how.lora_rates, job.how.lora_epochs
+    found = searched(job, make, rates, epochs, lambda adapter: adapter.learner, material)
     adapter, folder = found.kept, job.folder / "adapter"
     stored = adapter.save(folder)
     adapter.read(folder)
