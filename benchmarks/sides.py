@@ -116,7 +116,12 @@ def measure_side(
     how: dict[str, Any] = {}
     if epochs is not None:
         training["epochs"] = epochs
-        how = {"epochs": epochs, "lora_epochs": epochs, "search_epochs": min(2, epochs), "least_steps": 0}
+        how = {
+            "epochs": epochs,
+            "lora_epochs": epochs,
+            "search_epochs": min(2, epochs),
+            "least_steps": 0,
+        }
     config = RunConfig(
         data=task.name,
         backbone=BackboneConfig(model=model),
