@@ -57,16 +57,44 @@ def test_amounts_in_vietnamese() -> None:
 def test_the_comparison_fits_eighty_columns(language: str) -> None:
     set_language(language)
     console, file = printed()
-    console.print(comparison([("x" * 19, metric(1.0, 0.99, 1.0)), ("y", metric(0.5, 0.1, 0.9))]))
+    console.print(
+        comparison([("x" * 19, metric(1.0, 0.99, 1.0)), ("y", metric(0.5, 0.1, 0.9))], "macro_f1")
+    )
     text = file.getvalue()
     assert max(map(len, text.splitlines())) <= 80
     row = next(line for line in text.splitlines() if "x" * 19 in line)
     assert "100" in row, "a row takes one line"
 
 
+def test_the_metric_that_decided_stands_beside_the_main_one() -> None:
+    written = {"exact_match": 0.5, "interval": [0.4, 0.6], "token_f1": 0.71, "chrf": 0.29}
+    for chosen, shown in (("chrf", "29.0%"), ("token_f1", "71.0%"), ("exact_match", "71.0%")):
+        console, file = printed()
+        console.print(comparison([("a", written)], chosen))
+        assert file.getvalue().splitlines()[-2].rstrip().endswith(shown)
+
+
+def test_adherence_is_told() -> None:
+    console, file = printed()
+    show_metric(
+        console,
+        {
+            "n": 4,
+            "exact_match": 0.5,
+            "interval": [0.4, 0.6],
+            "format_adherence": 0.75,
+            "term_precision": None,
+        },
+    )
+    assert "adherence to the format 75.0%" in file.getvalue()
+    assert "terms" not in file.getvalue()
+
+
 def test_the_interval_is_drawn_to_scale() -> None:
     console, file = printed()
-    console.print(comparison([("a", metric(0.0, 0.0, 1.0)), ("b", metric(0.5, 0.25, 0.75))]))
+    console.print(
+        comparison([("a", metric(0.0, 0.0, 1.0)), ("b", metric(0.5, 0.25, 0.75))], "accuracy")
+    )
     text = file.getvalue()
     assert "●" + "─" * 17 + "┤" in text
     assert "├───●────┤" in text or "├────●───┤" in text or "├────●────┤" in text
@@ -145,7 +173,7 @@ def test_on_a_terminal_there_is_a_bar_for_each_stage() -> None:
 def test_no_color_is_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
     console, file = printed(force_terminal=True)
-    console.print(comparison([("a", metric(0.5, 0.4, 0.6))]))
+    console.print(comparison([("a", metric(0.5, 0.4, 0.6))], "macro_f1"))
     assert "\x1b[3" not in file.getvalue()
 
 

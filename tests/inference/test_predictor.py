@@ -35,6 +35,18 @@ def test_an_answer_does_not_depend_on_its_neighbours(placement: str) -> None:
         assert alone.probability == max(alone.probabilities.values())
 
 
+def test_answers_are_held_against_what_was_demanded_in_training() -> None:
+    prompt, backbone = free(make()), tiny_backbone()
+    rows = [Row("a", n, {"text": text}, "yes") for n, text in enumerate(TEXTS, 1)]
+    found = {}
+    for wanted in ("(?s).*", "never written"):
+        task = replace(prompt.task, demands={"format": wanted})
+        found[wanted] = Predictor(replace(prompt, task=task), backbone).evaluate(rows)
+    assert found["(?s).*"]["format_adherence"] == 1
+    assert found["never written"]["format_adherence"] == 0
+    assert "format_adherence" not in Predictor(prompt, backbone).evaluate(rows)
+
+
 @pytest.mark.parametrize("placement", ["suffix", "prefix", "front"])
 def test_generated_text_equals_greedy_decoding_without_batches(placement: str) -> None:
     backbone, prompt = tiny_backbone(), free(make(placement))

@@ -65,7 +65,7 @@ def test_the_folder_is_readable_without_the_project(tmp_path: Path) -> None:
     ]
     assert load_file(path / "prompt.safetensors")["vectors"].shape == (4, 32)
     described = json.loads((path / "prompt.json").read_text(encoding="utf-8"))
-    assert described["format"] == 5
+    assert described["format"] == 6
     assert described["task"]["choices"][0] == {"label": "pos", "wording": "tích cực"}
     assert "| test | 10 | accuracy | 0.800 | 0.400 to 0.900 |" in (path / "README.md").read_text()
 
@@ -89,7 +89,7 @@ def edit(path: Path) -> None:
 
 def newer(path: Path) -> None:
     file = path / "prompt.json"
-    file.write_text(file.read_text().replace('"format": 5', '"format": 99'))
+    file.write_text(file.read_text().replace('"format": 6', '"format": 99'))
 
 
 def no_json(path: Path) -> None:
@@ -110,7 +110,7 @@ def nothing(path: Path) -> None:
         (cut, "damaged or cut off"),
         (flip, "'vectors' in .* is not the one that prompt.json names"),
         (edit, "was changed after it was written"),
-        (newer, "has format 99; this version reads up to 5"),
+        (newer, "has format 99; this version reads up to 6"),
         (no_json, "it is not JSON"),
         (no_tensors, "prompt.safetensors is missing"),
         (nothing, "is not a soft prompt: there is no prompt.json"),
@@ -185,15 +185,17 @@ def test_a_new_template_keeps_the_vectors_and_minds_the_slots() -> None:
     assert make().with_template("{prompt:4}{text} {answer}").placement == "slots"
 
 
-@pytest.mark.parametrize("version", [1, 2, 3, 4])
+@pytest.mark.parametrize("version", [1, 2, 3, 4, 5])
 def test_an_artifact_of_an_older_format_still_loads(tmp_path: Path, version: int) -> None:
     from softprompt.storage import canonical_json, sha256
 
     path = make().save(tmp_path / "prompt")
     file = path / "prompt.json"
     described = json.loads(file.read_text(encoding="utf-8"))
-    del described["digest"], described["task"]["adjustment_alone"]
+    del described["digest"], described["task"]["demands"]
     described["task"]["adjustment"] = [0.0, 0.25]
+    if version < 5:
+        del described["task"]["adjustment_alone"]
     if version < 4:
         del described["task"]["adjustment"]
     if version < 3:
@@ -207,8 +209,16 @@ def test_an_artifact_of_an_older_format_still_loads(tmp_path: Path, version: int
     assert torch.equal(loaded.vectors, make().vectors)
     assert (len(loaded.members), loaded.population) == (1, ())
     assert loaded.task.scoring == "whole"
-    assert loaded.task.adjustment == ((0.0, 0.25) if version == 4 else ())
+    assert loaded.task.adjustment == ((0.0, 0.25) if version >= 4 else ())
     assert loaded.task.adjustment_alone == ()
+    assert loaded.task.demands == {}
+
+
+def test_what_answers_are_held_against_is_kept(tmp_path: Path) -> None:
+    demands = {"format": {"type": "object"}, "terms": ("giảng viên", "sinh viên")}
+    task = replace(make().task, kind="generation", choices=(), demands=demands)
+    loaded = SoftPrompt.load(replace(make(), task=task).save(tmp_path / "prompt"))
+    assert loaded.task == task
 
 
 def test_a_deep_prompt_whose_last_vector_predicted_is_refused(tmp_path: Path) -> None:

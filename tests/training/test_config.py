@@ -39,7 +39,7 @@ def test_a_configuration_survives_json() -> None:
         ("epochs=0", "greater than or equal to 1"),
         ("length=1000", "prompt.length cannot be 1000"),
         ("seed=3", "Unknown or ambiguous setting 'seed'"),
-        ("epochs=[", "is not YAML"),
+        ("epochs=[", 'is not YAML. Put text with signs of its own in quotes: --set "epochs='),
         ("rounds=-1", "search.rounds cannot be -1"),
         ("search.round=1", "Did you mean 'rounds'"),
     ],

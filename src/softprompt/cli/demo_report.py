@@ -44,7 +44,7 @@ def show_demo(console: Console, value: Mapping[str, Any], wordings: Mapping[str,
     console.print()
     rows = number(value["test"]["n"])
     console.print(_("On the same {n} rows, which training never saw:").format(n=rows), style="bold")
-    console.print(comparison(systems(value)))
+    console.print(comparison(systems(value), value["metric"]))
     _show_sizes(console, value)
     console.print()
     console.print(_("A few of its answers:"), style="bold")

@@ -57,7 +57,7 @@ def show_run(
     else:
         rows = number(result["test"]["n"])
         console.print(_("On the same {n} test rows:").format(n=rows), style="bold")
-        console.print(comparison(systems(result)))
+        console.print(comparison(systems(result), result["metric"]))
     show_population(console, result)
     show_readout(console, result)
     show_adjustment(console, result)

@@ -32,19 +32,35 @@ def table(*headers: str, first_left: bool = True) -> Table:
     return empty
 
 
+_FURTHER = (
+    "macro_f1",
+    "token_f1",
+    "chrf",
+    "rouge1",
+    "rougeL",
+    "ece",
+    "format_adherence",
+    "term_adherence",
+    "term_precision",
+)
+"""What is told beside the main measure, in this order."""
+
+
 def main_measure(metric: Mapping[str, Any]) -> str:
     """The measure that `interval` belongs to."""
     return "accuracy" if "accuracy" in metric else "exact_match"
 
 
-def comparison(systems: Sequence[tuple[str, Mapping[str, Any]]]) -> Table:
+def comparison(systems: Sequence[tuple[str, Mapping[str, Any]]], chosen_by: str) -> Table:
     """Several systems on the same rows, each with its 95% interval, also drawn on a line.
 
     Args:
         systems: names, translated, and metrics; the last is ours.
+        chosen_by: the metric that decided, which stands beside the main one.
     """
     first = main_measure(systems[0][1])
-    second = "macro_f1" if first == "accuracy" else "token_f1"
+    usual = "macro_f1" if first == "accuracy" else "token_f1"
+    second = usual if chosen_by == first else chosen_by
     rows = table("", measure_name(first), _("95% interval"), f"0%{'100%':>{_SCALE - 2}}")
     rows.columns[3].justify = "left"
     for column in (0, 2, 3):
@@ -68,7 +84,7 @@ def show_metric(console: Console, metric: Mapping[str, Any]) -> None:
     """Everything that a metric holds."""
     first = main_measure(metric)
     low, high = metric["interval"]
-    names = [n for n in ("macro_f1", "token_f1", "chrf", "rouge1", "rougeL", "ece") if n in metric]
+    names = [name for name in _FURTHER if name in metric]
     console.print(
         _("{rows} rows: {name} {value}, 95% interval {interval}").format(
             rows=number(metric["n"]),

@@ -17,6 +17,7 @@ _MEASURES = {
     "ece": mark("calibration error"),
     "format_adherence": mark("adherence to the format"),
     "term_adherence": mark("adherence to the terms"),
+    "term_precision": mark("precision of the terms"),
 }
 
 

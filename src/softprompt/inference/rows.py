@@ -42,6 +42,7 @@ def task_of(prompt_task: PromptTask) -> Task:
         train=(),
         validation=(),
         test=(),
+        demands=prompt_task.demands,
     )
 
 

@@ -22,7 +22,6 @@ from softprompt.prompts.card import card
 from softprompt.prompts.migrations import FORMAT, migrate
 from softprompt.prompts.prompt import PromptTask, SoftPrompt
 from softprompt.storage import atomic_folder, canonical_json, sha256
-from softprompt.tasks import Choice
 
 __all__ = ["artifact_bytes", "load", "refuse_foreign", "save"]
 
@@ -166,16 +165,11 @@ def _check_tensors(path: Path, description: dict[str, Any], tensors: dict[str, T
 
 
 def _prompt(description: dict[str, Any], tensors: dict[str, Tensor]) -> SoftPrompt:
-    task = dict(description["task"])
-    task["choices"] = tuple(Choice(**choice) for choice in task["choices"])
-    for name in ("adjustment", "adjustment_alone"):
-        task[name] = tuple(task[name])
-    task["inputs"] = tuple(task["inputs"])
     names = sorted(tensors, key=lambda name: (len(name), name))
     return SoftPrompt(
         tensors={name: tensors[name] for name in names},
         placement=description["placement"],
-        task=PromptTask(**task),
+        task=PromptTask.of(description["task"]),
         backbone=Identity(**description["backbone"]),
         depth=description["depth"],
         parametrisation=description["parametrisation"],

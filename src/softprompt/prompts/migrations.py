@@ -12,7 +12,7 @@ from softprompt.errors import ArtifactError
 
 __all__ = ["FORMAT", "migrate"]
 
-FORMAT = 5
+FORMAT = 6
 
 
 def _add_population(description: dict[str, Any]) -> dict[str, Any]:
@@ -48,11 +48,17 @@ def _add_adjustment_alone(description: dict[str, Any]) -> dict[str, Any]:
     return {**description, "task": {**description["task"], "adjustment_alone": []}}
 
 
+def _add_demands(description: dict[str, Any]) -> dict[str, Any]:
+    """Format 5 does not say what free answers are held against."""
+    return {**description, "task": {**description["task"], "demands": {}}}
+
+
 _STEPS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
     1: _add_population,
     2: _add_scoring,
     3: _add_adjustment,
     4: _add_adjustment_alone,
+    5: _add_demands,
 }
 
 

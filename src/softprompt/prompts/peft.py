@@ -27,7 +27,6 @@ from softprompt.errors import ArtifactError, UsageError
 from softprompt.prompts.artifact import refuse_foreign
 from softprompt.prompts.prompt import PromptTask, SoftPrompt
 from softprompt.storage import atomic_folder
-from softprompt.tasks import Choice
 
 __all__ = ["export_peft", "load_peft"]
 
@@ -258,12 +257,7 @@ _TENSORS = {"input": _plain, "kv": _by_layer}
 def _task(ours: dict[str, Any]) -> PromptTask:
     if not ours:
         return PromptTask("generation", "{text}{answer}", ("text",), "answer")
-    task = dict(ours["task"])
-    task["choices"] = tuple(Choice(**choice) for choice in task["choices"])
-    task["inputs"] = tuple(task["inputs"])
-    for name in ("adjustment", "adjustment_alone"):
-        task[name] = tuple(task.get(name, ()))
-    return PromptTask(**task)
+    return PromptTask.of(ours["task"])
 
 
 def _model_path(name: str) -> str:

@@ -44,6 +44,7 @@ class PromptTask:
             answer; empty for the likeliest.
         adjustment_alone: the same for the prompts without the readout beside them; empty where
             there is none.
+        demands: what free answers are held against (see `Task`).
     """
 
     kind: str
@@ -57,6 +58,24 @@ class PromptTask:
     scoring: Scoring = "whole"
     adjustment: tuple[float, ...] = ()
     adjustment_alone: tuple[float, ...] = ()
+    demands: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, plain: Mapping[str, Any]) -> PromptTask:
+        """A task read from JSON; what is left out is as it is by default.
+
+        Raises:
+            KeyError, TypeError: it lacks or garbles a field.
+        """
+        task = dict(plain)
+        task["choices"] = tuple(Choice(**choice) for choice in task["choices"])
+        task["inputs"] = tuple(task["inputs"])
+        for name in ("adjustment", "adjustment_alone"):
+            task[name] = tuple(task.get(name, ()))
+        demands = dict(task.get("demands", {}))
+        if "terms" in demands:
+            demands["terms"] = tuple(demands["terms"])
+        return cls(**{**task, "demands": demands})
 
     @property
     def labels(self) -> tuple[str, ...]:

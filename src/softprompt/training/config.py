@@ -291,7 +291,10 @@ def _assignment(text: str) -> tuple[str, str, Any]:
     try:
         return section, name, yaml.safe_load(value)
     except yaml.YAMLError as error:
-        raise ConfigError(f"The value in {text!r} is not YAML.") from error
+        raise ConfigError(
+            f"The value in {text!r} is not YAML.",
+            f"Put text with signs of its own in quotes: --set \"{key.strip()}='...'\".",
+        ) from error
 
 
 def _nearest_key(key: str) -> str:

@@ -219,6 +219,7 @@ def _prompt(
             scoring=setup.layout.scoring,
             adjustment=chosen.adjustment,
             adjustment_alone=chosen.alone[0] if chosen.alone is not None else (),
+            demands=task.demands,
         ),
         backbone=setup.backbone.identity,
         depth=setup.prompt.depth,

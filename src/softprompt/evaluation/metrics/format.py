@@ -1,8 +1,8 @@
 """Share of free answers that keep to a format: a regular expression, or a JSON Schema.
 
 The format is what a task demands (`task.answer_format`); where a task demands none, there is no
-such entry. It says nothing of whether an answer is right. A regular expression is the user's own
-and is not guarded against taking long.
+such entry. It says nothing of whether an answer is right. A regular expression is the user's own,
+or that of the prompt that is measured, and is not guarded against taking long.
 """
 
 from __future__ import annotations
