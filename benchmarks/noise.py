@@ -76,7 +76,7 @@ def _points(study: Study, name: str, kind: str, side: Side, seeds: int) -> dict[
     for share in SHARES:
         found[share] = []
         for seed in range(seeds):
-            change = partial(_changed, study, name, kind, share, seed)
+            change = partial(_changed, study, name, kind, share)
             changed = (f"{kind}-{share}", change) if share else None
             possible = kind == "wrong" or not share or has_data(OTHER[name], study.data)
             cell = (study if possible else study.reading()).side(name, side, seed, changed)
@@ -85,7 +85,7 @@ def _points(study: Study, name: str, kind: str, side: Side, seeds: int) -> dict[
     return found
 
 
-def _changed(study: Study, name: str, kind: str, share: int, seed: int, task: Task) -> Task:
+def _changed(study: Study, name: str, kind: str, share: int, task: Task, seed: int) -> Task:
     if kind == "wrong":
         return with_wrong_labels(task, share, seed)
     other = study.task(OTHER[name], seed)

@@ -141,7 +141,7 @@ class Study:
         name: str,
         side: Side,
         seed: int,
-        changed: tuple[str, Callable[[Task], Task]] | None = None,
+        changed: tuple[str, Callable[[Task, int], Task]] | None = None,
     ) -> Cell | None:
         """A side on a task.
 
@@ -151,7 +151,7 @@ class Study:
             name: of the task.
             side: to measure.
             seed: of rows, their order and initial vectors.
-            changed: a name, and what is done to the task before anything learns from it.
+            changed: a name, and what is done to the task of a seed before anything learns from it.
         """
         found = self._finished(name, side, seed, changed and changed[0])
         if found is not None or self.cells.only_read or self.lacks(side):
@@ -161,7 +161,7 @@ class Study:
             return None
 
         def measure(task: Task) -> Cell:
-            task = changed[1](task) if changed else task
+            task = changed[1](task, seed) if changed else task
             return self.measured(task, chosen, seed, METRIC[name])
 
         cell = f"{name}-{side.name}-{seed}" + (f"-{changed[0]}" if changed else "")
@@ -172,7 +172,7 @@ class Study:
         name: str,
         side: Side,
         seed: int,
-        changed: tuple[str, Callable[[Task], Task]] | None = None,
+        changed: tuple[str, Callable[[Task, int], Task]] | None = None,
     ) -> Side | None:
         """The side at the learning rate that the first seed chooses, which is measured for that.
 
@@ -191,17 +191,21 @@ class Study:
         return first and side.at(first["details"]["rate"])
 
     def _finished(self, name: str, side: Side, seed: int, changed: str | None) -> Cell | None:
-        """A side's cell, of whichever benchmark has measured it."""
+        """A side's cell, of whichever benchmark has measured it.
+
+        A run of `benchmarks.quality` or `benchmarks.time_to_accuracy` goes before one that was made
+        to measure forgetting, so that all tables have the same number. LoRA's loop is another there
+        (`benchmarks.peft_training`); rates, passes, batches and metric are the same.
+        """
         cell = f"{name}-{side.name}-{seed}"
         if changed is not None:
             return self.cells.read(f"{cell}-{changed}")
-        # What is forgotten is measured beside the rest.
-        found = self.cells.read(cell) or self.cells.read(f"{cell}-forgetting")
-        if found is not None or self.earlier is None:
-            return found
-        names, converted = _EARLIER.get(side.name, ((side.name,), _of_quality))
-        earlier = [self.earlier.read(f"{name}-{other}-{seed}") for other in names]
-        return next((converted(one) for one in earlier if one is not None), None)
+        found = self.cells.read(cell)
+        if found is None and self.earlier is not None:
+            names, converted = _EARLIER.get(side.name, ((side.name,), _of_quality))
+            earlier = [self.earlier.read(f"{name}-{other}-{seed}") for other in names]
+            found = next((converted(one) for one in earlier if one is not None), None)
+        return found or self.cells.read(f"{cell}-forgetting")
 
     def lacks(self, side: Side) -> bool:
         """Whether a side needs a package that is not installed."""

@@ -277,7 +277,7 @@ def test_a_run_of_quality_serves_as_a_cell(tmp_path: Path) -> None:
     assert (found["stored_numbers"], found["described_bytes"]) == (4096, 20_000 - 4 * 4096)
     assert found["seconds"]["training"] == 12
     assert study.points("sst2", SUFFIX, 3) == [pytest.approx(60)]
-    assert study.side("sst2", SUFFIX, 1, ("wrong-10", lambda task: task)) is None
+    assert study.side("sst2", SUFFIX, 1, ("wrong-10", lambda task, seed: task)) is None
     # A timed run is the same run; it tells what its prompts do without the readout, too.
     parts = {"kept": True, "validation_without": {"accuracy": 0.5}}
     timed = {**earlier, "readout": {**parts, "test_without": {"accuracy": 0.4}}}
@@ -314,9 +314,18 @@ def test_further_seeds_take_the_rate_that_the_first_chose(
     assert asked == [(0, LORA), (2, LORA.at(0.003))]
     assert asked[1][1].how == {"lora_rates": (0.003,)}
     # A prompt has no rate to search for; rows that were changed have a search of their own.
+    # Rows are changed by the seed that is measured, not by the one that asks.
+    seeds: list[int] = []
+
+    def changed(task: Any, seed: int) -> Any:
+        seeds.append(seed)
+        return task
+
+    study.side("sst2", LORA, 1, ("wrong-20", changed))
+    assert seeds == [0, 1]
     asked.clear()
     study.side("sst2", SUFFIX, 1)
-    study.side("sst2", LORA, 0, ("wrong-10", lambda task: task))
+    study.side("sst2", LORA, 0, ("wrong-10", lambda task, seed: task))
     assert asked == [(1, SUFFIX), (0, LORA)]
     # What is measured beside forgetting counts as well.
     told = cell(70, details={"rate": 0.001})

@@ -17,7 +17,7 @@ FAST: dict[str, Any] = {"epochs": 1, "population": 1, "batch_size": 8}
 HOW: dict[str, Any] = {
     "search_epochs": 1,
     "epochs": 1,
-    "lora_epochs": 1,
+    "lora_epochs": 2,
     "least_steps": 0,
     "lora_rates": (1e-3,),
     "full_rates": (1e-3, 1e-2),

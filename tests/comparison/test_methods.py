@@ -53,6 +53,8 @@ def test_a_method_is_measured_in_every_respect(name: str, job: Job) -> None:
     assert 0 < found["latency"]["median"] <= found["latency"]["p95"]
     assert found["switch_seconds"] > 0
     assert found["space"]
+    passes = {"lora": 2, "lora_suffix": 2, "full": 1}
+    assert found["details"].get("epochs") == passes.get(name, found["details"].get("epochs"))
     assert found["energy"]["joules"] > 0
     loss = found["forgetting"]["loss"]
     assert loss["tokens"] > 100

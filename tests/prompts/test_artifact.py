@@ -215,10 +215,22 @@ def test_an_artifact_of_an_older_format_still_loads(tmp_path: Path, version: int
 
 
 def test_what_answers_are_held_against_is_kept(tmp_path: Path) -> None:
+    from softprompt.storage import canonical_json, sha256
+
     demands = {"format": {"type": "object"}, "terms": ("giảng viên", "sinh viên")}
     task = replace(make().task, kind="generation", choices=(), demands=demands)
-    loaded = SoftPrompt.load(replace(make(), task=task).save(tmp_path / "prompt"))
+    path = replace(make(), task=task).save(tmp_path / "prompt")
+    loaded = SoftPrompt.load(path)
     assert loaded.task == task
+    assert hash(loaded.task) == hash(task)
+    file = path / "prompt.json"
+    described = json.loads(file.read_text(encoding="utf-8"))
+    described["task"]["demands"] = "abc"
+    del described["digest"]
+    described["digest"] = sha256(canonical_json(described).encode())
+    file.write_text(json.dumps(described, ensure_ascii=False), encoding="utf-8")
+    with pytest.raises(ArtifactError, match="held against is 'abc'"):
+        SoftPrompt.load(path)
 
 
 def test_a_deep_prompt_whose_last_vector_predicted_is_refused(tmp_path: Path) -> None:

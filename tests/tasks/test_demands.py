@@ -10,6 +10,7 @@ import pytest
 
 from softprompt.errors import ConfigError
 from softprompt.tasks import Task, TaskConfig
+from softprompt.tasks.demands import demands_of
 
 SCHEMA = {"type": "object", "required": ["tone"]}
 
@@ -81,3 +82,41 @@ def test_labels_have_no_format(tmp_path: Path) -> None:
     file = write(tmp_path, ["yes", "no"] * 20)
     with pytest.raises(ConfigError, match="chooses labels"):
         Task.from_file(file, answer_terms="yes")
+
+
+def test_what_a_prompt_holds_is_read_without_opening_a_file(tmp_path: Path) -> None:
+    stored = {"format": "[a-z]+", "terms": ["a", "b c"]}
+    assert demands_of(stored) == {"format": "[a-z]+", "terms": ("a", "b c")}
+    assert demands_of({}) == {}
+    file = tmp_path / "form.json"
+    file.write_text(json.dumps(SCHEMA), encoding="utf-8")
+    # An expression like any other.
+    assert demands_of({"format": str(file)}) == {"format": str(file)}
+
+
+@pytest.mark.parametrize(
+    ("stored", "told"),
+    [
+        ("abc", "held against is 'abc'"),
+        (["format"], "held against is"),
+        ({"length": 3}, "held against is"),
+        ({"format": 3}, "neither an expression nor a schema"),
+        ({"format": "("}, "no regular expression"),
+        ({"format": {"type": "objekt"}}, "no JSON Schema"),
+        ({"terms": "xyz"}, "terms are 'xyz'"),
+        ({"terms": ["a", "a"]}, "given twice"),
+    ],
+)
+def test_what_a_prompt_cannot_hold_is_refused(stored: Any, told: str) -> None:
+    pytest.importorskip("jsonschema")
+    with pytest.raises(ConfigError, match=told):
+        demands_of(stored)
+
+
+@pytest.mark.parametrize("target", ["http://somewhere/a.json", "file:///etc/hosts", "other.json"])
+def test_a_schema_refers_to_parts_of_its_own_only(target: str) -> None:
+    inner = {"type": "object", "properties": {"a": {"anyOf": [{"$ref": target}]}}}
+    with pytest.raises(ConfigError, match="which is not in it"):
+        TaskConfig(answer_format=inner)
+    own = {"$defs": {"a": {"type": "string"}}, "properties": {"$ref": {"$ref": "#/$defs/a"}}}
+    assert TaskConfig(answer_format=own).demands == {"format": own}

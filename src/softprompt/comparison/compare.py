@@ -58,7 +58,9 @@ class Comparison:
                 f"{folder} holds no comparison.",
                 "Name the folder that `softprompt compare` was given with --output.",
             )
-        self.how = CompareConfig(**stored["comparison"])
+        how = stored["comparison"]
+        # A comparison that says nothing of LoRA's passes was begun with those of full fine-tuning.
+        self.how = CompareConfig(**{"lora_epochs": how["epochs"], **how})
         self.config = RunConfig.from_json(stored["run"])
 
     @classmethod

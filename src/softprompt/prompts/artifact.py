@@ -17,7 +17,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from softprompt.backbones import Identity
-from softprompt.errors import ArtifactError, UsageError
+from softprompt.errors import ArtifactError, ConfigError, UsageError
 from softprompt.prompts.card import card
 from softprompt.prompts.migrations import FORMAT, migrate
 from softprompt.prompts.prompt import PromptTask, SoftPrompt
@@ -96,7 +96,7 @@ def load(path: Path) -> SoftPrompt:
     _check_tensors(path, description, tensors)
     try:
         return _prompt(description, tensors)
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ConfigError) as error:
         raise ArtifactError(
             f"{path / DESCRIPTION} lacks or garbles a field ({error}).", "Copy the folder again."
         ) from error

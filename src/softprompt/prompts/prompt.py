@@ -22,6 +22,7 @@ from softprompt.prompts.head import HEAD, headless, with_head
 from softprompt.prompts.layout import Layout, Scoring
 from softprompt.prompts.readout import Readout, numbers_read, without_readout
 from softprompt.tasks import Choice, Template
+from softprompt.tasks.demands import demands_of
 
 __all__ = ["PromptTask", "SoftPrompt"]
 
@@ -58,7 +59,7 @@ class PromptTask:
     scoring: Scoring = "whole"
     adjustment: tuple[float, ...] = ()
     adjustment_alone: tuple[float, ...] = ()
-    demands: Mapping[str, Any] = field(default_factory=dict)
+    demands: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     @classmethod
     def of(cls, plain: Mapping[str, Any]) -> PromptTask:
@@ -66,16 +67,14 @@ class PromptTask:
 
         Raises:
             KeyError, TypeError: it lacks or garbles a field.
+            ConfigError: what answers are held against cannot be.
         """
         task = dict(plain)
         task["choices"] = tuple(Choice(**choice) for choice in task["choices"])
         task["inputs"] = tuple(task["inputs"])
         for name in ("adjustment", "adjustment_alone"):
             task[name] = tuple(task.get(name, ()))
-        demands = dict(task.get("demands", {}))
-        if "terms" in demands:
-            demands["terms"] = tuple(demands["terms"])
-        return cls(**{**task, "demands": demands})
+        return cls(**{**task, "demands": demands_of(task.get("demands", {}))})
 
     @property
     def labels(self) -> tuple[str, ...]:

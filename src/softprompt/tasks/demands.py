@@ -1,20 +1,52 @@
 """What a task demands of free answers beside being right: a format and fixed terms, as given.
 
-It knows their forms and whether they can be, and scores nothing.
+It knows their forms and whether they can be, and scores nothing. A schema refers to parts of its own
+only: what is read from a prompt of a stranger opens no file and no address.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from softprompt.errors import ConfigError
 from softprompt.tasks.text import normalise
 
-__all__ = ["format_of", "terms_of"]
+__all__ = ["demands_of", "format_of", "terms_of"]
+
+_REFERENCES = {"$ref", "$dynamicRef", "$recursiveRef"}
+
+
+def demands_of(stored: Any) -> dict[str, Any]:
+    """Format and terms as a prompt holds them; no file is read for them.
+
+    Raises:
+        ConfigError: it is no mapping, holds something else, or one of the two cannot be.
+    """
+    if not isinstance(stored, Mapping) or set(stored) - {"format", "terms"}:
+        raise ConfigError(
+            f"What answers are held against is {stored!r}.",
+            "It is an object with a format, with terms, or with both.",
+        )
+    found: dict[str, Any] = {}
+    if "format" in stored:
+        wanted = stored["format"]
+        if not isinstance(wanted, str | Mapping):
+            raise ConfigError(
+                f"The answer format {wanted!r} is neither an expression nor a schema.",
+                "It is a text or a JSON object.",
+            )
+        found["format"] = _expression(wanted) if isinstance(wanted, str) else _schema(dict(wanted))
+    if "terms" in stored:
+        if isinstance(stored["terms"], str) or not isinstance(stored["terms"], Sequence):
+            raise ConfigError(
+                f"The answer terms are {stored['terms']!r}.", "They are a list of texts."
+            )
+        found["terms"] = terms_of(stored["terms"])
+    return found
 
 
 def format_of(value: str | Mapping[str, Any]) -> str | dict[str, Any]:
@@ -92,6 +124,11 @@ def _schema(value: Any) -> dict[str, Any]:
             "The answer format is JSON but no schema: a JSON Schema is an object.",
             'Example: {"type": "object", "required": ["name"]}.',
         )
+    if foreign := next(_foreign(value), None):
+        raise ConfigError(
+            f"The answer format refers to {foreign!r}, which is not in it.",
+            "Put that part under $defs and refer to '#/$defs/NAME'.",
+        )
     try:
         from jsonschema.exceptions import SchemaError  # type: ignore[import-untyped]
         from jsonschema.validators import (  # type: ignore[import-untyped]
@@ -108,3 +145,14 @@ def _schema(value: Any) -> dict[str, Any]:
             'Example: {"type": "object", "required": ["name"]}.',
         ) from error
     return value
+
+
+def _foreign(part: Any) -> Iterator[str]:
+    """References within a schema that lead out of it."""
+    if isinstance(part, Mapping):
+        for name in _REFERENCES & set(part):
+            if isinstance(part[name], str) and not part[name].startswith("#"):
+                yield part[name]
+    if isinstance(part, Mapping | list):
+        for inner in part.values() if isinstance(part, Mapping) else part:
+            yield from _foreign(inner)

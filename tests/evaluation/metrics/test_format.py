@@ -64,6 +64,13 @@ def test_it_is_an_entry_that_may_choose_a_prompt() -> None:
     assert 0 < low < 0.5 < high < 1
 
 
+@pytest.mark.parametrize("target", ["#/$defs/none", "#", "http://127.0.0.1:9/schema.json"])
+def test_a_schema_that_leads_nowhere_accepts_nothing(target: str) -> None:
+    pytest.importorskip("jsonschema")
+    metric = score_generation(["x"], ["{}"], demands={"format": {"$ref": target}})
+    assert metric["format_adherence"] == 0
+
+
 def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     real = builtins.__import__
 

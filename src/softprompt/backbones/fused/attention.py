@@ -45,7 +45,7 @@ def attend(
     mask_B1K1NS: Tensor,
     parts: Parts = (),
 ) -> tuple[Tensor, Tensor]:
-    """[B, J, K, M, d] what the new positions read, and the weights [B, J, K, M, S].
+    """[B, J, K, M, d] what the new positions read, and the weights: [B, J, K, M, S], or of parts.
 
     Args:
         query_BJKMd: of the new positions.
@@ -83,7 +83,6 @@ def attend_backward(
     value_BJKNd: Tensor,
     weights: Tensor,
     context: tuple[Tensor, Tensor] | None,
-    new: int = 0,
     parts: Parts = (),
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of the queries, and of the keys and values of the new positions.
@@ -92,7 +91,6 @@ def attend_backward(
         gradient_BJKMd: of what was read.
         query_BJKMd, key_BJKNd, value_BJKNd, context, parts: as they were given.
         weights: as they were returned.
-        new: N, which parts are of.
     """
     if not parts:
         before = weights.shape[-1] - key_BJKNd.shape[3]
@@ -104,7 +102,7 @@ def attend_backward(
         by_key = own.transpose(-1, -2) @ query_BJKMd
         by_value = weights[..., before:].transpose(-1, -2) @ gradient_BJKMd
         return by_query, by_key, by_value
-    by_query = torch.empty_like(query_BJKMd)
+    by_query, new = torch.empty_like(query_BJKMd), parts[-1][1]
     by_key, by_value = torch.zeros_like(key_BJKNd), torch.zeros_like(value_BJKNd)
     for part in _Part.each(query_BJKMd, weights, new, key_BJKNd.shape[3], parts):
         query, gradient = (part.of(x).flatten(3, 4) for x in (query_BJKMd, gradient_BJKMd))

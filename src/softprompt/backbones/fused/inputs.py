@@ -66,4 +66,5 @@ class Inputs(NamedTuple):
     def shapes(self) -> tuple[Any, ...]:
         """What tells passes apart whose operations differ."""
         kinds = tuple(None if t is None else (tuple(t.shape), t.dtype) for t in self.tensors)
-        return (self.around.count, self.around.new, tuple(self.around.mask_B1K1NS), kinds)
+        around = self.around
+        return (around.count, around.new, tuple(around.parts), tuple(around.mask_B1K1NS), kinds)

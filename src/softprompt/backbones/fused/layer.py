@@ -64,13 +64,15 @@ class Surroundings:
     parts: Parts = ()
 
     @property
-    def joined(self) -> int:
+    def copied(self) -> int:
         """Context tokens whose keys and values are copied before those of the new positions.
 
-        A short context before long rows: weights in one piece are worth more than the copy.
+        On a processor, of a short context before long rows: weights in one piece are worth more
+        than the copy.
         """
         tokens = self.contexts[0][0].shape[2] if self.contexts else 0
-        return tokens if tokens * _SHORT <= self.new else 0
+        on_cpu = self.cos_M1h.device.type == "cpu"
+        return tokens if on_cpu and tokens * _SHORT <= self.new else 0
 
 
 class Kept(NamedTuple):
@@ -177,7 +179,7 @@ class Layer:
         query, key, value = (x.flatten(3, 4) for x in (query, key, value))
         if around.beside is not None:
             key, value = self._after_beside(around.beside, key, value)
-        if context is not None and around.joined:
+        if context is not None and around.copied:
             key, value = _after_context(context, key, value)
             context = None
         read, weights = attend(query, key, value, context, mask, around.parts)
@@ -241,11 +243,10 @@ class Layer:
             kept.key,
             kept.value,
             kept.weights,
-            None if around.joined else self._context(around),
-            around.new,
+            None if around.copied else self._context(around),
             around.parts,
         )
-        by_key, by_value = (x[:, :, :, around.joined :] for x in (by_key, by_value))
+        by_key, by_value = (x[:, :, :, around.copied :] for x in (by_key, by_value))
         if by_beside is not None:
             between = by_key.shape[3] - around.new
             for by_other, by_own in zip(by_beside, (by_key, by_value), strict=True):

@@ -109,7 +109,7 @@ class Stack:
             wanted_U=step.wanted_U,
         )
         # Smaller products pay where starting them costs nothing.
-        alone = around.joined == context.width and embeds_RND.device.type == "cpu"
+        alone = around.copied == context.width and embeds_RND.device.type == "cpu"
         if alone and (parts := parts_of(new)) and step.ordered:
             around = replace(around, parts=parts)
         places_W, layers_LWD = (

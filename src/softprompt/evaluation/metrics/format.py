@@ -51,15 +51,18 @@ def _by_schema(schema: dict[str, Any]) -> Callable[[str], bool]:
         Draft202012Validator,
         validator_for,
     )
+    from referencing import Registry
+    from referencing.exceptions import Unresolvable
 
-    validator = validator_for(schema, default=Draft202012Validator)(schema)
+    # An empty registry: nothing is fetched for a reference that leads out of the schema.
+    validator = validator_for(schema, default=Draft202012Validator)(schema, registry=Registry())
 
     def keeps(text: str) -> bool:
         try:
-            value = json.loads(text)
-        except (ValueError, RecursionError):
+            return bool(validator.is_valid(json.loads(text)))
+        except (ValueError, RecursionError, Unresolvable):
+            # No JSON, or a schema that refers to what it lacks, or to itself without end.
             return False
-        return bool(validator.is_valid(value))
 
     return keeps
 

@@ -196,16 +196,6 @@ def _wrong_choices(task: Any) -> Iterator[str]:
             yield f"its adjustment of {len(labels)} labels is {list(added)!r}"
 
 
-def _wrong_demands(demands: Any) -> Iterator[str]:
-    """What is no format or no list of terms among what free answers are held against."""
-    if not isinstance(demands.get("format", ""), str | dict):
-        yield "its format of answers is neither an expression nor a schema"
-    if not all(isinstance(term, str) for term in demands.get("terms", ())):
-        yield "one of its terms is no text"
-    if unknown := demands.keys() - {"format", "terms"}:
-        yield f"it demands {sorted(unknown)} of its answers, which is not known"
-
-
 def _contradictions(prompt: SoftPrompt) -> Iterator[str]:
     """What does not fit together, though each part was written as it was meant."""
     yield from _wrong_readout(prompt)
@@ -217,7 +207,6 @@ def _contradictions(prompt: SoftPrompt) -> Iterator[str]:
     if task.scoring not in get_args(Scoring):
         yield f"its way of scoring is {task.scoring!r}"
     yield from _wrong_choices(task)
-    yield from _wrong_demands(task.demands)
     if not isinstance(task.max_new_tokens, int) or not 1 <= task.max_new_tokens <= _MOST_TOKENS:
         yield f"its longest answer is {task.max_new_tokens!r} tokens"
     if not isinstance(task.target, str) or not isinstance(task.chat, bool):
