@@ -1,7 +1,7 @@
 """What a task demands of free answers beside being right: a format and fixed terms, as given.
 
-It knows their forms and whether they can be, and scores nothing. A schema refers to parts of its own
-only: what is read from a prompt of a stranger opens no file and no address.
+It knows their forms and whether they can be, and scores nothing. A schema refers to parts of its
+own only: what is read from a stranger's prompt opens no file and no address.
 """
 
 from __future__ import annotations
