@@ -308,5 +308,5 @@ def test_what_cannot_be_is_refused_before_anything_is_written(tmp_path: Path) ->
 
 def test_a_search_does_not_grow(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"A search tries lengths at once"):
-        run(tmp_path, grow_to=16)
+        run(tmp_path, grow_to=16, length=8)
     assert not (tmp_path / "run").exists()
