@@ -242,3 +242,28 @@ def test_a_recording_that_fails_spoils_no_gradient_that_is_still_to_come() -> No
         loss.backward()  # type: ignore[no-untyped-call]
         found.append(gradients(prompts))
     torch.testing.assert_close(found[0], found[1], rtol=1e-5, atol=1e-6)
+
+
+def test_rows_in_parts_and_whole_ones_of_the_same_shapes_are_recorded_apart(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("softprompt.backbones.fused.attention._PLACES", 4)
+    backbone, recorder = recording("llama")
+    usual = Backbone(tiny_model("llama"), tiny_tokenizer())
+    context = backbone.encode_context([[1], [1]])
+    zeros = torch.zeros(2, 12, dtype=torch.long)
+    forwards = 1 + torch.arange(12).expand(2, 12)
+    # Where a place sees a later one, nothing may go in parts.
+    backwards = forwards.flip(1)
+    for _ in range(replay.MEETINGS + 2):
+        for position_RN in (forwards, backwards):
+            found = []
+            for one in (usual, backbone):
+                embeds = torch.randn(2, 12, one.hidden_size, requires_grad=True)
+                with torch.no_grad():
+                    embeds.copy_(torch.linspace(-1, 1, embeds.numel()).view_as(embeds).sin())
+                hidden = one.continue_from(context, embeds, position_RN, zeros)
+                hidden.square().sum().backward()  # type: ignore[no-untyped-call]
+                found.append((hidden.detach().clone(), embeds.grad))
+            torch.testing.assert_close(found[0], found[1], rtol=1e-5, atol=1e-5)
+    assert recorder.recorded == 4
