@@ -10,6 +10,7 @@ from softprompt import load_backbone
 from softprompt.backbones import Backbone
 from softprompt.backbones.fused import Layer, Stack, layer
 from softprompt.backbones.fused.product import Product, packing_helps
+from softprompt.backbones.inserted import Inserted
 from softprompt.backbones.passing import Pass
 from softprompt.inference.continuation import Continuation, log_scores
 from softprompt.prompts import Example
@@ -203,19 +204,24 @@ def test_long_rows_go_in_parts_with_the_same_result(
     position_RN[1, 33:] = -1
     position_RN[2, :4] = -1
     real = position_RN >= 0
+    # Two places of the first row take other vectors in the deeper layers.
+    inner_LWD = torch.randn(backbone.layers - 1, 2, backbone.hidden_size)
     seen: list[object] = []
     attend = layer.attend
     monkeypatch.setattr(
         layer, "attend", lambda *inputs: [attend(*inputs), seen.append(inputs[-1])][0]
     )
 
-    def found(run: object) -> tuple[torch.Tensor, torch.Tensor | None]:
+    def found(run: object) -> tuple[torch.Tensor | None, ...]:
         monkeypatch.setattr(backbone, "_run", run)
-        embeds = start.clone().requires_grad_()
-        hidden = backbone.continue_from(context, embeds, position_RN, branch_RN)[real.flatten()]
+        embeds, inner = start.clone().requires_grad_(), inner_LWD.clone().requires_grad_()
+        inserted = Inserted(torch.tensor([5, 20]), inner)
+        hidden = backbone.continue_from(context, embeds, position_RN, branch_RN, inserted=inserted)[
+            real.flatten()
+        ]
         hidden.square().sum().backward()
         assert embeds.grad is not None
-        return hidden.detach(), embeds.grad[real]
+        return hidden.detach(), embeds.grad[real], inner.grad
 
     fused = found(backbone._through_stack)
     assert bool(seen[0]) == (lengths != (60, 20))
