@@ -28,6 +28,22 @@ def test_a_configuration_survives_json() -> None:
     assert dict(again.task.choices or {}) == {"pos": "tích cực", "neg": "tiêu cực"}
 
 
+def test_words_that_older_yaml_takes_for_booleans_are_words(tmp_path: Path) -> None:
+    words = ["disk_cache=on", "readout=off", "ensemble=off", "choices={yes: yes, no: không}"]
+    file = tmp_path / "run.yaml"
+    file.write_text(
+        "training: {disk_cache: on, readout: off, ensemble: off, drop_long: true}\n"
+        "task:\n  choices:\n    yes: yes\n    no: không\n",
+        encoding="utf-8",
+    )
+    for config in (RunConfig.of("a.csv", None, words), RunConfig.of("a.csv", file)):
+        training = config.training
+        assert (training.disk_cache, training.readout, training.ensemble) == ("on", "off", "off")
+        assert dict(config.task.choices or {}) == {"yes": "yes", "no": "không"}
+    assert RunConfig.of("a.csv", file).training.drop_long is True
+    assert RunConfig.of("a.csv", None, ["drop_long=yes"]).training.drop_long is True
+
+
 @pytest.mark.parametrize(
     ("assignment", "message"),
     [

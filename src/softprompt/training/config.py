@@ -17,6 +17,7 @@ from softprompt.backbones import BackboneConfig, Precision
 from softprompt.errors import ConfigError, nearest
 from softprompt.prompts import PromptConfig
 from softprompt.tasks import TaskConfig
+from softprompt.training.yaml_values import assignment, read_yaml
 
 __all__ = ["RunConfig", "SearchConfig", "TrainingConfig", "validated"]
 
@@ -258,7 +259,7 @@ def validated(name: str, model: type[M], content: Mapping[str, Any]) -> M:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        content = read_yaml(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"The configuration {file} cannot be read: {error.strerror}.") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -275,26 +276,18 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _assignment(text: str) -> tuple[str, str, Any]:
-    key, equals, value = text.partition("=")
-    if not equals:
-        raise ConfigError(f"{text!r} is no assignment.", "Write for example --set epochs=10.")
-    section, dot, name = key.strip().partition(".")
-    owners = [s for s, model in _SECTIONS.items() if key.strip() in model.model_fields]
+    key, value = assignment(text, "epochs=10")
+    section, dot, name = key.partition(".")
+    owners = [s for s, model in _SECTIONS.items() if key in model.model_fields]
     if not dot:
         if len(owners) != 1:
             every = {f"{s}.{k}" for s, model in _SECTIONS.items() for k in model.model_fields}
             close = nearest(key, every) if owners else _nearest_key(key)
             raise ConfigError(f"Unknown or ambiguous setting {key!r}.", close)
-        section, name = owners[0], key.strip()
+        section, name = owners[0], key
     if section not in _SECTIONS:
         raise ConfigError(f"Unknown section {section!r} in {text!r}.", nearest(section, _SECTIONS))
-    try:
-        return section, name, yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise ConfigError(
-            f"The value in {text!r} is not YAML.",
-            f"Put text with signs of its own in quotes: --set \"{key.strip()}='...'\".",
-        ) from error
+    return section, name, value
 
 
 def _nearest_key(key: str) -> str:

@@ -223,10 +223,9 @@ def _settings(own: dict[str, Any], assigned: list[str]) -> Any:
     Raises:
         ConfigError: a value that cannot be.
     """
-    import yaml
-
     from softprompt.comparison import METHODS, CompareConfig
     from softprompt.training.config import validated
+    from softprompt.training.yaml_values import assignment
 
     names = [name.strip() for name in own.pop("methods", "").split(",") if name.strip()]
     if names == ["all"]:
@@ -247,10 +246,8 @@ def _settings(own: dict[str, Any], assigned: list[str]) -> Any:
         if name in own and Path(own[name]).exists():
             own[name] = str(Path(own[name]).absolute())
     for text in assigned:
-        key, equals, value = text.strip().removeprefix(_SECTION).partition("=")
-        if not equals:
-            raise ConfigError(f"{text!r} is no assignment.", "Write --set compare.lora_rank=16.")
-        own[key.strip()] = yaml.safe_load(value)
+        key, value = assignment(text, "compare.lora_rank=16")
+        own[key.removeprefix(_SECTION)] = value
     return validated("compare", CompareConfig, own)
 
 
