@@ -56,6 +56,7 @@ def test_words_that_older_yaml_takes_for_booleans_are_words(tmp_path: Path) -> N
         ("length=1000", "prompt.length cannot be 1000"),
         ("seed=3", "Unknown or ambiguous setting 'seed'"),
         ("epochs=[", 'is not YAML. Put text with signs of its own in quotes: --set "epochs='),
+        ("ensemble=-1", "greater than or equal to 1"),
         ("rounds=-1", "search.rounds cannot be -1"),
         ("search.round=1", "Did you mean 'rounds'"),
     ],

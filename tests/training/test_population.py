@@ -231,6 +231,16 @@ def test_validations_tell_what_all_have_together(tmp_path: Path) -> None:
     assert all("together" not in r for r in RunDirectory(tmp_path / "one").records())
 
 
+def test_an_ensemble_of_many_has_as_many_prompts(tmp_path: Path) -> None:
+    result = run(tmp_path, ensemble=7, epochs=1, population=None, halvings=())
+    assert len(SoftPrompt.load(result["prompt"]).members) == len(result["population"]) == 7
+    fewer = {"survivors": 3, "population": 8}, {"survivors": 8, "population": 3}
+    for settings in fewer:
+        with pytest.raises(UsageError, match="An ensemble of 7 needs as many prompts"):
+            run(tmp_path, "refused", ensemble=7, **settings)
+    assert not (tmp_path / "refused").exists()
+
+
 def test_a_single_prompt_is_kept_where_it_is_asked_for(tmp_path: Path) -> None:
     result = run(tmp_path, population=3, survivors=3, ensemble="off")
     assert all("together" not in r for r in RunDirectory(tmp_path / "run").records())

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from softprompt.backbones import BackboneConfig, Precision
 from softprompt.errors import ConfigError, nearest
@@ -79,10 +79,11 @@ class TrainingConfig(BaseModel):
         description="Longest prompt, in vectors: training begins with 8 and doubles them while "
         "validation rows say that it pays; not given: the length stays as it is.",
     )
-    ensemble: Literal["auto", "off"] | int = Field(
+    ensemble: Literal["auto", "off"] | Annotated[int, Field(ge=1)] = Field(
         "auto",
         description="Keep the mean of the survivors where it makes right labels of validation rows "
-        "likelier (`auto`), the best prompt alone (`off`), or that many survivors.",
+        "likelier (`auto`), the best prompt alone (`off`), or that many survivors, of which there "
+        "are enough unless `survivors` and `population` say otherwise.",
     )
     readout: Literal["auto", "on", "off"] = Field(
         "auto",
@@ -149,6 +150,16 @@ class TrainingConfig(BaseModel):
     shots: int = Field(4, ge=1, description="Demonstrations of the few-shot baseline.")
     reporters: tuple[str, ...] = Field((), description="`tensorboard`, `wandb`, `mlflow`, ...")
     seed: int = Field(0, ge=0, description="Seed of initial vectors and of the order of rows.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _enough_for_the_ensemble(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """As many prompts as the ensemble asks for, where their numbers are not given."""
+        wanted = values.get("ensemble")
+        if not isinstance(wanted, int) or wanted <= cls.model_fields["survivors"].default:
+            return values
+        given = {name: value for name, value in values.items() if value is not None}
+        return {"survivors": wanted, "population": max(wanted, 6), **given}
 
 
 class SearchConfig(BaseModel):
@@ -251,9 +262,12 @@ def validated(name: str, model: type[M], content: Mapping[str, Any]) -> M:
     except ValidationError as error:
         first = error.errors()[0]
         key = str(first["loc"][0]) if first["loc"] else name
+        # Of every kind that the setting can have.
+        same = [each for each in error.errors() if each["loc"][:1] == first["loc"][:1]]
+        why = dict.fromkeys(each["msg"].lower() for each in same)
         about = model.model_fields[key].description if key in model.model_fields else ""
         raise ConfigError(
-            f"{name}.{key} cannot be {first['input']!r}: {first['msg'].lower()}.", about or ""
+            f"{name}.{key} cannot be {first['input']!r}: {' or '.join(why)}.", about or ""
         ) from error
 
 

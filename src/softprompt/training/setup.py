@@ -161,6 +161,7 @@ class Setup:
                 f"A readout cannot be trained here: {why}.",
                 "Leave --readout out, or use --readout off.",
             )
+        self._refuse_ensemble()
         self._refuse_depth()
         self.layout.arrange(task.render(task.train[0]))
 
@@ -174,6 +175,23 @@ class Setup:
         if self.layout.placement != "suffix":
             return "contexts hold the whole text only with --placement suffix"
         return None
+
+    def _refuse_ensemble(self) -> None:
+        """Refuses an ensemble of more prompts than there will be."""
+        training, wanted = self.training, self.training.ensemble
+        if not isinstance(wanted, int) or wanted == 1:
+            return
+        if not self.task.choices:
+            raise UsageError(
+                "Free text is written by one prompt, so no ensemble can be kept.",
+                "Leave --ensemble out.",
+            )
+        if wanted > min(training.survivors, training.population or wanted):
+            raise UsageError(
+                f"An ensemble of {wanted} needs as many prompts that train to the end.",
+                "Leave training.population and training.survivors out, or give them at least "
+                f"{wanted}.",
+            )
 
     def _refuse_depth(self) -> None:
         """Refuses what the depth cannot do, before anything is written."""
