@@ -217,8 +217,8 @@ class RunConfig(BaseModel):
             values[section].update(content)
         for section, given in sections.items():
             values[section].update({k: v for k, v in given.items() if v is not None})
-        for assignment in assignments:
-            section, key, value = _assignment(assignment)
+        for text in assignments:
+            section, key, value = _assignment(text)
             values[section][key] = value
         built = {
             name: validated(name, _SECTIONS[name], content) for name, content in values.items()
