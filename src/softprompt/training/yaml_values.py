@@ -7,7 +7,7 @@ have those names. YAML 1.2 has `true` and `false` alone (https://yaml.org/spec/1
 from __future__ import annotations
 
 import re
-from typing import Any, ClassVar
+from typing import Any
 
 import yaml
 
@@ -21,12 +21,11 @@ _BOOLEAN = "tag:yaml.org,2002:bool"
 class _Loader(yaml.SafeLoader):
     """Plain values only, with the booleans of YAML 1.2."""
 
-    yaml_implicit_resolvers: ClassVar[dict[str, list[Any]]] = {
-        first: [resolver for resolver in resolvers if resolver[0] != _BOOLEAN]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
 
-
+_Loader.yaml_implicit_resolvers = {
+    first: [resolver for resolver in resolvers if resolver[0] != _BOOLEAN]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
 _Loader.add_implicit_resolver(
     _BOOLEAN, re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
 )
