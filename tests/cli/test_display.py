@@ -145,11 +145,21 @@ def test_without_a_terminal_there_are_plain_lines(monkeypatch: pytest.MonkeyPatc
     assert left[0].endswith(f"about {duration((100 - done) * 0.4)} left")
 
 
+def test_what_contexts_will_take_is_said_before_they_are_computed() -> None:
+    about = {"rows": 2500, "bytes": 1_400_000_000, "estimate_seconds": 75.0}
+    for live in (False, True):
+        console, file = printed(force_terminal=live)
+        with Display(console) as shown:
+            shown.stage("context", about)
+        assert "2,500 rows, 1.4 GB of memory or disk" in file.getvalue()
+        assert live or "about 1 min 15 s" in file.getvalue()
+
+
 def test_short_work_is_silent_without_a_terminal() -> None:
     console, file = printed(force_terminal=False)
     with Display(console) as shown:
         shown.stage("load", {})
-        shown.stage("context", {"rows": 3})
+        shown.stage("context", {"rows": 3, "bytes": 1_000_000, "estimate_seconds": 0.1})
         shown.progress(3, 3)
         shown.stage("training", {"estimate_seconds": 0.5, "steps": 4})
         shown.progress(4, 4)

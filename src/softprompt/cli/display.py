@@ -16,9 +16,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.text import Text
 
-from softprompt.cli.amounts import duration
+from softprompt.cli.amounts import duration, size
 from softprompt.cli.streams import error_console, warn
-from softprompt.locale import _, mark, percent
+from softprompt.locale import _, mark, number, percent
 from softprompt.training.reporters import Reporter
 
 __all__ = ["Display", "counting"]
@@ -101,13 +101,15 @@ class Display(Reporter):
             self._text, self._begun = text, time.monotonic()
             self._ends = None
             self._task = self._progress.add_task(text, total=None, note="", ends=None)
-        if "steps" in about:
+        amount = _amount(about)
+        if amount:
             estimate = float(about["estimate_seconds"])
             self._ends = self._begun + estimate
+            if self._task is not None:
+                self._progress.update(self._task, note=amount)
+            line = _("{stage}: {amount}, about {time}")
             self._say(
-                _("{stage}: {steps} steps, about {time}").format(
-                    stage=text, steps=about["steps"], time=duration(estimate)
-                ),
+                line.format(stage=text, amount=amount, time=duration(estimate)),
                 always=estimate > _QUIET_SECONDS,
             )
 
@@ -163,6 +165,16 @@ class Display(Reporter):
             return
         self._spoke = now
         self.console.print(line, soft_wrap=True)
+
+
+def _amount(about: Mapping[str, Any]) -> str:
+    """How much a stage has to do, where that is known before it starts."""
+    if "steps" in about:
+        return _("{n} steps").format(n=number(about["steps"]))
+    if "bytes" in about:
+        rows, taken = number(about["rows"]), size(about["bytes"])
+        return _("{n} rows, {size} of memory or disk").format(n=rows, size=taken)
+    return ""
 
 
 @contextmanager

@@ -96,7 +96,7 @@ def show_population(console: Console, result: Mapping[str, Any]) -> None:
     console.print(
         text.format(
             n=number(len(population)),
-            rate=f"{best['learning_rate']:g}",
+            rate=f"{best['learning_rate']:.3g}",
             initialisation=best["initialisation"],
             metric=measure_name(result["metric"]),
             score=percent(best["score"] or 0.0),
@@ -139,7 +139,10 @@ def show_adjustment(console: Console, result: Mapping[str, Any]) -> None:
         "Rare labels are given more readily than their probabilities say, which makes {metric} "
         "on validation rows {score} instead of {without}."
     )
-    console.print(_instead(text, result, found))
+    name = result["metric"]
+    # A gain that rounding hides is nothing to tell.
+    if percent(result["validation"][name]) != percent(found["validation_without"][name]):
+        console.print(_instead(text, result, found))
 
 
 def _instead(text: str, result: Mapping[str, Any], found: Mapping[str, Any]) -> str:
