@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -21,6 +24,7 @@ from softprompt.training import Reporter, TrainingConfig
 from softprompt.training.readout import fit_readout
 from softprompt.training.setup import Setup
 
+READOUT = importlib.import_module("softprompt.training.readout")
 FAST: dict[str, Any] = {"epochs": 1, "batch_size": 8, "length": 4, "population": 2}
 
 
@@ -85,6 +89,43 @@ def test_it_is_the_logistic_regression_of_a_library(tmp_path: Path) -> None:
     for number, rows in enumerate(contexts[1].buckets):
         at_work = fitted.readout.logits(setup.backbone, contexts[1].bucket(number)).numpy()
         np.testing.assert_allclose(at_work, fitted.validation_NC[rows], rtol=1e-3, atol=1e-3)
+
+
+def test_weaker_penalties_are_left_once_one_is_worse(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = feedback_task(tmp_path)
+    # Answers that have nothing to do with the texts: the less is read of them, the better.
+    answers = [row.answer for row in task.train]
+    Random(0).shuffle(answers)
+    rows = [replace(row, answer=a) for row, a in zip(task.train, answers, strict=True)]
+    setup = Setup.of(
+        replace(task, train=rows), tiny_backbone(), PromptConfig(length=4), TrainingConfig()
+    )
+    train, validation = (
+        setup.encode(rows, "choices") for rows in (setup.task.train, setup.task.validation)
+    )
+    contexts = [Contexts(setup.backbone, part.examples, 1 << 28) for part in (train, validation)]
+    tried = []
+    path = READOUT._path
+
+    def noted(*given: Any) -> Iterator[Any]:
+        for found in path(*given):
+            tried.append(found)
+            yield found
+
+    monkeypatch.setattr(READOUT, "_path", noted)
+    fitted = fit_readout(setup, train, validation, (contexts[0], contexts[1]), Reporter())
+    assert fitted is not None
+    assert len(tried) == 2
+    # The first one is kept: divided by the numbers' sizes and the temperature, and no more.
+    sizes = (torch.as_tensor(tried[0][0]) / fitted.readout.weight_CF)[0]
+    torch.testing.assert_close(
+        fitted.readout.weight_CF.double() * sizes,
+        torch.as_tensor(tried[0][0]),
+        rtol=1e-4,
+        atol=1e-7,
+    )
 
 
 def test_a_run_keeps_it_saves_it_and_answers_with_it(tmp_path: Path) -> None:

@@ -111,7 +111,7 @@ class FrozenModel:
         """Number of parameters, tied ones once."""
         return sum(p.numel() for p in self.model.parameters())
 
-    @property
+    @cached_property
     def bos(self) -> int | None:
         """The id that opens a sequence, or None where the tokenizer does not add one."""
         bos = self.tokenizer.bos_token_id

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import count
 from typing import TYPE_CHECKING, Literal
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["Example", "Layout", "Scoring", "TooLongError"]
 
 Scoring = Literal["whole", "distinct"]
+_MOST_CHOICES = 64
+"""Lists of choices whose token ids are kept; rows may have lists of their own."""
 
 
 class TooLongError(DataError):
@@ -119,8 +122,20 @@ class Layout:
     def _answers(self, rendered: Rendered, answers: Sequence[str]) -> tuple[tuple[int, ...], ...]:
         if self.heads:
             return tuple((-1 - row,) for row in range(len(answers)))
-        whole = tuple(self.answer(rendered.answer_prefix + answer) for answer in answers)
-        return _until_distinct(whole) if self.scoring == "distinct" else whole
+        texts = tuple(rendered.answer_prefix + answer for answer in answers)
+        known = self._choices.get(texts)
+        if known is not None:
+            return known
+        whole = tuple(map(self.answer, texts))
+        found = _until_distinct(whole) if self.scoring == "distinct" else whole
+        if len(texts) > 1 and len(self._choices) < _MOST_CHOICES:
+            self._choices[texts] = found
+        return found
+
+    @cached_property
+    def _choices(self) -> dict[tuple[str, ...], tuple[tuple[int, ...], ...]]:
+        """Token ids of choices, which are the same for every row of a task."""
+        return {}
 
     def answer(self, text: str) -> tuple[int, ...]:
         """Token ids of an answer with the end token."""

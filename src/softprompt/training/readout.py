@@ -1,7 +1,8 @@
 """Fits a readout (see `softprompt.prompts.readout`) to the contexts of a run.
 
 Logistic regression over what the cache already holds: one convex fit for each of a few penalties,
-of which the validation rows choose. It knows nothing of the prompts that it stands beside.
+the strongest first, until the validation rows find one worse than the one before. It knows nothing
+of the prompts that it stands beside.
 
 Shapes: N rows, C choices, F numbers read of a row.
 """
@@ -9,7 +10,7 @@ Shapes: N rows, C choices, F numbers read of a row.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,8 +31,10 @@ __all__ = ["Fitted", "fit_readout"]
 PENALTIES = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
 """Inverse strengths that are tried, for standardised numbers; the likeliest one is kept."""
 MOST_NUMBERS = 40_000_000
-"""Numbers of training rows that are fitted at most, 320 MB; further rows are left out."""
+"""Numbers of training rows that are fitted at most, 160 MB; further rows are left out."""
 _NEVER = -30.0
+
+Numbers = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -76,14 +79,13 @@ def fit_readout(
     if len(set(gold.tolist())) < 2:
         return None
     held_NF = _values(setup, contexts[1])
-    mean_F, size_F = values_NF.mean(0), values_NF.std(0)
+    mean_F, size_F = values_NF.mean(0, np.float64), values_NF.std(0, np.float64)
     size_F[size_F == 0] = 1.0
-    values_NF -= mean_F
-    values_NF /= size_F
+    values_NF -= mean_F.astype(np.float32)
+    values_NF /= size_F.astype(np.float32)
     right = [labels.index(str(row.answer)) for row in validation.rows]
-    tried = []
-    for done, penalty in enumerate(PENALTIES, 1):
-        rows_CF, biases_C = _regression(values_NF, gold, penalty, len(labels))
+    tried: list[tuple[float, float, Numbers, Numbers, Numbers]] = []
+    for rows_CF, biases_C in _path(values_NF, gold, len(labels)):
         # In numbers as they are cached.
         weight_CF = rows_CF / size_F
         bias_C = biases_C - weight_CF @ mean_F
@@ -91,7 +93,9 @@ def fit_readout(
         temperature = fit_temperature(scores_NC[None], right)
         likelihood = log_softmax(scores_NC / temperature, axis=-1)[np.arange(len(right)), right]
         tried.append((float(likelihood.mean()), temperature, weight_CF, bias_C, scores_NC))
-        reporter.progress(done, len(PENALTIES))
+        reporter.progress(len(tried), len(PENALTIES))
+        if len(tried) > 1 and tried[-1][0] < tried[-2][0]:
+            break
     # The likelihood tells more of few rows than the metric does.
     _, temperature, weight_CF, bias_C, scores_NC = max(tried, key=lambda one: one[0])
     score = suited_score(setup.task, validation, _alone(labels, scores_NC), setup.metric)
@@ -102,35 +106,38 @@ def fit_readout(
     return Fitted(readout, scores_NC / temperature, score)
 
 
-def _values(setup: Setup, contexts: Contexts) -> NDArray[np.float64]:
+def _values(setup: Setup, contexts: Contexts) -> NDArray[np.float32]:
     """[N, F] what is read of rows, in their order; of the first ones where they are very many."""
-    found: dict[int, NDArray[np.float64]] = {}
+    found: dict[int, NDArray[np.float32]] = {}
     most = MOST_NUMBERS // numbers_read(setup.backbone)
     for number, rows in enumerate(contexts.buckets):
         if min(rows) < most:
-            values_BF = read_values(setup.backbone, contexts.bucket(number)).double().numpy()
+            values_BF = read_values(setup.backbone, contexts.bucket(number)).numpy()
             found |= {row: values_BF[place] for place, row in enumerate(rows) if row < most}
     return np.stack([found[row] for row in range(len(found))])
 
 
-def _regression(
-    values_NF: NDArray[np.float64], gold_N: NDArray[np.int64], penalty: float, choices: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """[C, F] weights and [C] biases; a choice without rows is as good as never given."""
-    model = LogisticRegression(C=penalty, max_iter=300)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        model.fit(values_NF, gold_N)
-    weight_CF = np.zeros((choices, values_NF.shape[1]))
-    bias_C = np.full(choices, _NEVER)
-    if len(model.classes_) == 2:
-        # One row for the second of two choices: half of it for each, with opposite signs.
-        rows = np.concatenate([-model.coef_, model.coef_]) / 2
-        biases = np.concatenate([-model.intercept_, model.intercept_]) / 2
-    else:
+def _path(
+    values_NF: NDArray[np.float32], gold_N: NDArray[np.int64], choices: int
+) -> Iterator[tuple[Numbers, Numbers]]:
+    """[C, F] weights and [C] biases at each penalty, begun where the one before ended.
+
+    A choice without rows is as good as never given.
+    """
+    model = LogisticRegression(max_iter=300, warm_start=True)
+    for penalty in PENALTIES:
+        model.set_params(C=penalty)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            model.fit(values_NF, gold_N)
+        weight_CF = np.zeros((choices, values_NF.shape[1]))
+        bias_C = np.full(choices, _NEVER)
         rows, biases = model.coef_, model.intercept_
-    weight_CF[model.classes_], bias_C[model.classes_] = rows, biases
-    return weight_CF, bias_C
+        if len(model.classes_) == 2:
+            # One row for the second of two choices: half of it for each, with opposite signs.
+            rows, biases = (np.concatenate([-one, one]) / 2 for one in (rows, biases))
+        weight_CF[model.classes_], bias_C[model.classes_] = rows, biases
+        yield weight_CF, bias_C
 
 
 def _alone(labels: Sequence[str], scores_NC: NDArray[np.float64]) -> Answers:
