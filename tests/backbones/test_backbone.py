@@ -76,6 +76,13 @@ def test_an_empty_context_is_no_context(any_backbone: Backbone) -> None:
     torch.testing.assert_close(any_backbone.logits(hidden_BND[0]), whole, rtol=1e-4, atol=1e-4)
 
 
+def test_the_scale_of_embeddings_is_that_of_what_goes_into_the_model(
+    any_backbone: Backbone,
+) -> None:
+    whole = any_backbone.embed(torch.arange(any_backbone.vocabulary))
+    assert any_backbone.embedding_scale == pytest.approx(float(whole.square().mean().sqrt()), 1e-5)
+
+
 def test_weights_are_frozen_and_dropout_is_off() -> None:
     backbone = tiny_backbone("gpt2")
     assert not any(p.requires_grad for p in backbone.model.parameters())

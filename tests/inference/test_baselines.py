@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tiny import feedback_task, tiny_backbone
 
 from softprompt.errors import UsageError
+from softprompt.inference import Answers, Encoded, encode_rows
+from softprompt.inference.answers import answer
 from softprompt.inference.baselines import BASELINES, BaselineRequest
 from softprompt.inference.baselines.zero_shot import hand_written
+from softprompt.prompts import Layout
 from softprompt.tasks import Template
+
+FEW_SHOT = importlib.import_module("softprompt.inference.baselines.few_shot")
 
 
 def request(folder: Path, **settings: object) -> BaselineRequest:
@@ -56,6 +63,49 @@ def test_demonstrations_come_from_training_rows_and_shrink_to_the_window(tmp_pat
     assert (metric["shots"], metric["n"]) == (2, len(request(tmp_path).task.test))
     crowded = BASELINES.get("few_shot")(request(tmp_path, shots=40))
     assert crowded["shortened"] == crowded["n"]
+
+
+def test_demonstrations_and_a_plain_question_read_the_same_answers_in_a_chat(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = request(tmp_path, shots=1, chat=True)
+    asked.backbone.tokenizer.chat_template = (
+        "{% for m in messages %}<user>{{ m.content }}{% endfor %}<model>\n"
+    )
+    read: list[Encoded] = []
+
+    def noted(backbone: object, task: object, encoded: Encoded, *rest: Any, **more: Any) -> Any:
+        read.append(encoded)
+        return answer(asked.backbone, asked.task, encoded, *rest, **more)
+
+    monkeypatch.setattr(FEW_SHOT, "answer", noted)
+    BASELINES.get("few_shot")(asked)
+    plain = encode_rows(
+        asked.task, asked.task.test, Layout(asked.backbone, None), answers="choices", chat=True
+    )
+    assert read[0].examples[0].answers == plain.examples[0].answers
+    assert read[0].examples[0].context != plain.examples[0].context
+
+
+def test_a_free_answer_ends_where_another_demonstration_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = request(tmp_path, shots=1, max_new_tokens=60)
+    asked = replace(asked, task=replace(asked.task, kind="generation", choices=()))
+    written = ["good\n\ntext: more\nlabel: bad"] * len(asked.task.test)
+    heard: list[str] = []
+    encoded: list[Encoded] = []
+
+    def answered(*given: Any, **more: Any) -> Answers:
+        encoded.append(given[2])
+        return Answers(written=tuple(written))
+
+    monkeypatch.setattr(FEW_SHOT, "answer", answered)
+    BASELINES.get("few_shot")(replace(asked, heard=heard.extend))
+    assert set(heard) == {"good"}
+    # There is room for the answer behind the demonstrations.
+    longest = max(example.tokens for example in encoded[0].examples)
+    assert longest + 60 <= asked.backbone.window
 
 
 def test_a_majority_of_free_texts_is_refused(tmp_path: Path) -> None:

@@ -9,7 +9,15 @@ from typing import Any
 
 import pytest
 import torch
-from tiny import feedback_task, save_tiny, tiny_backbone
+from safetensors.torch import load_file, save_file
+from tiny import (
+    feedback_task,
+    save_tiny,
+    tiny_backbone,
+    tiny_encoder_decoder,
+    tiny_encoder_decoder_model,
+    tiny_model,
+)
 
 from prompts.test_artifact import make
 from softprompt import tune
@@ -194,3 +202,34 @@ def test_other_peft_folders_are_refused(tmp_path: Path) -> None:
     (tmp_path / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA"}))
     with pytest.raises(ArtifactError, match="of type 'LORA'"):
         SoftPrompt.load(tmp_path)
+
+
+def test_a_prompt_of_peft_for_an_encoder_decoder_scores_as_in_peft(tmp_path: Path) -> None:
+    config = peft.PromptTuningConfig(task_type="SEQ_2_SEQ_LM", num_virtual_tokens=4)
+    theirs = peft.get_peft_model(tiny_encoder_decoder_model("t5").float(), config).eval()
+    theirs.save_pretrained(tmp_path)
+    loaded, backbone = SoftPrompt.load(tmp_path), tiny_encoder_decoder("t5")
+    assert loaded.length == 4
+    rendered = Rendered(("giao hàng nhanh",), " ")
+    example = loaded.layout(backbone).example(rendered, ["tích cực"])
+    ours = score_answers(backbone, [example], loaded.members)[0, 0, 0]
+    ids = torch.tensor([[token for token in example.encoder if token >= 0]])
+    labels = torch.tensor([example.answers[0]])
+    with torch.no_grad():
+        loss = theirs(input_ids=ids, attention_mask=torch.ones_like(ids), labels=labels).loss
+    assert ours == pytest.approx(-float(loss) * labels.shape[1], abs=1e-3)
+
+
+def test_what_stands_elsewhere_or_has_a_head_is_left_to_peft(tmp_path: Path) -> None:
+    decoder = peft.PrefixTuningConfig(task_type="SEQ_2_SEQ_LM", num_virtual_tokens=4)
+    peft.get_peft_model(tiny_encoder_decoder_model("t5"), decoder).save_pretrained(tmp_path / "a")
+    with pytest.raises(ArtifactError, match="stands in the decoder"):
+        SoftPrompt.load(tmp_path / "a")
+    model = tiny_model("llama")
+    peft.get_peft_model(
+        model, peft.PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=4)
+    ).save_pretrained(tmp_path / "b")
+    file = tmp_path / "b" / "adapter_model.safetensors"
+    save_file({**load_file(file), "base_model.score.weight": torch.zeros(2, 32)}, file)
+    with pytest.raises(ArtifactError, match="'prompt_embeddings' alone is wanted"):
+        SoftPrompt.load(tmp_path / "b")

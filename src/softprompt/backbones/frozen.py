@@ -97,9 +97,13 @@ class FrozenModel:
 
     @cached_property
     def embedding_scale(self) -> float:
-        """Root mean square of the input embeddings as they are stored."""
+        """Root mean square of the input embeddings as they go into the model.
+
+        Some models (Gemma) multiply what is stored by the root of the hidden size.
+        """
         squares = [float(part.float().square().mean(1).sum()) for part in _blocks(self)]
-        return float((sum(squares) / len(self.embedding_table)) ** 0.5)
+        stored = float((sum(squares) / len(self.embedding_table)) ** 0.5)
+        return stored * float(getattr(self._embedding, "embed_scale", 1.0))
 
     @property
     def weight_bytes(self) -> int:

@@ -47,7 +47,8 @@ class Writing:
     @torch.no_grad()
     def add(self, ids_R: Tensor) -> None:
         """Gives each row its next token."""
-        position_R1 = self._next_R[:, None]
+        # A row that is full goes on beside the others for nothing, at a place that exists.
+        position_R1 = self._next_R[:, None].clamp(max=self._backbone.window - 1)
         step = Pass(
             self._backbone.embed(ids_R[:, None]),
             position_R1,

@@ -40,7 +40,7 @@ def generate(
         backbone: the frozen model.
         examples: rows; their answers are not looked at.
         prompts: the prompt, [P, X]; none for rows without one.
-        max_new_tokens: longest answer, in tokens.
+        max_new_tokens: longest answer, in tokens; shorter where a row's window is full before.
         temperature: 0 takes the likeliest token; above it samples.
         seed: of the sampling.
         contexts: of these examples, where they are kept; else they are encoded on the way.
@@ -66,10 +66,10 @@ def generate(
     done = 0
     for bucket, members in batches:
         picked = [contexts.buckets[bucket][member] for member in members]
-        room = min(max_new_tokens, backbone.window - max(lengths[row] for row in picked))
+        rooms = [max(1, min(max_new_tokens, backbone.window - lengths[row])) for row in picked]
         context = contexts.select(bucket, members)
         rows = [examples[row] for row in picked]
-        tokens_RN = _written(backbone, context, rows, prompts, depth, max(1, room), choose)
+        tokens_RN = _written(backbone, context, rows, prompts, depth, rooms, choose)
         texts = backbone.tokenizer.batch_decode(tokens_RN, skip_special_tokens=True)
         for row, text in zip(picked, texts, strict=True):
             answers[row] = text.strip()
@@ -85,10 +85,10 @@ def _written(
     examples: Sequence[Example],
     prompts: Sequence[Tensor],
     depth: str,
-    room: int,
+    rooms: Sequence[int],
     choose: Callable[[Tensor], Tensor],
 ) -> list[list[int]]:
-    """The tokens of each row up to its end token, `room` at most."""
+    """The tokens of each row up to its end token, as many as it has room for at most."""
     begun = [replace(example, answers=()) for example in examples]
     what = Continuation.of(begun, backbone.device, [len(x) for x in prompts], depth)
     entered = entering(backbone, what, prompts)
@@ -104,17 +104,16 @@ def _written(
     writing = Writing(backbone, read_contexts(backbone, context, what, prompts), step)
     found: list[list[int]] = [[] for _ in examples]
     open_rows = set(range(len(examples)))
-    for number in range(room):
+    while True:
         ids_R = choose(backbone.logits(writing.hidden_RD))
         for row, token in enumerate(ids_R.tolist()):
             if row in open_rows and token != backbone.eos:
                 found[row].append(token)
-            else:
+            if token == backbone.eos or len(found[row]) == rooms[row]:
                 open_rows.discard(row)
-        if not open_rows or number == room - 1:
-            break
+        if not open_rows:
+            return found
         writing.add(ids_R)
-    return found
 
 
 _BATCH = 16

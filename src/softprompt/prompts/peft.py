@@ -205,10 +205,13 @@ def load_peft(path: Path) -> SoftPrompt:
         ) from error
     except SafetensorError as error:
         raise ArtifactError(f"{file} is damaged ({error}).", "Copy it again.") from error
-    named = [name for name in tensors if name.endswith(_TENSOR) or "prompt_embeddings" in name]
-    if len(named) != 1:
-        raise ArtifactError(f"{file} holds {sorted(tensors)}; {_TENSOR!r} is wanted.")
-    vectors_PX = tensors[named[0]].float()
+    named = [name for name in tensors if _TENSOR in name]
+    if len(named) != 1 or len(tensors) != 1:
+        raise ArtifactError(
+            f"{file} holds {sorted(tensors)}; {_TENSOR!r} alone is wanted.",
+            "A prompt with a head or other trained layers beside it is PEFT's to use.",
+        )
+    vectors_PX = _first_module(tensors[named[0]].float(), config)
     ours = _read(path / _NOTE) if (path / _NOTE).is_file() else {}
     placement = "front"
     if ours.get("bos_included"):
@@ -224,6 +227,23 @@ def load_peft(path: Path) -> SoftPrompt:
         initialisation="peft",
         dtype=ours.get("dtype", "fp32"),
     )
+
+
+def _first_module(vectors_PX: Tensor, config: dict[str, Any]) -> Tensor:
+    """The rows that PEFT uses: for two submodules (T5) it keeps as many again and reads the first.
+
+    Raises:
+        ArtifactError: prefix tuning of such a model, whose prompt PEFT puts into the decoder.
+    """
+    if config.get("task_type") != "SEQ_2_SEQ_LM":
+        return vectors_PX
+    if config["peft_type"] == "PREFIX_TUNING":
+        raise ArtifactError(
+            "PEFT's prefix tuning of an encoder-decoder stands in the decoder, before everything; "
+            "no placement here is that.",
+            "Use PEFT for it, or train one with --depth kv.",
+        )
+    return vectors_PX[: int(config.get("num_virtual_tokens") or len(vectors_PX))]
 
 
 def _plain(vectors_PX: Tensor, config: dict[str, Any]) -> dict[str, Tensor]:

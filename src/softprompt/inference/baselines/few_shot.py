@@ -14,16 +14,21 @@ from softprompt.tasks import Rendered, Row, Slot, Task, demonstration, in_turn
 
 __all__ = ["few_shot"]
 
+_BETWEEN = "\n\n"
+"""Ends a demonstration (see `demonstration`)."""
+
 
 @BASELINES.register("few_shot")
 def few_shot(request: BaselineRequest) -> dict[str, Any]:
     """The metric on the test rows with demonstrations drawn by the seed, classes in turn.
 
-    A row that does not fit with all demonstrations gets fewer; how many rows that concerns is
-    reported as `"shortened"`.
+    A row that does not fit with all demonstrations, and with the longest free answer, gets fewer;
+    how many rows that concerns is reported as `"shortened"`. A free answer ends where the model
+    goes on with a demonstration of its own, after an empty line.
     """
     task = request.task
     layout = Layout(request.backbone, None)
+    room = 0 if task.choices else request.max_new_tokens
     template = request.backbone.chat if request.chat else None
     shown = in_turn(task, task.train, request.seed)[: request.shots]
     demonstrations = [demonstration(task, task.train[place]) for place in reversed(shown)]
@@ -32,7 +37,7 @@ def few_shot(request: BaselineRequest) -> dict[str, Any]:
     shortened = dropped = 0
     for row in task.test:
         rendered = task.render(row)
-        example = _fitting(layout, task, rendered, demonstrations, template, row)
+        example = _fitting(layout, task, rendered, demonstrations, template, row, room)
         if example is None:
             dropped += 1
             continue
@@ -41,6 +46,9 @@ def few_shot(request: BaselineRequest) -> dict[str, Any]:
         kept.append(row)
     encoded = Encoded(tuple(examples), tuple(kept), dropped)
     answers = answer(request.backbone, task, encoded, (), max_new_tokens=request.max_new_tokens)
+    if not any(_BETWEEN in str(task.train[place].answer) for place in shown):
+        written = tuple(text.partition(_BETWEEN)[0].strip() for text in answers.written)
+        answers = replace(answers, written=written)
     request.heard(answers.texts)
     return {
         **measure(task, encoded, answers),
@@ -56,19 +64,22 @@ def _fitting(
     demonstrations: list[str],
     chat: Any,
     row: Row,
+    room: int,
 ) -> tuple[Example, int] | None:
-    """The row behind as many demonstrations as fit, and how many those are."""
+    """The row behind as many demonstrations as leave room, and how many those are."""
     wordings = [choice.wording for choice in task.choices]
     own = [part for part in rendered.parts if not isinstance(part, Slot)]
     for count in range(len(demonstrations), -1, -1):
         text = "".join(demonstrations[len(demonstrations) - count :]) + "".join(own)
+        whole = replace(rendered, parts=(text,))
         if chat is not None:
-            text = chat([{"role": "user", "content": text}])
+            whole = Rendered.of((chat([{"role": "user", "content": text}]),))
         try:
-            parts = replace(rendered, parts=(text,))
-            return layout.example(parts, wordings, row.place), count
+            example = layout.example(whole, wordings, row.place)
         except TooLongError:
             continue
+        if not count or example.tokens + room <= layout.backbone.window:
+            return example, count
     return None
 
 

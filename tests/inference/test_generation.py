@@ -1,0 +1,32 @@
+"""Free answers: none depends on the rows beside it, and none leaves the model's window."""
+
+from __future__ import annotations
+
+import pytest
+from tiny import tiny_backbone
+
+from softprompt.inference.generation import generate
+from softprompt.prompts import Example
+
+
+def row(backbone_bos: int, tokens: int) -> Example:
+    ids = [backbone_bos, *(5 + place % 40 for place in range(tokens - 1))]
+    return Example(context=tuple(ids[:-1]), trunk=(ids[-1],), answers=())
+
+
+@pytest.mark.parametrize("architecture", ["llama", "gpt2"])
+def test_a_full_window_cuts_its_own_row_alone(architecture: str) -> None:
+    backbone = tiny_backbone(architecture)
+    window, bos = backbone.window, backbone.bos or 1
+    short, long, full = (row(bos, tokens) for tokens in (6, window - 2, window))
+    alone = [generate(backbone, [example], [], 12)[0] for example in (short, long, full)]
+    assert generate(backbone, [short, long, full], [], 12) == alone
+    assert len(alone[0]) > 2 * len(alone[1])
+
+
+def test_an_answer_is_as_long_as_asked_at_most() -> None:
+    backbone = tiny_backbone()
+    example = row(backbone.bos or 1, 6)
+    one, three, nine = (generate(backbone, [example], [], most)[0] for most in (1, 3, 9))
+    assert nine.startswith(three) and three.startswith(one)
+    assert len(nine) > len(three) > len(one) > 0
