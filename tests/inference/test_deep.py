@@ -181,7 +181,7 @@ def test_slots_free_text_and_another_model(tmp_path: Path) -> None:
         target="label",
         template="{prompt:2}{text}\nLabel:{prompt:3} {answer}",
     )
-    settings = {**FAST, "epochs": 1, "population": 1, "max_new_tokens": 4}
+    settings = {**FAST, "length": 8, "epochs": 1, "population": 1, "max_new_tokens": 4}
     result = tune(task, tiny_backbone(), tmp_path / "run", **settings)
     prompt = SoftPrompt.load(result["prompt"])
     assert [tuple(t.shape) for t in prompt.tensors.values()] == [(2, 2, 32), (2, 3, 32)]

@@ -205,7 +205,7 @@ def test_slots_and_free_text(tmp_path: Path) -> None:
         target="label",
         template="{prompt:2}{text}\nLabel:{prompt:3} {answer}",
     )
-    settings = {**FAST, "epochs": 1, "population": 1, "max_new_tokens": 4}
+    settings = {**FAST, "length": 8, "epochs": 1, "population": 1, "max_new_tokens": 4}
     result = tune(task, tiny_backbone(), tmp_path / "run", **settings)
     prompt = SoftPrompt.load(result["prompt"])
     assert KV.lengths(prompt.tensors) == (2, 3)

@@ -283,7 +283,7 @@ def test_slots_keep_their_lengths(tmp_path: Path) -> None:
     task = Task.from_file(
         tmp_path / "feedback.jsonl", template="{prompt:2}{text}{prompt:3} {answer}"
     )
-    result = search(task, tiny_backbone(), tmp_path / "run", **FAST)
+    result = search(task, tiny_backbone(), tmp_path / "run", **{**FAST, "length": 8})
     assert {trial["length"] for trial in result["search"]} == {5}
 
 

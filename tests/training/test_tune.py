@@ -152,7 +152,7 @@ def test_slots_in_the_template(tmp_path: Path) -> None:
     task = Task.from_file(
         tmp_path / "feedback.jsonl", template="{prompt:2}{text}\nLabel:{prompt:3} {answer}"
     )
-    result = tune(task, tiny_backbone(), tmp_path / "run", **FAST)
+    result = tune(task, tiny_backbone(), tmp_path / "run", **{**FAST, "length": 8})
     prompt = SoftPrompt.load(result["prompt"])
     assert [tuple(t.shape) for t in prompt.tensors.values()] == [(2, 32), (3, 32)]
     assert prompt.placement == "slots"
@@ -297,7 +297,7 @@ def a_config(folder: Path, model: Path, population: int) -> RunConfig:
             "baselines": [],
             "population": population,
             "survivors": 2,
-            "ensemble": 2,
+            "ensemble": min(2, population),
             "patience": 99,
         },
     )

@@ -14,22 +14,21 @@ import torch
 from torch import Tensor, nn
 
 from softprompt.backbones import Backbone
-from softprompt.errors import DataError, UsageError, nearest
+from softprompt.errors import UsageError
 from softprompt.evaluation import default_metric
 from softprompt.inference import Encoded, chat_used, encode_rows
 from softprompt.inference.baselines import ASKING, BASELINES, BaselineRequest
 from softprompt.prompts import Layout, PromptConfig, SoftPrompt
 from softprompt.prompts.depths import DEPTHS
 from softprompt.prompts.head import Headed, first_head
-from softprompt.prompts.initialisers import INITIALISERS, SHOWING_ROWS, Request
+from softprompt.prompts.initialisers import INITIALISERS, Request
 from softprompt.prompts.parametrisations import PARAMETRISATIONS, Scaled
-from softprompt.prompts.placements import pieces
-from softprompt.tasks import Row, Slot, Task, demonstration, in_turn
+from softprompt.tasks import Row, Task, demonstration, in_turn
 from softprompt.training.candidates import Candidate, around, draw
+from softprompt.training.checks import check, refuse_disagreement
 from softprompt.training.config import TrainingConfig
 from softprompt.training.member import Member
 from softprompt.training.objectives import OBJECTIVES
-from softprompt.training.optimizers import OPTIMIZERS
 
 __all__ = ["Setup"]
 
@@ -81,7 +80,7 @@ class Setup:
             SoftPromptError: a setting that cannot be, or a task that cannot be learned.
         """
         slots = task.template.slots if task.template else ()
-        _refuse_lengths(slots, prompt, training)
+        refuse_disagreement(slots, prompt, training)
         lengths = tuple(slot.length for slot in slots)
         placement = "slots" if slots else prompt.placement
         longest = sum(lengths) or training.grow_to or max(prompt.length, *training.lengths, 1)
@@ -93,7 +92,7 @@ class Setup:
             "metric": training.metric,
         }
         automatic = {
-            "initialisation": "labels" if closed else "vocabulary",
+            "initialisation": _beginning(prompt, closed),
             "objective": "choices" if closed else "answer",
             "metric": default_metric(task.kind),
         }
@@ -115,55 +114,8 @@ class Setup:
             objective=resolved["objective"],
             metric=resolved["metric"],
         )
-        setup._check()
+        check(setup)
         return setup
-
-    def _check(self) -> None:
-        """Refuses what cannot work."""
-        task, training = self.task, self.training
-        if not task.validation:
-            raise DataError(
-                "There are no validation rows, and the best prompt is chosen on them.",
-                "Name a file with --validation, or leave validation_share above 0.",
-            )
-        if OBJECTIVES.get(self.objective).answers == "choices" and not task.choices:
-            raise UsageError(
-                f"The objective {self.objective!r} needs answer choices; this task writes freely.",
-                "Use objective=answer.",
-            )
-        if self.backbone.form == "pooled" and (
-            OBJECTIVES.get(self.objective).answers != "choices" or not task.choices
-        ):
-            raise UsageError(
-                f"{self.backbone.identity.name} is an encoder: it tells choices apart and writes "
-                "no text.",
-                "Give a task with answer choices and leave training.objective out, or choose a "
-                "model that writes (`softprompt models`).",
-            )
-        INITIALISERS.get(self.initialisation)
-        DEPTHS.get(self.prompt.depth)
-        PARAMETRISATIONS.get(self.prompt.parametrisation)
-        for name in training.initialisations:
-            INITIALISERS.get(name)
-        for name in training.parametrisations:
-            PARAMETRISATIONS.get(name)
-        OPTIMIZERS.get(training.optimizer)
-        for name in training.baselines:
-            BASELINES.get(name)
-        if self.slice_column and self.slice_column not in task.train[0].columns:
-            raise DataError(
-                f"There is no column {self.slice_column!r} to slice by.",
-                nearest(self.slice_column, task.train[0].columns),
-            )
-        why = self.readout_obstacle
-        if training.readout == "on" and why is not None:
-            raise UsageError(
-                f"A readout cannot be trained here: {why}.",
-                "Leave --readout out, or use --readout off.",
-            )
-        self._refuse_ensemble()
-        self._refuse_depth()
-        self.layout.arrange(task.render(task.train[0]))
 
     @property
     def readout_obstacle(self) -> str | None:
@@ -175,47 +127,6 @@ class Setup:
         if self.layout.placement != "suffix":
             return "contexts hold the whole text only with --placement suffix"
         return None
-
-    def _refuse_ensemble(self) -> None:
-        """Refuses an ensemble of more prompts than there will be."""
-        training, wanted = self.training, self.training.ensemble
-        if not isinstance(wanted, int) or wanted == 1:
-            return
-        if not self.task.choices:
-            raise UsageError(
-                "Free text is written by one prompt, so no ensemble can be kept.",
-                "Leave --ensemble out.",
-            )
-        if wanted > min(training.survivors, training.population or wanted):
-            raise UsageError(
-                f"An ensemble of {wanted} needs as many prompts that train to the end.",
-                "Leave training.population and training.survivors out, or give them at least "
-                f"{wanted}.",
-            )
-
-    def _refuse_depth(self) -> None:
-        """Refuses what the depth cannot do, before anything is written."""
-        training, depth = self.training, DEPTHS.get(self.prompt.depth)
-        depth.check(self.backbone)
-        shown = {self.initialisation, *training.initialisations} & SHOWING_ROWS
-        if shown and depth.computed:
-            raise UsageError(
-                f"A prompt that starts as {', '.join(sorted(shown))} is made of training rows, and "
-                f"only depth kv can hide it from them; this one is of depth "
-                f"{self.prompt.depth!r}.",
-                "Choose --depth kv, or another initialisation.",
-            )
-        if shown and training.grow_to is not None:
-            raise UsageError(
-                f"A prompt that starts as {', '.join(sorted(shown))} does not grow.",
-                "Leave training.grow_to out, or choose another initialisation.",
-            )
-        if training.token_dropout and DEPTHS.get(self.prompt.depth).computed:
-            raise UsageError(
-                f"training.token_dropout hides places of kv prompts; this one is of depth "
-                f"{self.prompt.depth!r}.",
-                "Leave it out, or choose --depth kv.",
-            )
 
     def encode(self, rows: Sequence[Row], answers: str) -> Encoded:
         """Token ids of rows (see `encode_rows`)."""
@@ -263,7 +174,7 @@ class Setup:
             rows: training rows, whose words some initialisers use.
         """
         scale = self.backbone.embedding_scale
-        request, rate = self._request(rows), DEPTHS.get(self.prompt.depth).rate
+        request, rate = self.request(rows), DEPTHS.get(self.prompt.depth).rate
         found = []
         for candidate in candidates:
             own = replace(request, length=candidate.length, seed=candidate.seed, made_of={})
@@ -276,12 +187,12 @@ class Setup:
         heads, size = self.layout.heads, self.backbone.hidden_size
         if not heads:
             return module
-        source = self._source()
+        source = self.origin()
         if source is None or candidate.initialisation != "prompt":
             return Headed(module, first_head(heads, size, candidate.seed))
         return Headed(module, source[:heads, :size])
 
-    def _source(self) -> Tensor | None:
+    def origin(self) -> Tensor | None:
         """[P, X] the rows that the initialisation `prompt` begins from, those of a head first.
 
         Raises:
@@ -305,8 +216,9 @@ class Setup:
             )
         return start.members[0]
 
-    def _request(self, rows: Sequence[Row]) -> Request:
-        source = self._source()
+    def request(self, rows: Sequence[Row]) -> Request:
+        """What initialisers may use of training rows."""
+        source = self.origin()
         return Request(
             backbone=self.backbone,
             demonstrations=lambda place: demonstration(self.task, rows[place]),
@@ -370,28 +282,10 @@ def _text(task: Task, row: Row) -> str:
     return " ".join(row.columns.get(name, "") for name in task.inputs)
 
 
-def _refuse_lengths(slots: Sequence[Slot], prompt: PromptConfig, training: TrainingConfig) -> None:
-    """Refuses settings that disagree on the prompt's length, or that its placement cannot follow.
-
-    Raises:
-        UsageError: what disagrees, by name.
-    """
-    usual = type(prompt).model_fields["length"].default
-    said: dict[str, object] = {
-        "the template's slots": slots,
-        "training.lengths": training.lengths,
-        "training.grow_to": training.grow_to,
-        "prompt.length": training.grow_to and prompt.length != usual,
-    }
-    names = [name for name, value in said.items() if value]
-    if len(names) > 1:
-        raise UsageError(
-            f"The prompt's length is said more than once: by {' and by '.join(names)}.",
-            "Leave one of them out.",
-        )
-    if names and not slots and pieces(prompt.placement) > 1:
-        raise UsageError(
-            f"A prompt of placement {prompt.placement!r} stands in several pieces, and "
-            f"{names[0]} asks for prompts of several lengths.",
-            "Choose a placement in one piece, or leave the lengths out.",
-        )
+def _beginning(prompt: PromptConfig, closed: bool) -> str:
+    """What `auto` begins from: what is given to begin from, else what suits the task."""
+    if prompt.start is not None:
+        return "prompt"
+    if prompt.text is not None:
+        return "text"
+    return "labels" if closed else "vocabulary"

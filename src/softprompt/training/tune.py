@@ -10,6 +10,7 @@ from softprompt.backbones import Backbone
 from softprompt.errors import UsageError, nearest
 from softprompt.prompts import PromptConfig
 from softprompt.prompts.peft_config import described
+from softprompt.prompts.presets import PRESETS
 from softprompt.tasks import Task
 from softprompt.training.config import TrainingConfig, validated
 from softprompt.training.growth import Growth
@@ -88,8 +89,18 @@ def with_settings(
         if name not in known:
             raise UsageError(f"Unknown setting {name!r}.", nearest(name, known))
     mine = {k: v for k, v in settings.items() if k in PromptConfig.model_fields}
+    mine = {**_given(prompt, renamed="method" in mine), **mine}
     other = {k: v for k, v in settings.items() if k in TrainingConfig.model_fields}
     return (
-        validated("prompt", PromptConfig, {**prompt.model_dump(exclude_unset=True), **mine}),
+        validated("prompt", PromptConfig, mine),
         validated("training", TrainingConfig, {**training.model_dump(exclude_unset=True), **other}),
     )
+
+
+def _given(prompt: PromptConfig, *, renamed: bool) -> dict[str, Any]:
+    """The settings of a prompt; without those that its method stands for, where that is another."""
+    given = prompt.model_dump(exclude_unset=True)
+    if not renamed or prompt.method is None:
+        return given
+    named = PRESETS[prompt.method]
+    return {name: value for name, value in given.items() if named.get(name) != value}

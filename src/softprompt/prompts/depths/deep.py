@@ -48,10 +48,11 @@ class Deep:
 
     def scale(self, start_PX: Tensor, backbone: Backbone) -> Tensor | None:
         """[L * D] the size of hidden states at each layer beside the embeddings'."""
-        sizes_L = (
-            start_PX.view(len(start_PX), -1, backbone.hidden_size).square().mean((0, 2)).sqrt()
-        )
-        return (sizes_L / sizes_L[0].clamp(min=1e-8)).repeat_interleave(backbone.hidden_size)
+        layers_PLD = start_PX.view(len(start_PX), -1, backbone.hidden_size)
+        sizes_L = layers_PLD.square().mean((0, 2)).sqrt()
+        # Vectors that begin as zeros have the size of embeddings to grow to.
+        sizes_L = sizes_L.where(sizes_L > 0, torch.tensor(backbone.embedding_scale))
+        return (sizes_L / sizes_L[0]).repeat_interleave(backbone.hidden_size)
 
     def enter(self, vectors_PX: Tensor, backbone: Backbone) -> Entering:
         """The first layer's vectors among the embeddings, the others into their layers."""

@@ -19,7 +19,14 @@ from softprompt.registry import Registry, discover
 if TYPE_CHECKING:
     from softprompt.backbones import Backbone
 
-__all__ = ["INITIALISERS", "SHOWING_ROWS", "Initialiser", "Request"]
+__all__ = [
+    "INITIALISERS",
+    "READING_TEXT",
+    "SHOWING_ROWS",
+    "TAKING_PROMPTS",
+    "Initialiser",
+    "Request",
+]
 
 
 @dataclass(frozen=True)
@@ -111,6 +118,10 @@ class Request:
 Initialiser = Callable[[Request], Tensor]
 SHOWING_ROWS: set[str] = set()
 """Initialisers that put training rows into the prompt."""
+READING_TEXT: set[str] = set()
+"""Initialisers that begin from the user's text."""
+TAKING_PROMPTS: set[str] = set()
+"""Initialisers that begin from another prompt."""
 
 INITIALISERS: Registry[Initialiser] = Registry("initialisation")
 discover(__name__, list(__path__))

@@ -1,11 +1,12 @@
-"""Real text: demonstrations from the training rows (CT-KV, Lu et al. 2025, arXiv 2507.04221)."""
+"""Real text: demonstrations from the training rows, or a document (CT-KV, Lu et al. 2025, arXiv
+2507.04221)."""
 
 from __future__ import annotations
 
 from torch import Tensor
 
 from softprompt.errors import UsageError
-from softprompt.prompts.initialisers import INITIALISERS, SHOWING_ROWS, Request
+from softprompt.prompts.initialisers import INITIALISERS, READING_TEXT, SHOWING_ROWS, Request
 
 __all__ = ["context"]
 
@@ -16,11 +17,16 @@ def context(request: Request) -> Tensor:
 
     At depth `kv` the prompt starts as the keys and values of that text. The first demonstration is
     the one that is cut where they do not fit; `request.made_of` notes which places were made of
-    which row, so that a row need not see itself while it is trained on (leave-one-out).
+    which row, so that a row need not see itself while it is trained on (leave-one-out). Where the
+    user gives a text, it takes the demonstrations' place, from its beginning.
 
     Raises:
-        UsageError: the training rows have fewer tokens than the prompt has places.
+        UsageError: there are fewer tokens than the prompt has places.
     """
+    if request.text is not None:
+        ids = request.backbone.encode(request.text)
+        _refuse_short("The text has", len(ids), request.length)
+        return request.rows(ids[: request.length])
     taken: list[tuple[int, list[int]]] = []
     missing = request.length
     for row in request.demonstrated():
@@ -29,12 +35,7 @@ def context(request: Request) -> Tensor:
         ids = request.backbone.encode(request.demonstrations(row))[-missing:]
         taken.insert(0, (row, ids))
         missing -= len(ids)
-    if missing > 0:
-        raise UsageError(
-            f"The training rows have {request.length - missing} tokens, and the prompt has "
-            f"{request.length} places to fill with them.",
-            "Choose a smaller --length, or another initialisation.",
-        )
+    _refuse_short("The training rows have", request.length - missing, request.length)
     place = 0
     for row, ids in taken:
         request.made_of[row] = range(place, place + len(ids))
@@ -42,4 +43,13 @@ def context(request: Request) -> Tensor:
     return request.rows([token for _, ids in taken for token in ids])
 
 
+def _refuse_short(what: str, tokens: int, places: int) -> None:
+    if tokens < places:
+        raise UsageError(
+            f"{what} {tokens} tokens, and the prompt has {places} places to fill with them.",
+            "Choose a smaller --length, or another initialisation.",
+        )
+
+
 SHOWING_ROWS.add("context")
+READING_TEXT.add("context")

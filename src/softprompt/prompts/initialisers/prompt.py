@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from softprompt.errors import UsageError
-from softprompt.prompts.initialisers import INITIALISERS, Request
+from softprompt.prompts.initialisers import INITIALISERS, TAKING_PROMPTS, Request
 
 __all__ = ["prompt"]
 
@@ -31,3 +31,6 @@ def prompt(request: Request) -> Tensor:
             "Start from a prompt of the same backbone and depth, or of depth input.",
         )
     return request.filled(request.prompt.float())
+
+
+TAKING_PROMPTS.add("prompt")

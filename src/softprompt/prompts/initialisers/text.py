@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from softprompt.errors import UsageError
-from softprompt.prompts.initialisers import INITIALISERS, Request
+from softprompt.prompts.initialisers import INITIALISERS, READING_TEXT, Request
 
 __all__ = ["text"]
 
@@ -23,3 +23,6 @@ def text(request: Request) -> Tensor:
             "Add --set prompt.text='Is the customer satisfied?' or choose `labels`.",
         )
     return request.filled(request.rows(request.backbone.encode(request.text)))
+
+
+READING_TEXT.add("text")

@@ -1,0 +1,204 @@
+"""What cannot work, refused before a run writes anything.
+
+It knows the settings and what each needs of the others; it resolves nothing and trains nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from softprompt.errors import DataError, UsageError, nearest
+from softprompt.evaluation import score_classification, score_generation, value
+from softprompt.inference.baselines import BASELINES
+from softprompt.prompts import PromptConfig
+from softprompt.prompts.depths import DEPTHS
+from softprompt.prompts.initialisers import (
+    INITIALISERS,
+    READING_TEXT,
+    SHOWING_ROWS,
+    TAKING_PROMPTS,
+)
+from softprompt.prompts.parametrisations import PARAMETRISATIONS
+from softprompt.prompts.placements import pieces
+from softprompt.tasks import Slot, Task
+from softprompt.training.config import TrainingConfig
+from softprompt.training.objectives import OBJECTIVES
+from softprompt.training.optimizers import OPTIMIZERS
+
+if TYPE_CHECKING:
+    from softprompt.training.setup import Setup
+
+__all__ = ["check", "refuse_disagreement"]
+
+
+def check(setup: Setup) -> None:
+    """Refuses what cannot work.
+
+    Raises:
+        SoftPromptError: the first thing that cannot be.
+    """
+    task, training = setup.task, setup.training
+    if not task.validation:
+        raise DataError(
+            "There are no validation rows, and the best prompt is chosen on them.",
+            "Name a file with --validation, or leave validation_share above 0.",
+        )
+    _names(setup)
+    _objective(setup)
+    _metric(task, setup.metric)
+    if setup.slice_column and setup.slice_column not in task.train[0].columns:
+        raise DataError(
+            f"There is no column {setup.slice_column!r} to slice by.",
+            nearest(setup.slice_column, task.train[0].columns),
+        )
+    why = setup.readout_obstacle
+    if training.readout == "on" and why is not None:
+        raise UsageError(
+            f"A readout cannot be trained here: {why}.",
+            "Leave --readout out, or use --readout off.",
+        )
+    _ensemble(setup)
+    _depth(setup)
+    setup.layout.arrange(task.render(task.train[0]))
+    _beginnings(setup)
+
+
+def refuse_disagreement(
+    slots: Sequence[Slot], prompt: PromptConfig, training: TrainingConfig
+) -> None:
+    """Refuses settings that disagree on where the prompt stands or how long it is.
+
+    Raises:
+        UsageError: what disagrees, by name.
+    """
+    fields = type(prompt).model_fields
+    said: dict[str, object] = {
+        "the template's slots": slots,
+        "training.lengths": training.lengths,
+        "training.grow_to": training.grow_to,
+        "prompt.length": (slots or training.grow_to) and prompt.length != fields["length"].default,
+    }
+    names = [name for name, value in said.items() if value]
+    if len(names) > 1:
+        raise UsageError(
+            f"The prompt's length is said more than once: by {' and by '.join(names)}.",
+            "Leave one of them out.",
+        )
+    if names and not slots and pieces(prompt.placement) > 1:
+        raise UsageError(
+            f"A prompt of placement {prompt.placement!r} stands in several pieces, and "
+            f"{names[0]} asks for prompts of several lengths.",
+            "Choose a placement in one piece, or leave the lengths out.",
+        )
+    # A method's name brings a placement along, which slots may replace.
+    usual = {"slots", fields["placement"].default}
+    if slots and not prompt.method and prompt.placement not in usual:
+        raise UsageError(
+            f"The template has {{prompt:N}} slots, and the placement is {prompt.placement!r}.",
+            "Take the slots out, or use --placement slots.",
+        )
+
+
+def _names(setup: Setup) -> None:
+    """Unknown names."""
+    training = setup.training
+    for name in {setup.initialisation, *training.initialisations}:
+        INITIALISERS.get(name)
+    DEPTHS.get(setup.prompt.depth)
+    for name in {setup.prompt.parametrisation, *training.parametrisations}:
+        PARAMETRISATIONS.get(name)
+    OPTIMIZERS.get(training.optimizer)
+    for name in training.baselines:
+        BASELINES.get(name)
+
+
+def _objective(setup: Setup) -> None:
+    chooses = OBJECTIVES.get(setup.objective).answers == "choices"
+    if chooses and not setup.task.choices:
+        raise UsageError(
+            f"The objective {setup.objective!r} needs answer choices; this task writes freely.",
+            "Use objective=answer.",
+        )
+    if setup.backbone.form == "pooled" and not (chooses and setup.task.choices):
+        raise UsageError(
+            f"{setup.backbone.identity.name} is an encoder: it tells choices apart and writes "
+            "no text.",
+            "Give a task with answer choices and leave training.objective out, or choose a "
+            "model that writes (`softprompt models`).",
+        )
+
+
+def _metric(task: Task, name: str) -> None:
+    """Whether a prompt can be chosen by it: one row is scored."""
+    if task.choices:
+        label = task.labels[0]
+        value(score_classification([label], [label], task.labels), name)
+    else:
+        value(score_generation(["a"], ["a"], demands=task.demands), name)
+
+
+def _ensemble(setup: Setup) -> None:
+    """An ensemble of more prompts than there will be."""
+    training, wanted = setup.training, setup.training.ensemble
+    if not isinstance(wanted, int) or wanted == 1:
+        return
+    if not setup.task.choices:
+        raise UsageError(
+            "Free text is written by one prompt, so no ensemble can be kept.",
+            "Leave --ensemble out.",
+        )
+    if wanted > min(training.survivors, training.population or wanted):
+        raise UsageError(
+            f"An ensemble of {wanted} needs as many prompts that train to the end.",
+            "Leave training.population and training.survivors out, or give them at least "
+            f"{wanted}.",
+        )
+
+
+def _depth(setup: Setup) -> None:
+    """What the depth cannot do."""
+    training, depth = setup.training, DEPTHS.get(setup.prompt.depth)
+    depth.check(setup.backbone)
+    shown = {setup.initialisation, *training.initialisations} & SHOWING_ROWS
+    if setup.prompt.text is not None:
+        # What is shown is the user's text, which no row has to be hidden from.
+        shown -= READING_TEXT
+    if shown and depth.computed:
+        raise UsageError(
+            f"A prompt that starts as {', '.join(sorted(shown))} is made of training rows, and "
+            f"only depth kv can hide it from them; this one is of depth "
+            f"{setup.prompt.depth!r}.",
+            "Choose --depth kv, or another initialisation.",
+        )
+    if shown and training.grow_to is not None:
+        raise UsageError(
+            f"A prompt that starts as {', '.join(sorted(shown))} does not grow.",
+            "Leave training.grow_to out, or choose another initialisation.",
+        )
+    if training.token_dropout and depth.computed:
+        raise UsageError(
+            f"training.token_dropout hides places of kv prompts; this one is of depth "
+            f"{setup.prompt.depth!r}.",
+            "Leave it out, or choose --depth kv.",
+        )
+
+
+def _beginnings(setup: Setup) -> None:
+    """Initial vectors that cannot be made, and what is given to begin from and begins nothing."""
+    names = {setup.initialisation, *setup.initialisations()}
+    given = {
+        "prompt.text": (setup.prompt.text is not None, READING_TEXT),
+        "prompt.start": (setup.prompt.start is not None, TAKING_PROMPTS),
+    }
+    for setting, (there, readers) in given.items():
+        if there and not names & readers:
+            raise UsageError(
+                f"{setting} is given, and no prompt begins from it: the initialisations are "
+                f"{', '.join(sorted(names))}.",
+                f"Leave it out, or choose --initialisation {' or '.join(sorted(readers))}.",
+            )
+    request = setup.request(setup.task.train)
+    for name in sorted(names):
+        INITIALISERS.get(name)(replace(request, made_of={}))

@@ -1,0 +1,93 @@
+"""What is refused before a run writes anything, and what settings mean together."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tiny import feedback_task, tiny_backbone
+
+from softprompt import tune
+from softprompt.errors import SoftPromptError
+from softprompt.prompts import PromptConfig
+from softprompt.prompts.depths import DEPTHS
+from softprompt.tasks import Task, Template
+from softprompt.training import TrainingConfig
+from softprompt.training.setup import Setup
+from softprompt.training.tune import with_settings
+
+FAST: dict[str, Any] = {"batch_size": 8, "length": 4, "readout": "off"}
+
+
+def test_settings_that_say_two_things_or_nothing_are_refused(tmp_path: Path) -> None:
+    """Before anything is written, so that the mended command finds its folder empty."""
+    task = feedback_task(tmp_path)
+    slotted = replace(task, template=Template("{prompt:2}{text}\nLabel:{prompt:3} {answer}"))
+    refused: list[tuple[Task, dict[str, Any], str]] = [
+        (slotted, {"length": 4}, "length is said more than once"),
+        (slotted, {"length": 8, "placement": "prefix"}, "the placement is 'prefix'"),
+        (task, {"initialisation": "text"}, "needs a text"),
+        (task, {"initialisation": "prompt"}, "needs a prompt to start from"),
+        (task, {"initialisation": "labels", "text": "x"}, "no prompt begins from it"),
+        (task, {"initialisation": "labels", "start": "x"}, "no prompt begins from it"),
+        (task, {"metric": "f1"}, "cannot be chosen by 'f1' here"),
+        (task, {"metric": "chrf"}, "cannot be chosen by 'chrf'"),
+        (task, {"initialisation": "context", "depth": "kv", "text": "x"}, "The text has 1 tokens"),
+    ]
+    for asked, settings, message in refused:
+        with pytest.raises(SoftPromptError, match=message):
+            tune(asked, tiny_backbone(), tmp_path / "run", **{**FAST, **settings})
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_is_given_to_begin_from_is_begun_from(tmp_path: Path) -> None:
+    task = feedback_task(tmp_path)
+    settings = {**FAST, "population": 1, "epochs": 1}
+    first = tune(task, tiny_backbone(), tmp_path / "a", text="good coffee", **settings)
+    assert first["population"][0]["initialisation"] == "text"
+    second = tune(task, tiny_backbone(), tmp_path / "b", start=first["prompt"], **settings)
+    assert second["population"][0]["initialisation"] == "prompt"
+
+
+def test_a_prompt_may_begin_as_the_keys_and_values_of_a_document(tmp_path: Path) -> None:
+    backbone, document = tiny_backbone(), "The shop sells coffee, tea and slow parcels."
+    length = len(backbone.encode(document)) - 2
+    setup = Setup.of(
+        feedback_task(tmp_path),
+        backbone,
+        PromptConfig(method="ct-kv", text=document, length=length),
+        TrainingConfig(population=1),
+    )
+    member = setup.members(setup.candidates(), setup.task.train)[0]
+    assert not member.made_of
+    ids = backbone.encode(document)[:length]
+    tensors = DEPTHS.get("kv").tensors(member.vectors(), [length], backbone)
+    context = backbone.encode_context([[backbone.bos or 0, *ids]])
+    for layer, keys_1JTd in enumerate(context.keys):
+        torch.testing.assert_close(
+            tensors["keys"][layer], keys_1JTd[0, :, 1:], rtol=1e-4, atol=1e-4
+        )
+
+
+def test_another_method_brings_its_own_axes() -> None:
+    prompt, _ = with_settings(
+        {"method": "prefix-tuning"},
+        PromptConfig(method="p-tuning", length=5, initialisation="random"),
+        TrainingConfig(),
+    )
+    assert (prompt.method, prompt.depth, prompt.parametrisation) == (
+        "prefix-tuning",
+        "kv",
+        "encoder",
+    )
+    assert (prompt.length, prompt.initialisation) == (5, "random")
+
+
+def test_zeros_can_begin_at_every_layer(tmp_path: Path) -> None:
+    backbone = tiny_backbone()
+    rows = torch.zeros(3, backbone.layers * backbone.hidden_size)
+    sizes = DEPTHS.get("deep").scale(rows, backbone)
+    assert sizes is not None and bool((sizes == 1).all())
