@@ -168,6 +168,8 @@ def test_a_configuration_of_peft_describes_the_axes() -> None:
     assert (axes["prefix tuning"].depth, axes["prefix tuning"].parametrisation) == ("kv", "direct")
     with pytest.raises(ConfigError, match="of type 'LORA' describes no soft prompt"):
         described(peft.LoraConfig())
+    with pytest.raises(ConfigError, match="does not begin from 'zero' weights"):
+        described(peft.PrefixTuningConfig(num_virtual_tokens=4, init_weights="zero"))
     with pytest.raises(ConfigError, match="does not say num_virtual_tokens"):
         described(peft.PromptTuningConfig())
 

@@ -51,7 +51,6 @@ def test_every_setting_says_what_it_is() -> None:
         ({"choices": "a=x,a=y"}, "The choice 'a' is given twice", "once"),
         ({"choices": "a=x,b=x"}, "'a' and 'b' have the same wording 'x'", "differently"),
         ({"choices": "a="}, "is empty on one side", "label=wording"),
-        ({"choices": {True: "x"}}, "is a truth value", "quotes"),
         ({"choices": {"a": "x"}, "kind": "generation"}, "of kind 'generation'", "Leave out"),
         ({"delimiter": ";;"}, "';;' is not one character", "--delimiter"),
         ({"encoding": "utf8000"}, "Unknown encoding 'utf8000'", "cp1258"),

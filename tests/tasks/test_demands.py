@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ def test_a_stored_configuration_is_the_same() -> None:
         ("answer_format", "absent.json", "cannot be read"),
         ("answer_terms", "a,,b", "empty"),
         ("answer_terms", "a, a", "given twice"),
-        ("answer_terms", [1], "no text"),
+        ("answer_terms", [None], "no text"),
     ],
 )
 def test_what_cannot_be_is_refused(setting: str, value: Any, message: str) -> None:
@@ -120,3 +121,25 @@ def test_a_schema_refers_to_parts_of_its_own_only(target: str) -> None:
         TaskConfig(answer_format=inner)
     own = {"$defs": {"a": {"type": "string"}}, "properties": {"$ref": {"$ref": "#/$defs/a"}}}
     assert TaskConfig(answer_format=own).demands == {"format": own}
+
+
+def test_texts_of_a_schema_are_composed_as_answers_are() -> None:
+    decomposed = unicodedata.normalize("NFD", "thái độ")
+    given = {"type": "object", "required": [decomposed], "properties": {decomposed: {}}}
+    wanted = TaskConfig.from_settings({"answer_format": given}).answer_format
+    assert wanted == {"type": "object", "required": ["thái độ"], "properties": {"thái độ": {}}}
+    assert TaskConfig.from_settings({"answer_format": json.dumps(given)}).answer_format == wanted
+
+
+def test_an_expression_may_end_as_a_file_does() -> None:
+    config = TaskConfig.from_settings({"answer_format": r"[a-z]+\.json"})
+    assert config.answer_format == r"[a-z]+\.json"
+
+
+def test_numbers_and_truth_values_of_yaml_are_text() -> None:
+    config = TaskConfig.from_settings(
+        {"answer_terms": [2024, "x"], "kind": "generation"},
+    )
+    assert config.answer_terms == ("2024", "x")
+    choices = TaskConfig.from_settings({"choices": {True: "yes", False: "no", 7: "one"}}).choices
+    assert choices == {"true": "yes", "false": "no", "7": "one"}

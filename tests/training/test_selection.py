@@ -106,3 +106,15 @@ def test_a_readout_is_kept_where_it_makes_right_labels_likelier(
 
 def test_two_rows_are_enough_to_choose(setup: Setup) -> None:
     assert select(setup, *judged(2, [0.7, 0.7], shared=False)).count in {1, 2}
+
+
+def test_free_answers_differ_by_what_the_metric_says_of_them(tmp_path: Path) -> None:
+    task = replace(feedback_task(tmp_path), kind="generation", choices=())
+    setup = Setup.of(task, tiny_backbone(), PromptConfig(), TrainingConfig())
+    rows = [Row("v", number, {}, f"the parcel {number} came late") for number in range(30)]
+    encoded = cast(Encoded, SimpleNamespace(rows=rows, examples=rows, dropped=0))
+    near = Answers(written=tuple(f"parcel {number} late" for number in range(30)))
+    far = Answers(written=("nothing at all",) * 30)
+    # Neither is ever right to the letter.
+    assert (select(setup, encoded, [near, far]).p_value or 1) < 0.01
+    assert select(setup, encoded, [near, near]).p_value == 1

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from softprompt.locale import _, mark
 
-__all__ = ["measure_name"]
+__all__ = ["MEASURES", "measure_name"]
 
-_MEASURES = {
+MEASURES = {
     "accuracy": mark("accuracy"),
     "macro_f1": mark("macro-F1"),
     "exact_match": mark("exact match"),
@@ -19,8 +19,9 @@ _MEASURES = {
     "term_adherence": mark("adherence to the terms"),
     "term_precision": mark("precision of the terms"),
 }
+"""English names by entry of a metric."""
 
 
 def measure_name(name: str) -> str:
     """What people call a measure; an unknown one has its own name."""
-    return _(_MEASURES[name]) if name in _MEASURES else name
+    return _(MEASURES[name]) if name in MEASURES else name

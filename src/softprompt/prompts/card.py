@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from softprompt.evaluation.titles import MEASURES
+
 if TYPE_CHECKING:
     from softprompt.prompts.prompt import SoftPrompt
 
 __all__ = ["card"]
+
+_INTERVALS = {"accuracy": "interval", "exact_match": "interval"}
+"""Entries whose interval has a name of its own."""
 
 
 def card(prompt: SoftPrompt) -> str:
@@ -89,11 +94,11 @@ def _metrics(metrics: Mapping[str, Any]) -> list[str]:
     lines = ["", "## Measured", "", "| split | rows | metric | value | 95% interval |"]
     lines.append("|---|---|---|---|---|")
     for split, metric in named.items():
-        name = "accuracy" if "accuracy" in metric else "exact_match"
-        low, high = metric["interval"]
-        lines.append(
-            f"| {split} | {metric['n']} | {name} | {metric[name]:.3f} | {low:.3f} to {high:.3f} |"
-        )
-        if "macro_f1" in metric:
-            lines.append(f"| {split} | {metric['n']} | macro-F1 | {metric['macro_f1']:.3f} | |")
+        for name, title in MEASURES.items():
+            if name in metric:
+                low_high = metric.get(f"{name}_interval") or metric.get(_INTERVALS.get(name, ""))
+                between = "{:.3f} to {:.3f}".format(*low_high) if low_high else ""
+                lines.append(
+                    f"| {split} | {metric['n']} | {title} | {metric[name]:.3f} | {between} |"
+                )
     return lines

@@ -57,6 +57,12 @@ def _p_tuning(config: Any) -> dict[str, Any]:
 
 
 def _prefix_tuning(config: Any) -> dict[str, Any]:
+    weights = getattr(config, "init_weights", None)
+    if weights is not None:
+        raise ConfigError(
+            f"{type(config).__name__}: a prefix does not begin from {weights!r} weights here.",
+            "Leave init_weights out, or give a PromptConfig with another initialisation.",
+        )
     emitted = "encoder" if config.prefix_projection else "direct"
     return {"depth": "kv", "parametrisation": emitted, "initialisation": "random"}
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from softprompt.errors import ConfigError, nearest
 from softprompt.tasks.demands import format_of, terms_of
 from softprompt.tasks.template import Template
-from softprompt.tasks.text import normalise, one_line
+from softprompt.tasks.text import as_text, normalise, one_line
 
 __all__ = ["TaskConfig"]
 
@@ -164,12 +164,7 @@ class TaskConfig(BaseModel):
             return value
         choices: dict[str, str] = {}
         for label, wording in value.items():
-            if isinstance(label, bool) or isinstance(wording, bool):
-                raise ConfigError(
-                    f"The choice {label!r}: {wording!r} is a truth value, not text.",
-                    'YAML reads bare yes, no, on and off so: put them into quotes, "yes".',
-                )
-            choices[normalise(str(label))] = normalise(str(wording))
+            choices[as_text(label)] = as_text(wording)
         _refuse_bad_choices(choices)
         return choices
 

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from softprompt.errors import ConfigError
-from softprompt.tasks.text import normalise
+from softprompt.tasks.text import as_text
 
 __all__ = ["demands_of", "format_of", "terms_of"]
 
+_SIGNS = set("\\[](){}|*+?^$")
+"""Of regular expressions; rare in names of files."""
 _REFERENCES = {"$ref", "$dynamicRef", "$recursiveRef"}
 
 
@@ -53,7 +56,8 @@ def format_of(value: str | Mapping[str, Any]) -> str | dict[str, Any]:
     """A regular expression, or a JSON Schema as a mapping.
 
     Args:
-        value: an expression; or a schema as a mapping, as JSON text, or the name of a .json file.
+        value: an expression; or a schema as a mapping, as JSON text, or the name of a .json file,
+            whose texts are brought to NFC, as answers are.
 
     Raises:
         ConfigError: it is empty, no expression, no JSON object, no schema, or the file cannot be
@@ -64,7 +68,7 @@ def format_of(value: str | Mapping[str, Any]) -> str | dict[str, Any]:
     text = value.strip()
     if not text:
         raise ConfigError("The answer format is empty.", "Leave it out where any answer will do.")
-    if text.endswith(".json"):
+    if text.endswith(".json") and not _is_expression(text):
         try:
             text = Path(text).read_text(encoding="utf-8-sig").strip()
         except (OSError, UnicodeDecodeError) as error:
@@ -95,7 +99,8 @@ def terms_of(value: str | Sequence[Any]) -> tuple[str, ...]:
     parts = value.split(",") if isinstance(value, str) else list(value)
     found: list[str] = []
     for part in parts:
-        term = normalise(part).strip() if isinstance(part, str) else ""
+        # YAML reads a term such as 2024 as a number.
+        term = as_text(part).strip() if isinstance(part, str | int | float) else ""
         if not term or term in found:
             what = "given twice" if term else "empty or no text"
             raise ConfigError(
@@ -104,6 +109,11 @@ def terms_of(value: str | Sequence[Any]) -> tuple[str, ...]:
             )
         found.append(term)
     return tuple(found)
+
+
+def _is_expression(text: str) -> bool:
+    r"""Whether a text that ends in .json is meant as an expression, such as ``\w+\.json``."""
+    return bool(set(text) & _SIGNS) and not Path(text).is_file()
 
 
 def _expression(text: str) -> str:
@@ -118,7 +128,8 @@ def _expression(text: str) -> str:
 
 
 def _schema(value: Any) -> dict[str, Any]:
-    """The schema, looked at closely where jsonschema is installed."""
+    """The schema with its texts in NFC, looked at closely where jsonschema is installed."""
+    value = _composed(value)
     if not isinstance(value, dict):
         raise ConfigError(
             "The answer format is JSON but no schema: a JSON Schema is an object.",
@@ -145,6 +156,15 @@ def _schema(value: Any) -> dict[str, Any]:
             'Example: {"type": "object", "required": ["name"]}.',
         ) from error
     return value
+
+
+def _composed(part: Any) -> Any:
+    """A part of a schema with its texts in NFC."""
+    if isinstance(part, Mapping):
+        return {_composed(name): _composed(inner) for name, inner in part.items()}
+    if isinstance(part, list):
+        return [_composed(inner) for inner in part]
+    return unicodedata.normalize("NFC", part) if isinstance(part, str) else part
 
 
 def _foreign(part: Any) -> Iterator[str]:

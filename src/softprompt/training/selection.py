@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from softprompt.evaluation import fit_temperature, mcnemar
-from softprompt.inference import Answers, Encoded, adjustment_for, measure
+from softprompt.evaluation import fit_temperature, mcnemar, paired
+from softprompt.inference import Answers, Encoded, adjustment_for, measure, row_scores
 from softprompt.training.setup import Setup
 
 __all__ = ["Selection", "select"]
@@ -92,7 +92,7 @@ def select(
 def _prompts(setup: Setup, validation: Encoded, answers: Sequence[Answers]) -> Selection:
     """The choice among prompts."""
     alone = _measured(setup, validation, answers[:1])
-    p_value = _p_value(validation, answers)
+    p_value = _p_value(setup, validation, answers)
     wanted = setup.training.ensemble
     count = wanted if isinstance(wanted, int) else {"off": 1, "auto": len(answers)}[wanted]
     # Free text is written by one prompt: there are no probabilities to average.
@@ -153,9 +153,12 @@ def _measured(
     return together.temperature, together.adjustment, metric
 
 
-def _p_value(validation: Encoded, answers: Sequence[Answers]) -> float | None:
+def _p_value(setup: Setup, validation: Encoded, answers: Sequence[Answers]) -> float | None:
+    """How likely chance alone makes the best two differ so much: McNemar's test of right and wrong
+    labels, or free answers' scores with their signs flipped."""
     if len(answers) < 2:
         return None
-    wanted = [str(row.answer) for row in validation.rows]
-    right = [[a == b for a, b in zip(x.texts, wanted, strict=True)] for x in answers[:2]]
-    return mcnemar(*right)
+    first, second = (row_scores(setup.task, validation, x, setup.metric) for x in answers[:2])
+    if not setup.task.choices:
+        return paired(first, second)
+    return mcnemar([score == 1 for score in first], [score == 1 for score in second])

@@ -61,3 +61,13 @@ def test_it_is_an_entry_where_terms_are_demanded() -> None:
     assert "term_adherence" not in score_generation(["a"], ["a"])
     metric = score_generation(["a b", "b"], ["a", "b"], demands={"terms": ("a", "b")})
     assert value(metric, "term_adherence") == pytest.approx(0.75)
+
+
+def test_a_term_within_a_longer_one_is_not_found() -> None:
+    terms = ("hài lòng", "chưa hài lòng")
+    found = scored(terms, ("sinh viên hài lòng", "sinh viên chưa hài lòng"))
+    assert (found["term_adherence"], found["term_precision"]) == (0, 0)
+    found = scored(terms, ("chưa hài lòng", "chưa hài lòng"))
+    assert (found["term_adherence"], found["term_precision"]) == (1, 1)
+    both = "chưa hài lòng, sau đó hài lòng"
+    assert scored(terms, (both, both))["term_precision"] == 1

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from softprompt.evaluation.intervals import bootstrap
@@ -30,7 +30,7 @@ def term_adherence(answered: Answered) -> dict[str, Any]:
     terms: Sequence[str] = answered.demands.get("terms", ())
     if not terms:
         return {}
-    finders = [_finder(term) for term in terms]
+    finders = _finders(terms)
     shares: list[float] = []
     used = right = 0
     for reference, answer in zip(answered.references, answered.predictions, strict=True):
@@ -47,17 +47,24 @@ def term_adherence(answered: Answered) -> dict[str, Any]:
     return {**found, "term_precision": right / used} if used else found
 
 
-def _found(finders: Sequence[Callable[[str], bool]], text: str) -> set[int]:
-    """Places of the terms that stand in a text."""
-    plain = _plain(text)
-    return {place for place, finds in enumerate(finders) if finds(plain)}
+def _finders(terms: Sequence[str]) -> list[tuple[int, re.Pattern[str]]]:
+    """Places of the terms with their patterns, the longest term first."""
+    plain = [_plain(term) for term in terms]
+    flags = [re.IGNORECASE if term == term.lower() else 0 for term in plain]
+    return [
+        (place, re.compile(rf"(?<!\w){re.escape(plain[place])}(?!\w)", flags[place]))
+        for place in sorted(range(len(plain)), key=lambda place: -len(plain[place]))
+    ]
 
 
-def _finder(term: str) -> Callable[[str], bool]:
-    plain = _plain(term)
-    flags = re.IGNORECASE if plain == plain.lower() else 0
-    pattern = re.compile(rf"(?<!\w){re.escape(plain)}(?!\w)", flags)
-    return lambda text: pattern.search(text) is not None
+def _found(finders: Sequence[tuple[int, re.Pattern[str]]], text: str) -> set[int]:
+    """Places of the terms that stand in a text, but not those within a longer one alone."""
+    rest, found = _plain(text), set()
+    for place, pattern in finders:
+        rest, times = pattern.subn("\n", rest)
+        if times:
+            found.add(place)
+    return found
 
 
 def _plain(text: str) -> str:
