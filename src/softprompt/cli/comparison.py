@@ -49,7 +49,7 @@ def show_comparison(console: Console, found: Mapping[str, Any]) -> None:
         console.print(_costs(found))
     if any(method["forgetting"] for method in methods.values()):
         console.print(_forgetting(found))
-    lines = [*kept_out(found["errors"]), *rows_saved(found), escalation(found), recommended(found)]
+    lines = [*kept_out(found), *rows_saved(found), escalation(found), recommended(found)]
     for line in filter(None, lines):
         console.print(line, soft_wrap=True)
 

@@ -35,6 +35,7 @@ from softprompt.storage import write_bytes, write_json
 from softprompt.tasks import Task
 from softprompt.tasks.splits import draw
 from softprompt.training import Reporter, RunConfig
+from softprompt.training.plan import refuse_changed
 from softprompt.training.run_directory import RunDirectory
 
 __all__ = ["Comparison", "compare"]
@@ -62,6 +63,7 @@ class Comparison:
         # A comparison that says nothing of LoRA's passes was begun with those of full fine-tuning.
         self.how = CompareConfig(**{"lora_epochs": how["epochs"], **how})
         self.config = RunConfig.from_json(stored["run"])
+        self._data = stored.get("data")
 
     @classmethod
     def begin(cls, folder: Path, config: RunConfig, how: CompareConfig) -> Comparison:
@@ -79,7 +81,7 @@ class Comparison:
                     "Run: pip install 'softprompt[compare]', or leave it out of --methods.",
                 )
         directory = RunDirectory(folder)
-        directory.refuse_used()
+        directory.refuse_used("compare")
         task = _task(config)
         if "methods" not in how.model_fields_set and not task.choices:
             # Taking the methods that are usual is no mistake where one of them does not apply.
@@ -90,7 +92,11 @@ class Comparison:
         if how.other is not None:
             _other(how.other)
         directory.create(
-            {"run": config.model_dump(mode="json"), "comparison": how.model_dump(mode="json")}
+            {
+                "run": config.model_dump(mode="json"),
+                "comparison": how.model_dump(mode="json"),
+                "data": dict(task.hashes),
+            }
         )
         return cls(folder)
 
@@ -100,8 +106,12 @@ class Comparison:
 
         Raises:
             DataError: it cannot be read or has none.
+            UsageError: the files have changed since the comparison began.
         """
-        return _task(self.config)
+        task = _task(self.config)
+        if self._data is not None:
+            refuse_changed(self._data, task.hashes)
+        return task
 
     @property
     def metric(self) -> str:
@@ -137,7 +147,10 @@ class Comparison:
 
     def failed(self, name: str, message: str, kind: str = "failed") -> None:
         """Writes down why a method has no result."""
-        self._fail(self._folder(name), message, kind)
+        done = self.result(name) is not None
+        # With the method itself measured, it is a point of its curve that has none.
+        waiting = [rows for rows in self._sizes(name) if self._at(name, rows) is None]
+        self._fail(self._folder(name, waiting[0] if done and waiting else None), message, kind)
 
     def result(self, name: str) -> dict[str, Any] | None:
         """What was measured of a method, or None."""
@@ -156,8 +169,15 @@ class Comparison:
             if result is None
         }
         curves = {
-            name: {n: self._folder(name, n).read("result.json") for n in self._sizes(name)}
-            for name in self.how.methods
+            name: {n: self._at(name, n) for n in self._sizes(name)} for name in self.how.methods
+        }
+        curve_errors = {
+            name: {
+                n: error
+                for n, result in sizes.items()
+                if result is None and (error := self._folder(name, n).read("error.json"))
+            }
+            for name, sizes in curves.items()
         }
         found = report(
             self.task,
@@ -166,6 +186,7 @@ class Comparison:
             errors,
             how=self.how,
             curves=curves,
+            curve_errors=curve_errors,
             escalation=escalation,
             model=self.config.backbone.model,
         )
@@ -194,11 +215,14 @@ class Comparison:
 
     def _kept(self, folder: RunDirectory, do: Callable[[], dict[str, Any]]) -> bool:
         """Does something and writes down what it gives, or why it does not; whether it does."""
-        found: list[dict[str, Any]] = []
-        if not self._tried(folder, lambda: found.append(do()), "failed"):
+
+        def kept() -> None:
+            found = do()
+            folder.path.mkdir(parents=True, exist_ok=True)
+            folder.write("result.json", found)
+
+        if not self._tried(folder, kept, "failed"):
             return False
-        folder.path.mkdir(parents=True, exist_ok=True)
-        folder.write("result.json", found[0])
         (folder.path / "error.json").unlink(missing_ok=True)
         return True
 
@@ -206,7 +230,8 @@ class Comparison:
         """Does something, or writes down why not; whether it does."""
         try:
             do()
-        except (SoftPromptError, MemoryError, RuntimeError) as error:
+        except Exception as error:
+            # One method's trouble, whatever it is, costs no other its measurement.
             text = str(error).splitlines() or [type(error).__name__]
             # What the allocator calls a plain RuntimeError is told apart by its words.
             what = "memory" if is_out_of_memory(error) else kind
@@ -228,6 +253,10 @@ class Comparison:
     def _whole(self, name: str) -> bool:
         cells = [self._folder(name), *(self._folder(name, rows) for rows in self._sizes(name))]
         return all(cell.read("result.json") is not None for cell in cells)
+
+    def _at(self, name: str, rows: int) -> dict[str, Any] | None:
+        """What was measured with fewer rows, or None."""
+        return self._folder(name, rows).read("result.json")
 
     def _folder(self, name: str, rows: int | None = None) -> RunDirectory:
         folder = self.directory.path / "methods" / name
@@ -267,11 +296,12 @@ def _escalate(comparison: Comparison, measure: Callable[[str], None]) -> None:
     methods = sorted(comparison.how.methods, key=lambda name: METHODS.get(name).cost)
     before: list[Held] = []
     steps: list[Step] = []
-    reason = "all_measured"
+    reason, failed = "all_measured", False
     for names in steps_of([(name, METHODS.get(name).trains) for name in methods]):
         for name in names:
             if name in comparison.missing():
                 measure(name)
+        failed = failed or any(comparison.result(name) is None for name in names)
         now = [held for name in names if (held := comparison.held(name)) is not None]
         if not now:
             continue
@@ -284,6 +314,8 @@ def _escalate(comparison: Comparison, measure: Callable[[str], None]) -> None:
         if step.decision != "go_on":
             reason = step.decision
             break
+    if failed and reason == "all_measured":
+        reason = "some_failed"
     comparison.escalated(steps, reason)
 
 
@@ -305,6 +337,11 @@ def _task(config: RunConfig) -> Task:
         raise DataError(
             "There are no test rows to compare methods on.",
             "Name a file with --test, or leave test_share above 0.",
+        )
+    if not task.validation:
+        raise DataError(
+            "There are no validation rows to choose settings by.",
+            "Name a file with --validation, or leave validation_share above 0.",
         )
     return task
 

@@ -61,7 +61,7 @@ def domain_of(job: Job) -> Domain:
         DataError: the file cannot be read, or too little is left of it.
     """
     how = job.how
-    held = {_text(job.task, row) for row in (*job.task.validation, *job.task.test)}
+    held = {_words(_text(job.task, row)) for row in (*job.task.validation, *job.task.test)}
     if how.domain is None and how.domain_target is None:
         texts = [_text(job.task, row) for row in job.task.train]
         return _of_texts("the task's own texts", texts, held)
@@ -75,7 +75,7 @@ def domain_of(job: Job) -> Domain:
         inputs = job.task.inputs or None
         settings = TaskConfig(**same, input=inputs, target=how.domain_target)
         task = Task.from_file(job.config.data, settings)
-    kept = tuple(row for row in task.train if _text(task, row) not in held)
+    kept = tuple(row for row in task.train if _words(_text(task, row)) not in held)
     learned = replace(task, train=kept)
     if not kept or not task.validation:
         raise DataError(
@@ -92,7 +92,7 @@ def domain_of(job: Job) -> Domain:
 
 
 def _of_texts(about: str, texts: Sequence[str], held: set[str]) -> Domain:
-    kept = [text for text in dict.fromkeys(texts) if text not in held]
+    kept = [text for text in dict.fromkeys(texts) if _words(text) not in held]
     if len(kept) < _FEWEST_TEXTS:
         raise DataError(
             f"The domain ({about}) has {len(kept)} texts of its own; at least {_FEWEST_TEXTS} are "
@@ -132,6 +132,11 @@ def _parts(backbone: Backbone, text: str) -> list[Example]:
     width = min(_PART_TOKENS, backbone.window)
     pieces = [ids[start : start + width] for start in range(0, len(ids), width)]
     return [Example((), tuple(x[:1]), (tuple(x[1:]),)) for x in pieces if len(x) > 1]
+
+
+def _words(text: str) -> str:
+    """A text whose white space does not tell it from the same words in another file."""
+    return " ".join(text.split())
 
 
 def _text(task: Task, row: Row) -> str:

@@ -12,16 +12,30 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-__all__ = ["POWERCAP", "Meter", "gpu_watts"]
+__all__ = ["POWERCAP", "Meter", "added", "gpu_watts"]
 
 POWERCAP = Path("/sys/class/powercap")
 
 JOULES_PER_KWH = 3.6e6
+
+
+def added(before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> dict[str, Any]:
+    """What two stretches of work took together, as `Meter.read` tells it.
+
+    Args:
+        before: of the first one, or None.
+        now: of the second one.
+    """
+    if before is None:
+        return dict(now)
+    sums = {key: before[key] + now[key] for key in ("joules", "kwh", "cpu_seconds")}
+    sources = list(dict.fromkeys((*before["sources"], *now["sources"])))
+    return {**before, **now, **sums, "sources": sources}
 
 
 def gpu_watts() -> float | None:

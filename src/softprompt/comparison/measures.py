@@ -13,6 +13,7 @@ how a method works.
 
 from __future__ import annotations
 
+import json
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -23,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from softprompt.backbones import Backbone
-from softprompt.comparison.energy import Meter
+from softprompt.comparison.energy import Meter, added
 from softprompt.comparison.general import halves
 from softprompt.comparison.job import Job, Trained
 from softprompt.comparison.memory import peak_memory
@@ -33,6 +34,7 @@ from softprompt.errors import SoftPromptError
 from softprompt.evaluation import value
 from softprompt.inference.scoring import score_answers
 from softprompt.prompts import Layout
+from softprompt.storage import write_json
 from softprompt.tasks import Task
 
 __all__ = ["measured", "quality"]
@@ -50,8 +52,7 @@ def quality(job: Job, method: Method) -> tuple[Trained, dict[str, Any]]:
     Returns:
         the method, and what a result holds of it.
     """
-    with Meter(job.how.watts) as meter:
-        trained = _decided(job, method.run(job))
+    trained, spent = _run(job, method)
     held = job.task.validation
     if not job.task.choices:
         held = held[:GENERATED_ROWS]
@@ -68,9 +69,40 @@ def quality(job: Job, method: Method) -> tuple[Trained, dict[str, Any]]:
         "stored_bytes": trained.stored_bytes,
         "shared_bytes": trained.shared_bytes,
         "seconds": dict(trained.seconds),
-        "energy": meter.read(),
+        "energy": spent["energy"],
+        "peak_memory_bytes": max(spent["peak_memory_bytes"], peak_memory()),
         "details": dict(trained.details),
     }
+
+
+def _run(job: Job, method: Method) -> tuple[Trained, dict[str, Any]]:
+    """A method trained, and what that took: `energy` and `peak_memory_bytes`.
+
+    A method that was stopped goes on after the parts that are done, so what was spent on them is
+    kept beside them.
+    """
+    file = job.folder / "spent.json"
+    before = _spent(file)
+    meter = Meter(job.how.watts)
+    try:
+        with meter:
+            trained = _decided(job, method.run(job))
+    finally:
+        spent = {
+            "energy": added(before.get("energy"), meter.read()),
+            "peak_memory_bytes": max(before.get("peak_memory_bytes", 0), peak_memory()),
+        }
+        job.folder.mkdir(parents=True, exist_ok=True)
+        write_json(file, spent)
+    return trained, spent
+
+
+def _spent(file: Path) -> dict[str, Any]:
+    """What earlier calls took; nothing where there were none."""
+    try:
+        return dict(json.loads(file.read_text(encoding="utf-8")))
+    except (FileNotFoundError, ValueError):
+        return {}
 
 
 def _decided(job: Job, trained: Trained) -> Trained:
@@ -90,7 +122,6 @@ def measured(job: Job, method: Method, other: Task | None = None) -> dict[str, A
         other: another task, whose test rows are answered too.
     """
     trained, found = quality(job, method)
-    found["peak_memory_bytes"] = peak_memory()
     found["space"] = dict(method.space(job))
     found["unmeasured"] = {}
     _try(found, "latency", lambda: _latency(job, trained))

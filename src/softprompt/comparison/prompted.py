@@ -35,17 +35,25 @@ def prompted(job: Job, backbone: Backbone, folder: Path) -> dict[str, Any]:
 
     Returns:
         the run's result.
+
+    Raises:
+        KeyboardInterrupt: it was stopped; the next call goes on.
     """
-    return tune(
+    # What another run left on disk would take the time of reading texts off this one's.
+    own = {"baselines": (), "disk_cache": "off"}
+    result = tune(
         replace(job.task, test=()),
         backbone,
         folder,
         prompt=job.config.prompt,
-        training=job.config.training.model_copy(update={"baselines": ()}),
+        training=job.config.training.model_copy(update=own),
         slice_column=job.config.task.slice,
         chat=job.config.task.chat,
         reporter=job.reporter,
     )
+    if result["stopped"] == "interrupted":
+        raise KeyboardInterrupt
+    return result
 
 
 def refuse_prompt(job: Job) -> None:

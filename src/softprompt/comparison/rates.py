@@ -5,6 +5,7 @@ Each rate trains for a few epochs; the best on validation rows then trains in fu
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from softprompt.backbones import Backbone
 from softprompt.comparison.job import Job
 from softprompt.comparison.learner import Learner
 from softprompt.comparison.weights import Learned, Lesson, Material, learn
+from softprompt.errors import DivergedError
 
 __all__ = ["Searched", "lesson", "searched"]
 
@@ -28,7 +30,8 @@ class Searched(Generic[T]):
         kept: what was made last, with the trained weights in it.
         learned: what the training came to.
         seconds: `search`, `training`, `to_best`.
-        details: `rate`, `epoch`, `epochs`, and `rates` with the validation score of each.
+        details: `rate`, `epoch`, `epochs`, and `rates` with the validation score of each, None
+            where training diverged.
     """
 
     kept: T
@@ -54,6 +57,9 @@ def searched(
         epochs: passes at the best.
         learner_of: what learns of what was made.
         material: what is learned from.
+
+    Raises:
+        DivergedError: training does not stay finite at any rate, or at the best one.
     """
     scores: dict[float, float] = {}
     begun = time.perf_counter()
@@ -61,28 +67,39 @@ def searched(
         job.reporter.stage("rate", {"rate": rate, "n": place + 1, "of": len(rates)})
         learner = learner_of(make())
         brief = lesson(job, learner.backbone, rate, job.how.search_epochs, job.how.least_steps // 2)
-        learned = learn(learner, material(learner, brief), brief, progress=job.reporter.progress)
-        scores[rate] = learned.score
+        try:
+            scores[rate] = learn(
+                learner, material(learner, brief), brief, progress=job.reporter.progress
+            ).score
+        except DivergedError:
+            scores[rate] = -math.inf
         # One model at a time: the next is loaded into the memory of this one.
         del learner
     best = max(scores, key=lambda rate: scores[rate]) if scores else rates[0]
+    if scores and math.isinf(scores[best]):
+        raise DivergedError(
+            f"Training diverged at every rate that was tried: {', '.join(map(str, scores))}.",
+            "Try lower rates.",
+        )
     chosen = time.perf_counter()
     job.reporter.stage("weights", {"rate": best})
     kept = make()
     learner = learner_of(kept)
     brief = lesson(job, learner.backbone, best, epochs, job.how.least_steps)
-    learned = learn(learner, material(learner, brief), brief, progress=job.reporter.progress)
+    lessons = material(learner, brief)
+    ready = time.perf_counter()
+    learned = learn(learner, lessons, brief, progress=job.reporter.progress)
     trained = time.perf_counter()
     seconds = {
         "search": chosen - begun,
         "training": trained - chosen,
-        "to_best": learned.seconds_to_best,
+        "to_best": ready - chosen + learned.seconds_to_best,
     }
     details = {
         "rate": best,
         "epoch": learned.epoch,
         "epochs": learned.epochs,
-        "rates": {f"{rate:g}": score for rate, score in scores.items()},
+        "rates": {f"{r:g}": s if math.isfinite(s) else None for r, s in scores.items()},
     }
     return Searched(kept, learned, seconds, details)
 

@@ -48,6 +48,7 @@ def report(
     *,
     how: CompareConfig,
     curves: Mapping[str, Mapping[int, Mapping[str, Any] | None]] | None = None,
+    curve_errors: Mapping[str, Mapping[int, Mapping[str, Any]]] | None = None,
     escalation: Mapping[str, Any] | None = None,
     model: str = "",
 ) -> dict[str, Any]:
@@ -60,13 +61,15 @@ def report(
         errors: `error` and `kind` of the others.
         how: the comparison's settings.
         curves: what was measured with fewer rows, by method and number of rows.
+        curve_errors: why there is nothing, in the same way.
         escalation: how far one went, or None.
         model: name of the backbone.
 
     Returns:
         `format`, `task`, `metric`, `methods` (by name: `test`, `p_value` against the soft prompt,
-        costs and the rest), `errors`, `curves`, `rows_saved`, `examples`, `escalation`, `prices`
-        and `recommendation` (`method`, `best`, `p_value` between the two, `points`).
+        costs and the rest), `errors`, `curves`, `curve_errors`, `rows_saved`, `examples`,
+        `escalation`, `prices` and `recommendation` (`method`, `best`, `p_value` between the two,
+        `points`).
     """
     references = [str(row.answer) for row in task.test]
     points = _points(task, metric, results, curves or {})
@@ -87,6 +90,11 @@ def report(
         "methods": _methods(task, metric, references, results, how),
         "errors": {name: dict(error) for name, error in errors.items()},
         "curves": {name: [list(point) for point in curve] for name, curve in points.items()},
+        "curve_errors": {
+            name: {str(rows): dict(error) for rows, error in sizes.items()}
+            for name, sizes in (curve_errors or {}).items()
+            if sizes
+        },
         "rows_saved": rows_saved(points, REFERENCE),
         "examples": _examples(task, results),
         "escalation": None if escalation is None else dict(escalation),

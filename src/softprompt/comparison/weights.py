@@ -11,6 +11,7 @@ Shapes: B rows.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -21,12 +22,14 @@ import torch
 from softprompt.backbones import Backbone, Context
 from softprompt.backbones.precision import fastest_dtype
 from softprompt.comparison.learner import Learner
+from softprompt.errors import DivergedError
 from softprompt.inference import Contexts, Encoded, answer, encode_rows, suited_score
 from softprompt.inference.continuation import Continuation, token_log_probabilities
 from softprompt.prompts import Example
 from softprompt.tasks import Task
 from softprompt.training.objectives import OBJECTIVES
 from softprompt.training.schedule import Batch, epoch_batches, learning_rate_factor, steps_per_epoch
+from softprompt.training.tuning import GENERATED_VALIDATION_ROWS
 
 __all__ = ["BATCH", "Learned", "Lesson", "Material", "learn", "of_task", "train_weights"]
 
@@ -143,7 +146,9 @@ def of_task(
     options: dict[str, Any] = {"chat": lesson.chat, "drop_long": lesson.drop_long}
     backbone, layout, wanted = learner.backbone, learner.layout, OBJECTIVES.get(objective).answers
     train = encode_rows(task, task.train, layout, answers=wanted, **options)
-    held = encode_rows(task, task.validation, layout, answers="choices", **options)
+    # Writing is slow: every method is chosen by as many rows.
+    rows = task.validation if task.choices else task.validation[:GENERATED_VALIDATION_ROWS]
+    held = encode_rows(task, rows, layout, answers="choices", **options)
     kept: Contexts | None = None
     contexts: Contexts | None = None
     if cut is not None:
@@ -184,6 +189,9 @@ def learn(
         lesson: how.
         noted: called with the score of each validation.
         progress: called with steps done and steps in all.
+
+    Raises:
+        DivergedError: a gradient or a score is not finite.
     """
     begun, backbone = time.perf_counter(), learner.backbone
     contexts = material.contexts or Contexts(backbone, material.examples, bucket_rows=8 * BATCH)
@@ -208,12 +216,22 @@ def learn(
             picked = [examples[row] for row in rows], [material.gold[row] for row in rows]
             before = _before(backbone, material.contexts, batch)
             _step(learner, *picked, material.objective, half, before)
-            torch.nn.utils.clip_grad_norm_(free, 1.0)
+            norm = torch.nn.utils.clip_grad_norm_(free, 1.0)
+            if not bool(norm.isfinite()):
+                raise DivergedError(
+                    f"The gradient at rate {lesson.rate:g} is not finite any more (step {step}).",
+                    "Try a lower rate.",
+                )
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             step += 1
             progress(step, total)
         score = material.score()
+        if not math.isfinite(score):
+            raise DivergedError(
+                f"The score at rate {lesson.rate:g} is not finite any more (step {step}).",
+                "Try a lower rate.",
+            )
         noted(score)
         if best is None or score > best[0]:
             best = score, epoch + 1, time.perf_counter() - begun

@@ -5,7 +5,7 @@ The terminal and the page say the same; both read the report and nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from softprompt.comparison.methods import METHODS
@@ -13,6 +13,7 @@ from softprompt.locale import _, mark, number, percent
 
 __all__ = [
     "answered_in",
+    "bounds_of",
     "clock",
     "energy",
     "escalation",
@@ -42,6 +43,9 @@ _STOPPED = {
         "(p = {p})."
     ),
     "all_measured": mark("Every step paid on the validation rows, so all methods are measured."),
+    "some_failed": mark(
+        "Every step that could be measured paid on the validation rows; others could not be."
+    ),
 }
 
 
@@ -50,11 +54,16 @@ def named(method: str) -> str:
     return _(METHODS.get(method).title) if method in METHODS else method
 
 
+def bounds_of(test: Mapping[str, Any], metric: str) -> Sequence[float] | None:
+    """The metric's 95% interval; None where none was measured."""
+    if metric in ("accuracy", "exact_match"):
+        return test.get("interval")
+    return test.get(f"{metric}_interval")
+
+
 def interval(test: Mapping[str, Any], metric: str) -> str:
     """The metric's 95% interval in whole points; nothing where none was measured."""
-    bounds = test.get(f"{metric}_interval")
-    if bounds is None and metric in ("accuracy", "exact_match"):
-        bounds = test.get("interval")
+    bounds = bounds_of(test, metric)
     return "" if bounds is None else f"{number(100 * bounds[0])}–{number(100 * bounds[1])}"
 
 
@@ -100,12 +109,17 @@ def short(count: int) -> str:
     return number(count)
 
 
-def kept_out(errors: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Why methods have no result."""
+def kept_out(found: Mapping[str, Any]) -> list[str]:
+    """Why methods have no result, and none with some numbers of rows."""
+    errors = [(named(name), error) for name, error in found["errors"].items()]
+    for name, sizes in found.get("curve_errors", {}).items():
+        for rows, error in sizes.items():
+            text = _("{method} with {n} rows").format(method=named(name), n=number(int(rows)))
+            errors.append((text, error))
     lines = []
-    for name, error in errors.items():
+    for name, error in errors:
         text = _KINDS.get(error["kind"], _KINDS["failed"])
-        lines.append(_(text).format(method=named(name), reason=error["error"]))
+        lines.append(_(text).format(method=name, reason=error["error"]))
     return lines
 
 
@@ -116,6 +130,15 @@ def recommended(found: Mapping[str, Any]) -> str:
         return ""
     counts = [method["test"]["n"] for method in found["methods"].values()]
     name, best = named(chosen["method"]), named(chosen["best"])
+    if chosen["method"] == "majority":
+        text = _(
+            "On these {n} test rows nothing is better than guessing beyond chance; a larger model "
+            "or more rows may be."
+        )
+        return text.format(n=number(max(counts, default=0)))
+    cheapest = min(found["methods"], key=lambda method: METHODS.get(method).cost)
+    if chosen["method"] == chosen["best"] == cheapest:
+        return _("Choose: {method}. Nothing dearer is better.").format(method=name)
     if chosen["method"] == chosen["best"]:
         return _("Choose: {method}. Nothing cheaper comes close.").format(method=name)
     return _(

@@ -67,18 +67,15 @@ class Asked:
     taught = None
 
     def answered(self, task: Task, rows: Sequence[Row], column: str | None = None) -> Answered:
-        heard: list[str] = []
+        heard: list[str | None] = []
         asked = replace(self.request, task=replace(task, test=tuple(rows)), heard=heard.extend)
         metric = BASELINES.get(self.name)(asked)
-        if len(heard) == len(rows):
-            return Answered(metric, tuple(heard))
-        # A baseline says how many rows it left out, not which.
-        return Answered(metric, (None,) * len(rows))
+        return Answered(metric, tuple(heard))
 
     def seconds(self, task: Task, row: Row) -> float:
         ended = [0.0]
 
-        def heard(answers: Sequence[str]) -> None:
+        def heard(answers: Sequence[str | None]) -> None:
             ended[0] = time.perf_counter()
 
         begun = time.perf_counter()

@@ -95,7 +95,7 @@ def _metrics(metrics: Mapping[str, Any]) -> list[str]:
     lines.append("|---|---|---|---|---|")
     for split, metric in named.items():
         for name, title in MEASURES.items():
-            if name in metric:
+            if isinstance(metric.get(name), int | float):
                 low_high = metric.get(f"{name}_interval") or metric.get(_INTERVALS.get(name, ""))
                 between = "{:.3f} to {:.3f}".format(*low_high) if low_high else ""
                 lines.append(

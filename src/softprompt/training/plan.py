@@ -88,18 +88,30 @@ class Plan:
             raise UsageError(f"plan.json is damaged ({error}).", "Start the run anew.") from error
 
 
+def refuse_changed(before: Mapping[str, str], now: Mapping[str, str]) -> None:
+    """Refuses files that are not what they were.
+
+    Args:
+        before, now: digests by file name.
+
+    Raises:
+        UsageError: which have changed.
+    """
+    changed = [name for name, digest in now.items() if before.get(name) != digest]
+    if changed:
+        raise UsageError(
+            f"The data have changed since the run began: {', '.join(sorted(changed))}.",
+            "Put the old files back to resume, or start a new run.",
+        )
+
+
 def check_same(plan: Plan, data: Mapping[str, str], backbone: Mapping[str, str | None]) -> None:
     """Refuses to resume a run on other data or another backbone.
 
     Raises:
         UsageError: what differs, by name.
     """
-    changed = [name for name, digest in data.items() if plan.data.get(name) != digest]
-    if changed:
-        raise UsageError(
-            f"The data have changed since the run began: {', '.join(sorted(changed))}.",
-            "Put the old files back to resume, or start a new run.",
-        )
+    refuse_changed(plan.data, data)
     for what in ("weights", "tokenizer"):
         if plan.backbone.get(what) != backbone.get(what):
             raise UsageError(

@@ -39,8 +39,11 @@ class RunDirectory:
         self.metrics = path / "metrics.jsonl"
         self.curves = path / "curves.png"
 
-    def refuse_used(self) -> None:
+    def refuse_used(self, command: str = "tune") -> None:
         """Refuses a folder that something is in already.
+
+        Args:
+            command: that goes on with what is begun there.
 
         Raises:
             UsageError: with the way to go on, where a run was begun there.
@@ -49,7 +52,7 @@ class RunDirectory:
             begun = (self.path / "config.json").is_file()
             raise UsageError(
                 f"The output folder {self.path} is already in use.",
-                f"Go on with `softprompt tune --resume {self.path}`, or name another folder."
+                f"Go on with `softprompt {command} --resume {self.path}`, or name another folder."
                 if begun
                 else "Name another folder, or empty this one.",
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 from softprompt.comparison.job import Job, Trained
@@ -22,13 +23,15 @@ def asked(name: str, job: Job) -> Trained:
         job: whose task and backbone count.
     """
     request = job.request(job.backbone())
-    # One row shows what is chosen; the test rows are answered later, with that.
-    first = replace(request, task=replace(job.task, test=job.task.test[:1]))
+    # A few rows show what is chosen; the test rows are answered later, with that.
+    first = replace(request, task=replace(job.task, test=job.task.test[:_SHOWN]))
+    begun = time.perf_counter()
     chosen = BASELINES.get(name)(first)
+    took = time.perf_counter() - begun
     details = {key: chosen[key] for key in _TOLD if key in chosen}
     if chosen.get("template"):
         request = replace(request, templates=(str(chosen["template"]),))
-    return Trained(Asked(name, request), details=details)
+    return Trained(Asked(name, request), seconds={"search": took}, details=details)
 
 
 def _closed(job: Job) -> None:
@@ -44,6 +47,7 @@ def _closed(job: Job) -> None:
         )
 
 
+_SHOWN = 8
 _TOLD = ("guess", "template", "templates_tried", "shots")
 
 METHODS.register("majority")(

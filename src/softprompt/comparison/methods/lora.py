@@ -54,7 +54,9 @@ def lora(job: Job) -> Trained:
 
 
 def tuned_adapter(
-    job: Job, material: Callable[[Learner, Lesson], Material]
+    job: Job,
+    material: Callable[[Learner, Lesson], Material],
+    make: Callable[[], Adapter] | None = None,
 ) -> tuple[Adapter, dict[str, Any]]:
     """Matrices that have learned, read from their folder, and what that took.
 
@@ -62,18 +64,21 @@ def tuned_adapter(
         job: whose backbone and rates count; in its folder they are kept, and matrices that are
             there are taken as they are.
         material: what is learned from.
+        make: fresh matrices; on every token of the job's own backbone when absent.
 
     Returns:
         the matrices in a fresh backbone; and `bytes`, `learned`, `seconds`, `details`.
     """
     folder = job.folder / FOLDER
 
-    def make() -> Adapter:
+    def usual() -> Adapter:
         return Adapter(job.learner(job.backbone()), job.how.lora_rank, job.config.training.seed)
+
+    fresh = make or usual
 
     def do() -> dict[str, Any]:
         rates, epochs = job.how.lora_rates, job.how.lora_epochs
-        found = searched(job, make, rates, epochs, lambda adapter: adapter.learner, material)
+        found = searched(job, fresh, rates, epochs, lambda adapter: adapter.learner, material)
         return {
             "bytes": found.kept.save(folder),
             "learned": asdict(found.learned),
@@ -82,7 +87,7 @@ def tuned_adapter(
         }
 
     told = stage(folder.with_suffix(".json"), do)
-    adapter = make()
+    adapter = fresh()
     adapter.read(folder)
     return adapter, told
 

@@ -13,9 +13,8 @@ from softprompt.comparison.adapters import Adapter, SuffixBackbone
 from softprompt.comparison.job import Job, Trained
 from softprompt.comparison.learner import Learner
 from softprompt.comparison.methods import METHODS, Method
-from softprompt.comparison.methods.lora import refuse_lora
+from softprompt.comparison.methods.lora import FOLDER, refuse_lora, tuned_adapter
 from softprompt.comparison.methods.lora import space as lora_space
-from softprompt.comparison.rates import searched
 from softprompt.comparison.weights import Lesson, Material, of_task
 from softprompt.comparison.work import Taught, after_context
 from softprompt.locale import mark
@@ -43,11 +42,8 @@ def lora_suffix(job: Job) -> Trained:
             budget=budget,
         )
 
-    rates, epochs = job.how.lora_rates, job.how.lora_epochs
-    found = searched(job, make, rates, epochs, lambda adapter: adapter.learner, material)
-    adapter, folder = found.kept, job.folder / "adapter"
-    stored = adapter.save(folder)
-    adapter.read(folder)
+    adapter, told = tuned_adapter(job, material, make)
+    folder = job.folder / FOLDER
     backbone = adapter.learner.backbone
 
     def detach() -> Backbone:
@@ -67,11 +63,11 @@ def lora_suffix(job: Job) -> Trained:
     )
     return Trained(
         work,
-        validation=found.learned.score,
+        validation=told["learned"]["score"],
         trainable=adapter.parameters,
-        stored_bytes=stored,
-        seconds=found.seconds,
-        details={**found.details, "rank": job.how.lora_rank, "active_tokens": tokens},
+        stored_bytes=told["bytes"],
+        seconds=told["seconds"],
+        details={**told["details"], "active_tokens": tokens},
     )
 
 

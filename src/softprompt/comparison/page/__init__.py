@@ -107,7 +107,7 @@ def _intro(found: Mapping[str, Any]) -> str:
         told.append(f'<p class="lead">{escape(recommended(found))}</p>')
     if escalation(found):
         told.append(f"<p>{escape(escalation(found))}</p>")
-    out = kept_out(found["errors"])
+    out = kept_out(found)
     if out:
         told.append("<ul>" + "".join(f"<li>{escape(line)}</li>" for line in out) + "</ul>")
     return "\n".join(told)

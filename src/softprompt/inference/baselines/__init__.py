@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from softprompt.backbones import Backbone
+from softprompt.inference.rows import Encoded
 from softprompt.registry import Registry, discover
 from softprompt.tasks import Task
 
@@ -30,7 +31,7 @@ class BaselineRequest:
         seed: of everything drawn at random.
         drop_long: leave out rows that do not fit into the window.
         max_new_tokens: longest free answer, in tokens.
-        heard: gets the answers to the test rows.
+        heard: gets the answers to the test rows, in order; None where a row is left out.
     """
 
     backbone: Backbone
@@ -42,7 +43,18 @@ class BaselineRequest:
     seed: int = 0
     drop_long: bool = False
     max_new_tokens: int = 64
-    heard: Callable[[Sequence[str]], None] = lambda answers: None
+    heard: Callable[[Sequence[str | None]], None] = lambda answers: None
+
+    def told(self, encoded: Encoded, texts: Sequence[str]) -> None:
+        """Tells `heard` the answers to the test rows.
+
+        Args:
+            encoded: those that were answered.
+            texts: their answers.
+        """
+        # Equal rows are one value but several objects; places tell them apart.
+        given = {id(row): text for row, text in zip(encoded.rows, texts, strict=True)}
+        self.heard([given.get(id(row)) for row in self.task.test])
 
 
 Baseline = Callable[[BaselineRequest], dict[str, Any]]

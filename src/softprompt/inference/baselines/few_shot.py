@@ -49,7 +49,7 @@ def few_shot(request: BaselineRequest) -> dict[str, Any]:
     if not any(_BETWEEN in str(task.train[place].answer) for place in shown):
         written = tuple(text.partition(_BETWEEN)[0].strip() for text in answers.written)
         answers = replace(answers, written=written)
-    request.heard(answers.texts)
+    request.told(encoded, answers.texts)
     return {
         **measure(task, encoded, answers),
         "shots": len(demonstrations),

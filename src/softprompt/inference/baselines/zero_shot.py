@@ -4,13 +4,15 @@ choosing on test rows, arXiv 2105.11447)."""
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from softprompt.errors import DataError
 from softprompt.evaluation import value
 from softprompt.inference.answers import Answers, answer, measure
 from softprompt.inference.baselines import ASKING, BASELINES, BaselineRequest
-from softprompt.inference.rows import encode_rows
+from softprompt.inference.rows import Encoded, encode_rows
 from softprompt.prompts import Layout
 from softprompt.tasks import Row, Task, Template
 
@@ -25,16 +27,12 @@ def zero_shot(request: BaselineRequest) -> dict[str, Any]:
     """The metric on the test rows of the template that is best on validation rows."""
     task = request.task
     templates = hand_written(task, request.templates)
+    best = templates[0]
     if len(templates) > 1 and task.validation:
-        rows = task.validation[:CHOOSING_ROWS]
-        best = max(
-            templates,
-            key=lambda template: value(_metric(request, template, rows)[0], request.metric),
-        )
-    else:
-        best = templates[0]
-    metric, answers = _metric(request, best, task.test)
-    request.heard(answers.texts)
+        best = _best(request, templates, task.validation[:CHOOSING_ROWS])
+    encoded, answers = _answered(request, best, task.test)
+    request.told(encoded, answers.texts)
+    metric = measure(task, encoded, answers)
     return {**metric, "template": best.text if best else None, "templates_tried": len(templates)}
 
 
@@ -67,9 +65,41 @@ def hand_written(task: Task, own: tuple[str, ...] = ()) -> list[Template | None]
     return [Template(text) for text in dict.fromkeys(texts)]
 
 
-def _metric(
+def _best(
+    request: BaselineRequest, templates: Sequence[Template | None], rows: tuple[Row, ...]
+) -> Template | None:
+    """The template with the best metric, of those that leave out the fewest rows.
+
+    A wording that names many choices may fill the window; what it scores on the rest of the rows
+    says nothing beside a wording that answers all.
+    """
+    found: list[tuple[int, float, Template | None]] = []
+    for template in templates:
+        try:
+            encoded, answers = _answered(request, template, rows)
+        except DataError:
+            continue
+        score = value(measure(request.task, encoded, answers), request.metric)
+        found.append((encoded.dropped, score, template))
+    if not found:
+        raise DataError(
+            "No validation row fits into the model's window with any of the hand prompts.",
+            "Shorten the rows, write a template of your own, or choose a model with a longer "
+            "window.",
+        )
+    fewest = min(dropped for dropped, *_ in found)
+    kept = [one for one in found if one[0] == fewest]
+    return max(kept, key=lambda one: one[1])[2]
+
+
+def _answered(
     request: BaselineRequest, template: Template | None, rows: tuple[Row, ...]
-) -> tuple[dict[str, Any], Answers]:
+) -> tuple[Encoded, Answers]:
+    """Rows that fit, and their answers.
+
+    Raises:
+        DataError: none fits.
+    """
     task = replace(request.task, template=template)
     encoded = encode_rows(
         task,
@@ -79,8 +109,13 @@ def _metric(
         chat=request.chat,
         drop_long=True,
     )
+    if not encoded.examples:
+        raise DataError(
+            "No row fits into the model's window with the hand prompt.",
+            "Shorten the rows, or choose a model with a longer window.",
+        )
     answers = answer(request.backbone, task, encoded, (), max_new_tokens=request.max_new_tokens)
-    return measure(task, encoded, answers), answers
+    return encoded, answers
 
 
 def _without_slots(template: Template) -> str:

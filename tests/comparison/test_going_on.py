@@ -1,0 +1,191 @@
+"""A comparison that is stopped, gone on with, or meets what it did not expect."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tiny import tiny_backbone
+
+from softprompt.comparison import METHODS, Comparison, compare
+from softprompt.comparison.domain import domain_of
+from softprompt.comparison.energy import added
+from softprompt.comparison.job import Job, Trained
+from softprompt.comparison.methods import Method
+from softprompt.comparison.methods.baselines import asked
+from softprompt.comparison.prompted import prompted
+from softprompt.comparison.words import kept_out, recommended
+from softprompt.errors import DataError, DivergedError, UsageError
+
+WEIGHTS = importlib.import_module("softprompt.comparison.weights")
+PROMPTED = importlib.import_module("softprompt.comparison.prompted")
+
+
+def test_a_prompt_that_was_stopped_is_no_measurement(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PROMPTED, "tune", lambda *given, **more: {"stopped": "interrupted"})
+    with pytest.raises(KeyboardInterrupt):
+        prompted(job, tiny_backbone(), job.folder / "run")
+
+
+def test_a_rate_that_diverges_loses_and_nothing_else(begun: Any) -> None:
+    # At the second rate the weights overflow.
+    found = compare(begun("majority", "full", full_rates=(1e-3, 1e30), epochs=2))
+    assert found["errors"] == {}
+    details = found["methods"]["full"]["details"]
+    assert details["rate"] == 1e-3
+    assert details["rates"]["1e+30"] is None
+    assert details["rates"]["0.001"] > 0
+
+
+def test_where_every_rate_diverges_the_method_fails_and_says_so(begun: Any) -> None:
+    for rates in ((1e30,), (1e29, 1e30)):
+        found = compare(begun("full", "majority", folder=f"r{len(rates)}", full_rates=rates))
+        assert list(found["methods"]) == ["majority"]
+        assert "rate" in found["errors"]["full"]["error"]
+        assert found["errors"]["full"]["kind"] == "failed"
+
+
+def test_no_error_of_one_method_ends_the_comparison(
+    begun: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(job: Job) -> Trained:
+        raise ValueError("zero-size array\nmore")
+
+    monkeypatch.setitem(METHODS._choices, "full", Method(failing, "full", 5))
+    found = compare(begun("full", "majority"))
+    assert found["errors"]["full"] == {"error": "zero-size array", "kind": "failed"}
+    assert list(found["methods"]) == ["majority"]
+
+
+def test_what_was_spent_before_a_stop_counts(begun: Any, tmp_path: Path) -> None:
+    comparison = begun("full", watts=10.0)
+    first = compare(comparison)["methods"]["full"]
+    folder = tmp_path / "run" / "methods" / "full"
+    (folder / "result.json").unlink()
+    again = compare(Comparison(tmp_path / "run"))["methods"]["full"]
+    assert again["seconds"] == first["seconds"]
+    assert again["energy"]["joules"] > first["energy"]["joules"]
+    assert again["peak_memory_bytes"] >= first["peak_memory_bytes"]
+
+
+def test_energies_add_up() -> None:
+    one = {"joules": 2.0, "kwh": 1.0, "sources": ["estimated"], "cpu_seconds": 3.0}
+    other = {**one, "sources": ["rapl"]}
+    assert added(None, one) == one
+    assert added(one, other) == {
+        "joules": 4.0,
+        "kwh": 2.0,
+        "sources": ["estimated", "rapl"],
+        "cpu_seconds": 6.0,
+    }
+
+
+def test_other_rows_are_not_compared_with_those_before(begun: Any, tmp_path: Path) -> None:
+    compare(begun("majority"))
+    file = tmp_path / "feedback.jsonl"
+    lines = file.read_text("utf-8").splitlines()
+    file.write_text("\n".join(reversed(lines)) + "\n", "utf-8")
+    with pytest.raises(UsageError, match=r"The data have changed .*feedback\.jsonl"):
+        compare(Comparison(tmp_path / "run"))
+
+
+def test_a_folder_in_use_is_gone_on_with_by_its_own_command(begun: Any) -> None:
+    begun("majority")
+    with pytest.raises(UsageError, match="softprompt compare --resume"):
+        begun("majority")
+
+
+def test_points_of_a_curve_that_are_missing_are_told(
+    begun: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = METHODS.get("full")
+
+    def failing(job: Job) -> Trained:
+        if len(job.task.train) == 8:
+            raise MemoryError
+        return right.run(job)
+
+    monkeypatch.setitem(METHODS._choices, "full", replace(right, run=failing))
+    comparison = begun("full", curve=(8, 16))
+    found = compare(comparison)
+    assert found["curve_errors"] == {"full": {"8": {"error": "MemoryError", "kind": "memory"}}}
+    assert kept_out(found) == ["full fine-tuning with 8 rows: ran out of memory (MemoryError)"]
+    # A process that ends while it measures a point says nothing of it itself.
+    (tmp_path / "run" / "methods" / "full" / "rows-8" / "error.json").unlink()
+    comparison.failed("full", "ended by signal 9", "memory")
+    told = comparison.report()["curve_errors"]["full"]["8"]["error"]
+    assert told == "ended by signal 9"
+
+
+def test_a_task_without_validation_rows_is_refused(begun: Any) -> None:
+    comparison = begun("majority")
+    config = comparison.config.model_copy(
+        update={"task": comparison.config.task.replace(validation_share=0.0)}
+    )
+    with pytest.raises(DataError, match="no validation rows"):
+        Comparison.begin(Path("never"), config, comparison.how)
+
+
+def test_held_texts_are_left_out_of_the_domain_however_they_are_spaced(
+    job: Job, tmp_path: Path
+) -> None:
+    held = [row.columns["text"] for row in (*job.task.validation, *job.task.test)]
+    spaced = [text.replace(" ", "  \t") for text in held]
+    own = [f"Another passage, number {number}." for number in range(6)]
+    file = tmp_path / "domain.txt"
+    file.write_text("\n\n".join([*spaced, *own]), "utf-8")
+    domain = domain_of(replace(job, how=job.how.model_copy(update={"domain": str(file)})))
+    assert (domain.count, domain.left_out) == (len(own), len(held))
+
+
+def test_rows_that_do_not_fit_take_no_part_and_the_others_do(job: Job) -> None:
+    long = replace(job.task.test[0], columns={"text": "word " * 400})
+    task = replace(job.task, test=(long, *job.task.test))
+    for name in ("zero_shot", "few_shot"):
+        trained = asked(name, replace(job, task=task))
+        assert trained.seconds["search"] > 0
+        answered = trained.work.answered(task, task.test)
+        assert answered.texts[0] is None
+        assert None not in answered.texts[1:]
+
+
+def test_wordings_that_fill_the_window_are_not_chosen(job: Job) -> None:
+    many = " ".join(["word"] * 300)
+    templates = (f"{many} {{text}} {{answer}}", "{text} is {answer}")
+    request = replace(job.request(tiny_backbone()), templates=templates)
+    from softprompt.inference.baselines import BASELINES
+
+    assert BASELINES.get("zero_shot")(request)["template"] == templates[1]
+    with pytest.raises(DataError, match="fits into the model's window with any"):
+        BASELINES.get("zero_shot")(replace(request, templates=(templates[0],) * 2))
+
+
+def test_what_is_recommended_is_said_as_it_is() -> None:
+    def told(chosen: str, *methods: str) -> str:
+        found = {
+            "recommendation": {"method": chosen, "best": chosen, "points": 0.0, "p_value": None},
+            "methods": {name: {"test": {"n": 30}} for name in methods},
+        }
+        return recommended(found)
+
+    assert told("majority", "majority", "full").startswith(
+        "On these 30 test rows nothing is better"
+    )
+    assert told("soft_prompt", "soft_prompt", "full").endswith("Nothing dearer is better.")
+    assert told("full", "soft_prompt", "full").endswith("Nothing cheaper comes close.")
+
+
+def test_training_that_is_not_finite_is_no_score(job: Job) -> None:
+    learner = job.learner(job.backbone(dtype="fp32"))
+    learner.backbone.model.requires_grad_(True)
+    with torch.no_grad():
+        next(iter(learner.free)).fill_(float("nan"))
+    lesson = WEIGHTS.Lesson(rate=1e-3, epochs=1, seed=0, metric="macro_f1")
+    with pytest.raises(DivergedError, match="not finite"):
+        WEIGHTS.learn(learner, WEIGHTS.of_task(learner, job.task, lesson), lesson)
