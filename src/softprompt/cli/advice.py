@@ -71,7 +71,8 @@ def show_advice(console: Console, found: Mapping[str, Any]) -> None:
         values = found["situation"]
         told = ", ".join(f"{name} = {_said(values[name])}" for name in found["assumed"])
         console.print(_("Assumed: {values}.").format(values=told), style="dim", soft_wrap=True)
-    console.print(_(_NEXT[choice]), soft_wrap=True)
+    if found["measured"] is None:
+        console.print(_(_NEXT[choice]), soft_wrap=True)
 
 
 def _measurements(console: Console, measured: Mapping[str, Any]) -> None:

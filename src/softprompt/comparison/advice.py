@@ -120,7 +120,7 @@ RULES: tuple[Rule, ...] = (
         "many_rows",
         "rows",
         lambda s: s.rows >= 2000,
-        {"soft_prompt": 1, "lora": 2, "full": 2, "hand_prompt": -2},
+        {"lora": 2, "full": 2, "hand_prompt": -2},
         mark("Thousands of rows pay for more trained numbers."),
     ),
     Rule(

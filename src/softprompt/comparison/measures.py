@@ -171,9 +171,10 @@ def _switching(trained: Trained) -> float:
 
 def _forgetting(job: Job, trained: Trained, other: Task | None) -> dict[str, Any] | None:
     """`loss` (nats per token), `other` (its metric) and `detached_identical`; what cannot be
-    detached has None there. None where nothing was changed or added."""
+    detached has None there. None where nothing was changed or added, and of an encoder classifier:
+    without the task's head it says nothing, neither of general text nor of another task."""
     taught = trained.work.taught
-    if taught is None:
+    if taught is None or taught.backbone.form == "pooled":
         return None
     passages = halves(Path(job.how.general) if job.how.general else None)
     untouched = _bare(job.backbone(dtype=taught.backbone.dtype), taught)
