@@ -61,26 +61,9 @@ def searched(
     Raises:
         DivergedError: training does not stay finite at any rate, or at the best one.
     """
-    scores: dict[float, float] = {}
     begun = time.perf_counter()
-    for place, rate in enumerate(rates if len(rates) > 1 else ()):
-        job.reporter.stage("rate", {"rate": rate, "n": place + 1, "of": len(rates)})
-        learner = learner_of(make())
-        brief = lesson(job, learner.backbone, rate, job.how.search_epochs, job.how.least_steps // 2)
-        try:
-            scores[rate] = learn(
-                learner, material(learner, brief), brief, progress=job.reporter.progress
-            ).score
-        except DivergedError:
-            scores[rate] = -math.inf
-        # One model at a time: the next is loaded into the memory of this one.
-        del learner
+    scores = _scores(job, make, rates if len(rates) > 1 else (), learner_of, material)
     best = max(scores, key=lambda rate: scores[rate]) if scores else rates[0]
-    if scores and math.isinf(scores[best]):
-        raise DivergedError(
-            f"Training diverged at every rate that was tried: {', '.join(map(str, scores))}.",
-            "Try lower rates.",
-        )
     chosen = time.perf_counter()
     job.reporter.stage("weights", {"rate": best})
     kept = make()
@@ -102,6 +85,38 @@ def searched(
         "rates": {f"{r:g}": s if math.isfinite(s) else None for r, s in scores.items()},
     }
     return Searched(kept, learned, seconds, details)
+
+
+def _scores(
+    job: Job,
+    make: Callable[[], T],
+    rates: Sequence[float],
+    learner_of: Callable[[T], Learner],
+    material: Callable[[Learner, Lesson], Material],
+) -> dict[float, float]:
+    """The validation score of each rate after a few epochs; minus infinity where it diverges.
+
+    Raises:
+        DivergedError: all of them do.
+    """
+    scores: dict[float, float] = {}
+    for place, rate in enumerate(rates):
+        job.reporter.stage("rate", {"rate": rate, "n": place + 1, "of": len(rates)})
+        learner = learner_of(make())
+        brief = lesson(job, learner.backbone, rate, job.how.search_epochs, job.how.least_steps // 2)
+        taught = material(learner, brief)
+        try:
+            scores[rate] = learn(learner, taught, brief, progress=job.reporter.progress).score
+        except DivergedError:
+            scores[rate] = -math.inf
+        # One model at a time: the next is loaded into the memory of this one.
+        del learner, taught
+    if scores and all(map(math.isinf, scores.values())):
+        raise DivergedError(
+            f"Training diverged at every rate that was tried: {', '.join(map(str, scores))}.",
+            "Try lower rates.",
+        )
+    return scores
 
 
 def lesson(job: Job, backbone: Backbone, rate: float, epochs: int, least_steps: int) -> Lesson:

@@ -90,16 +90,21 @@ def report(
         "methods": _methods(task, metric, references, results, how),
         "errors": {name: dict(error) for name, error in errors.items()},
         "curves": {name: [list(point) for point in curve] for name, curve in points.items()},
-        "curve_errors": {
-            name: {str(rows): dict(error) for rows, error in sizes.items()}
-            for name, sizes in (curve_errors or {}).items()
-            if sizes
-        },
+        "curve_errors": _texts(curve_errors or {}),
         "rows_saved": rows_saved(points, REFERENCE),
         "examples": _examples(task, results),
         "escalation": None if escalation is None else dict(escalation),
         "prices": {"per_hour": how.price_per_hour, "per_kwh": how.price_per_kwh},
         "recommendation": _recommendation(task, references, results, metric),
+    }
+
+
+def _texts(errors: Mapping[str, Mapping[int, Mapping[str, Any]]]) -> dict[str, Any]:
+    """Errors by method and rows, as JSON has names; methods without any are left out."""
+    return {
+        name: {str(rows): dict(error) for rows, error in sizes.items()}
+        for name, sizes in errors.items()
+        if sizes
     }
 
 

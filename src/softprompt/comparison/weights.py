@@ -193,13 +193,12 @@ def learn(
     Raises:
         DivergedError: a gradient or a score is not finite.
     """
-    begun, backbone = time.perf_counter(), learner.backbone
+    begun, backbone, free = time.perf_counter(), learner.backbone, learner.free
     contexts = material.contexts or Contexts(backbone, material.examples, bucket_rows=8 * BATCH)
     buckets, examples = contexts.buckets, list(material.examples)
     if material.contexts is None:
         # The whole row is trained, so nothing of it is a constant context.
         examples = [replace(e, context=(), trunk=e.context + e.trunk) for e in examples]
-    free = learner.free
     optimizer = torch.optim.AdamW(free, lr=lesson.rate, weight_decay=DECAY)
     # Keys and values that are cached have a precision of their own.
     half = material.contexts is None and _half_pays(backbone)
@@ -217,21 +216,13 @@ def learn(
             before = _before(backbone, material.contexts, batch)
             _step(learner, *picked, material.objective, half, before)
             norm = torch.nn.utils.clip_grad_norm_(free, 1.0)
-            if not bool(norm.isfinite()):
-                raise DivergedError(
-                    f"The gradient at rate {lesson.rate:g} is not finite any more (step {step}).",
-                    "Try a lower rate.",
-                )
+            _refuse_infinite("gradient", float(norm), lesson.rate, step)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             step += 1
             progress(step, total)
         score = material.score()
-        if not math.isfinite(score):
-            raise DivergedError(
-                f"The score at rate {lesson.rate:g} is not finite any more (step {step}).",
-                "Try a lower rate.",
-            )
+        _refuse_infinite("validation score", score, lesson.rate, step)
         noted(score)
         if best is None or score > best[0]:
             best = score, epoch + 1, time.perf_counter() - begun
@@ -242,6 +233,14 @@ def learn(
         for parameter, own in zip(free, kept, strict=True):
             parameter.copy_(own)
     return Learned(*best, epochs)
+
+
+def _refuse_infinite(what: str, found: float, rate: float, step: int) -> None:
+    if not math.isfinite(found):
+        raise DivergedError(
+            f"At rate {rate:g} the {what} is not finite any more after {step} steps.",
+            "Try a lower rate.",
+        )
 
 
 def _epochs(lesson: Lesson, per_epoch: int) -> int:
