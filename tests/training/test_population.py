@@ -231,6 +231,15 @@ def test_validations_tell_what_all_have_together(tmp_path: Path) -> None:
     assert all("together" not in r for r in RunDirectory(tmp_path / "one").records())
 
 
+def test_validations_tell_what_is_kept_with_the_readout(tmp_path: Path) -> None:
+    # Large vectors that hardly move are sure of what they do not know.
+    settings: dict[str, Any] = {"epochs": 1, "metric": "accuracy", "learning_rate": 1e-9}
+    several = {"population": 3, "survivors": 3, "ensemble": 3, "readout": "on"}
+    result = run(tmp_path, **several, **settings)
+    for record in RunDirectory(tmp_path / "run").records():
+        assert record["together"] == pytest.approx(result["validation"]["accuracy"])
+
+
 def test_an_ensemble_of_many_has_as_many_prompts(tmp_path: Path) -> None:
     result = run(tmp_path, ensemble=7, epochs=1, population=None, halvings=())
     assert len(SoftPrompt.load(result["prompt"]).members) == len(result["population"]) == 7

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,6 +19,7 @@ from softprompt.training import TrainingConfig
 from softprompt.training.selection import select
 from softprompt.training.setup import Setup
 
+TUNING = importlib.import_module("softprompt.training.tuning")
 LABELS = ("bad", "good")
 
 
@@ -118,3 +120,19 @@ def test_free_answers_differ_by_what_the_metric_says_of_them(tmp_path: Path) -> 
     # Neither is ever right to the letter.
     assert (select(setup, encoded, [near, far]).p_value or 1) < 0.01
     assert select(setup, encoded, [near, near]).p_value == 1
+
+
+def test_a_validation_tells_what_would_be_kept_of_prompts_that_are_sure_and_wrong(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setup = replace(setup, metric="accuracy", training=TrainingConfig(ensemble=2, readout="on"))
+    encoded, answers = judged(200, [0.5, 0.5], shared=False)
+    answers = [replace(each, log_scores=20 * cast(Any, each.log_scores)) for each in answers]
+    gold = np.arange(200) % 2
+    readout_NC = 6 * np.stack([1.0 - gold, gold], 1)
+    kept = select(setup, encoded, answers, readout_NC).validation["accuracy"]
+    monkeypatch.setattr(TUNING, "answers_of", lambda *given: answers)
+    fitted = cast(Any, SimpleNamespace(validation_NC=readout_NC))
+    found = TUNING._scores(setup, encoded, cast(Any, None), fitted, [])
+    assert [record["together"] for _, record in found] == [pytest.approx(kept)] * 2
+    assert kept == 1

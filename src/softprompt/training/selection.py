@@ -25,7 +25,7 @@ from softprompt.evaluation import fit_temperature, mcnemar, paired
 from softprompt.inference import Answers, Encoded, adjustment_for, measure, row_scores
 from softprompt.training.setup import Setup
 
-__all__ = ["Selection", "select"]
+__all__ = ["Selection", "calibrated", "right_places", "select"]
 
 _SPLITS = 10
 _LEAST_GAIN = 1e-6
@@ -78,7 +78,7 @@ def select(
         return chosen
     prompts = Answers.together(answers[: chosen.count]).at(chosen.temperature)
     both = replace(prompts, readout=readout_NC)
-    gold = _gold(setup, validation)
+    gold = right_places(setup, validation)
     gain = float((_likelihoods(both, gold) - _likelihoods(prompts, gold)).mean())
     if setup.training.readout != "on" and gain <= _LEAST_GAIN:
         return chosen
@@ -100,15 +100,15 @@ def _prompts(setup: Setup, validation: Encoded, answers: Sequence[Answers]) -> S
     if count == 1:
         return Selection(1, *alone, p_value=p_value)
     together = _measured(setup, validation, answers[:count])
-    if wanted != "auto" or _better_together(answers[:count], _gold(setup, validation)):
+    if wanted != "auto" or _better_together(answers[:count], right_places(setup, validation)):
         return Selection(count, *together, count, together[-1], p_value)
     return Selection(1, *alone, count, together[-1], p_value)
 
 
 def _better_together(answers: Sequence[Answers], gold: Sequence[int]) -> bool:
     """Whether right labels are likelier by all than by the prompt that other rows picked."""
-    alone = [_likelihoods(_calibrated(each, gold), gold) for each in answers]
-    whole_N = _likelihoods(_calibrated(Answers.together(answers), gold), gold)
+    alone = [_likelihoods(calibrated(each, gold), gold) for each in answers]
+    whole_N = _likelihoods(calibrated(Answers.together(answers), gold), gold)
     rng = np.random.default_rng(0)
     gains = []
     for _ in range(_SPLITS):
@@ -121,7 +121,7 @@ def _better_together(answers: Sequence[Answers], gold: Sequence[int]) -> bool:
     return bool(gains) and float(np.mean(gains)) > _LEAST_GAIN
 
 
-def _gold(setup: Setup, validation: Encoded) -> list[int]:
+def right_places(setup: Setup, validation: Encoded) -> list[int]:
     """The place of each row's right label."""
     return [setup.task.labels.index(str(row.answer)) for row in validation.rows]
 
@@ -134,8 +134,13 @@ def _likelihoods(answers: Answers, gold: Sequence[int]) -> NDArray[np.float64]:
     return np.asarray(np.log(right_N.clip(1e-300)))
 
 
-def _calibrated(answers: Answers, gold: Sequence[int]) -> Answers:
-    """The same at the temperature that suits them."""
+def calibrated(answers: Answers, gold: Sequence[int]) -> Answers:
+    """The same at the temperature that suits them.
+
+    Args:
+        answers: to rows with right labels, of one prompt or of several together.
+        gold: the place of each row's right label.
+    """
     assert answers.log_scores is not None, "free text has no probabilities"
     return answers.at(fit_temperature(answers.log_scores, gold))
 
@@ -146,7 +151,7 @@ def _measured(
     """Temperature and adjustment fitted for prompts together, and their metric with both."""
     together = Answers.together(answers)
     if together.log_scores is not None:
-        together = _calibrated(together, _gold(setup, validation))
+        together = calibrated(together, right_places(setup, validation))
         adjustment = adjustment_for(setup.task, validation, together, setup.metric)
         together = together.at(together.temperature, adjustment)
     metric = measure(setup.task, validation, together, setup.slice_column)

@@ -36,6 +36,7 @@ from softprompt.training.readout import Fitted, fit_readout
 from softprompt.training.reporters import REPORTERS, Reporter, Reporters
 from softprompt.training.result import answers_of, finish, peak_memory
 from softprompt.training.run_directory import MetricsFile, RunDirectory
+from softprompt.training.selection import calibrated, right_places
 from softprompt.training.setup import Setup
 
 __all__ = ["Tuning"]
@@ -332,6 +333,8 @@ def _scores(
     if several or fitted is not None:
         leader = max(range(len(found)), key=lambda place: found[place][0])
         whole = Answers.together(everyone if several else everyone[leader : leader + 1])
+        # As the selection has it: before the first step prompts are sure of what they do not know.
+        whole = calibrated(whole, right_places(setup, validation))
         if fitted is not None:
             whole = replace(whole, readout=fitted.validation_NC)
         together = suited_score(setup.task, validation, whole, setup.metric)
