@@ -22,6 +22,7 @@ from softprompt.comparison.words import kept_out, recommended
 from softprompt.errors import DataError, DivergedError, UsageError
 
 WEIGHTS = importlib.import_module("softprompt.comparison.weights")
+FEW_SHOT = importlib.import_module("softprompt.inference.baselines.few_shot")
 PROMPTED = importlib.import_module("softprompt.comparison.prompted")
 
 
@@ -160,6 +161,13 @@ def test_rows_that_do_not_fit_take_no_part_and_the_others_do(job: Job) -> None:
         answered = trained.work.answered(task, task.test)
         assert answered.texts[0] is None
         assert None not in answered.texts[1:]
+
+
+def test_demonstrations_are_drawn_once(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained = asked("few_shot", job)
+    first = trained.work.answered(job.task, job.task.test)
+    monkeypatch.setattr(FEW_SHOT, "in_turn", pytest.fail)
+    assert trained.work.answered(job.task, job.task.test) == first
 
 
 def test_wordings_that_fill_the_window_are_not_chosen(job: Job) -> None:

@@ -31,6 +31,8 @@ def asked(name: str, job: Job) -> Trained:
     details = {key: chosen[key] for key in _TOLD if key in chosen}
     if chosen.get("template"):
         request = replace(request, templates=(str(chosen["template"]),))
+    if chosen.get("shown"):
+        request = replace(request, shown=tuple(chosen["shown"]))
     return Trained(Asked(name, request), seconds={"search": took}, details=details)
 
 

@@ -28,6 +28,8 @@ class BaselineRequest:
         chat: whether the model's chat template is used.
         templates: the user's own hand-written prompts; none means a few standard ones.
         shots: demonstrations of the few-shot baseline.
+        shown: places of the training rows that it shows, the first to be shown last; drawn by the
+            seed where there are none.
         seed: of everything drawn at random.
         drop_long: leave out rows that do not fit into the window.
         max_new_tokens: longest free answer, in tokens.
@@ -40,6 +42,7 @@ class BaselineRequest:
     chat: bool = False
     templates: tuple[str, ...] = ()
     shots: int = 4
+    shown: tuple[int, ...] = ()
     seed: int = 0
     drop_long: bool = False
     max_new_tokens: int = 64

@@ -30,7 +30,7 @@ def few_shot(request: BaselineRequest) -> dict[str, Any]:
     layout = Layout(request.backbone, None)
     room = 0 if task.choices else request.max_new_tokens
     template = request.backbone.chat if request.chat else None
-    shown = in_turn(task, task.train, request.seed)[: request.shots]
+    shown = request.shown or in_turn(task, task.train, request.seed)[: request.shots]
     demonstrations = [demonstration(task, task.train[place]) for place in reversed(shown)]
     examples: list[Example] = []
     kept: list[Row] = []
@@ -53,6 +53,7 @@ def few_shot(request: BaselineRequest) -> dict[str, Any]:
     return {
         **measure(task, encoded, answers),
         "shots": len(demonstrations),
+        "shown": list(shown),
         "shortened": int(shortened),
     }
 
