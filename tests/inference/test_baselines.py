@@ -69,9 +69,8 @@ def test_demonstrations_and_a_plain_question_read_the_same_answers_in_a_chat(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = request(tmp_path, shots=1, chat=True)
-    asked.backbone.tokenizer.chat_template = (
-        "{% for m in messages %}<user>{{ m.content }}{% endfor %}<model>\n"
-    )
+    chat = "{% for m in messages %}<user>{{ m.content }}{% endfor %}<model>\n"
+    monkeypatch.setattr(asked.backbone.tokenizer, "chat_template", chat)
     read: list[Encoded] = []
 
     def noted(backbone: object, task: object, encoded: Encoded, *rest: Any, **more: Any) -> Any:

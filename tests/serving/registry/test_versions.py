@@ -272,7 +272,7 @@ def rewritten(folder: Path, change: Callable[[dict[str, Any]], None]) -> Path:
         (("task", "demands"), {"format": 3}, "neither an expression nor a schema"),
         (("task", "demands"), {"format": "("}, "no regular expression"),
         (("task", "demands"), {"format": {"$ref": "http://a/b"}}, "refers to 'http://a/b'"),
-        (("task", "demands"), {"terms": [1]}, "term 1 is empty or no text"),
+        (("task", "demands"), {"terms": [None]}, "term None is empty or no text"),
         (("task", "demands"), {"length": 3}, "held against is"),
         (("task", "demands"), 3, "held against is 3"),
         (("task", "adjustment"), [0.0, "1"], "adjustment of 2 labels"),
