@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import torch
 
 from benchmarks.kills import (
     Failing,
@@ -22,9 +23,10 @@ from benchmarks.kills import (
     publish_for_ever,
     publish_until,
 )
-from softprompt.errors import SoftPromptError, UsageError
+from softprompt.errors import ArtifactError, SoftPromptError, UsageError
 from softprompt.prompts import SoftPrompt
 from softprompt.serving.registry import Registry
+from softprompt.serving.registry.examination import examine
 
 Make = Callable[..., SoftPrompt]
 linux = pytest.mark.skipif(sys.platform != "linux", reason="processes are forked and killed")
@@ -140,6 +142,31 @@ def test_publishers_at_once_get_numbers_of_their_own(folder: Path, make: Make) -
         for seed, number in enumerate(numbers):
             prompt = registry.load(registry.resolve(f"reviews@{number}"))
             assert int(prompt.vectors[0, 0]) == seed
+
+
+def test_an_artifact_that_is_saved_over_while_it_is_read_is_read_again(
+    folder: Path, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(0).save(folder / "dropped")
+    read = SoftPrompt.load
+    times: list[int] = []
+
+    def half(path: Path) -> SoftPrompt:
+        times.append(1)
+        if len(times) == 1:
+            # Its description was read before, its vectors would be read after.
+            make(1).save(folder / "dropped")
+            raise ArtifactError("The tensor 'vectors' is not the one that prompt.json names.")
+        return read(path)
+
+    monkeypatch.setattr(SoftPrompt, "load", half)
+    prompt, _ = examine(folder / "dropped")
+    assert torch.equal(prompt.vectors, make(1).vectors)
+    monkeypatch.setattr(SoftPrompt, "load", read)
+    file = folder / "dropped" / "prompt.safetensors"
+    file.write_bytes(file.read_bytes()[:-4])
+    with pytest.raises(ArtifactError, match="damaged or cut off"):
+        examine(folder / "dropped")
 
 
 def test_readers_never_see_a_gap(folder: Path, make: Make) -> None:

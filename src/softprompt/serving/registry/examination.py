@@ -38,6 +38,8 @@ FILES = ("prompt.json", "prompt.safetensors", "README.md")
 """What an artifact is made of; nothing else of a folder is ever copied or sent."""
 
 _DESCRIPTION, _, _CARD = FILES
+_TRIES = 5
+"""Times that an artifact is read again where it was saved over."""
 _MOST_VECTORS = 100_000
 _MOST_ADJUSTMENT = 100.0
 _MOST_TOKENS = 1_000_000
@@ -85,9 +87,37 @@ def copy_artifact(source: Path, target: Path) -> None:
 def examine(folder: Path) -> tuple[SoftPrompt, Facts]:
     """Reads an artifact and checks all that can be checked without its backbone.
 
+    An artifact that is saved over while it is read is read again: a description of before and
+    vectors of after are nobody's mistake.
+
     Raises:
         ArtifactError: it cannot be served; the reason is told.
     """
+    for _ in range(_TRIES):
+        before = _stamps(folder)
+        try:
+            return _examined(folder)
+        except ArtifactError:
+            if _stamps(folder) == before:
+                raise
+    return _examined(folder)
+
+
+def _stamps(folder: Path) -> list[tuple[int, int, int] | None]:
+    """What tells an artifact's files from others of the same names; None where one is absent."""
+    found: list[tuple[int, int, int] | None] = []
+    for name in FILES:
+        try:
+            told = (folder / name).stat()
+        except OSError:
+            found.append(None)
+        else:
+            found.append((told.st_ino, told.st_mtime_ns, told.st_size))
+    return found
+
+
+def _examined(folder: Path) -> tuple[SoftPrompt, Facts]:
+    """What `examine` gives, read once."""
     try:
         _check_files(folder)
         key = digest_of(folder)
