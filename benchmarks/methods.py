@@ -63,8 +63,7 @@ SIDES = (
     Side("hand", "best hand prompt", "zero_shot", seeded=False),
     Side("k_shot", "4 examples in context", "few_shot"),
     *PROMPTS,
-    # Every seed chooses its own rate: the first seed's is too high for others on SST-2.
-    replace(LORA, rates=""),
+    LORA,
     FULL,
 )
 CONTEXT = "kv_context"
