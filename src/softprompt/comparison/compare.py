@@ -25,7 +25,7 @@ from softprompt.comparison.config import CompareConfig
 from softprompt.comparison.escalation import Held, Step, judged, steps_of
 from softprompt.comparison.general import halves
 from softprompt.comparison.job import Job, metric_of
-from softprompt.comparison.measures import GENERATED_ROWS, measured, quality
+from softprompt.comparison.measures import measured, quality
 from softprompt.comparison.memory import is_out_of_memory
 from softprompt.comparison.methods import METHODS, Method, refuse
 from softprompt.comparison.page import page
@@ -37,6 +37,7 @@ from softprompt.tasks.splits import draw
 from softprompt.training import Reporter, RunConfig
 from softprompt.training.plan import refuse_changed
 from softprompt.training.run_directory import RunDirectory
+from softprompt.training.tuning import GENERATED_VALIDATION_ROWS
 
 __all__ = ["Comparison", "compare"]
 
@@ -211,7 +212,10 @@ class Comparison:
     def references(self) -> list[str]:
         """Right answers to the validation rows that methods are judged on."""
         rows = self.task.validation
-        return [str(row.answer) for row in (rows if self.task.choices else rows[:GENERATED_ROWS])]
+        return [
+            str(row.answer)
+            for row in (rows if self.task.choices else rows[:GENERATED_VALIDATION_ROWS])
+        ]
 
     def _kept(self, folder: RunDirectory, do: Callable[[], dict[str, Any]]) -> bool:
         """Does something and writes down what it gives, or why it does not; whether it does."""

@@ -36,14 +36,13 @@ from softprompt.inference.scoring import score_answers
 from softprompt.prompts import Layout
 from softprompt.storage import write_json
 from softprompt.tasks import Task
+from softprompt.training.tuning import GENERATED_VALIDATION_ROWS
 
 __all__ = ["measured", "quality"]
 
 WARMING_ROWS = 2
 SWITCHES = 3
 MOST_OTHER_ROWS = 500
-GENERATED_ROWS = 200
-"""Rows that are written for beside the test rows; writing is slow."""
 
 
 def quality(job: Job, method: Method) -> tuple[Trained, dict[str, Any]]:
@@ -55,7 +54,7 @@ def quality(job: Job, method: Method) -> tuple[Trained, dict[str, Any]]:
     trained, spent = _run(job, method)
     held = job.task.validation
     if not job.task.choices:
-        held = held[:GENERATED_ROWS]
+        held = held[:GENERATED_VALIDATION_ROWS]
     job.reporter.stage("evaluation", {"rows": len(job.task.test)})
     test = trained.work.answered(job.task, job.task.test, job.config.task.slice)
     validation = trained.work.answered(job.task, held)
@@ -233,7 +232,7 @@ def _shorter(text: str, *, last: bool) -> str:
 
 def _score(side: Taught, other: Task) -> dict[str, Any]:
     """The metric on the other task's test rows, asked with its own template."""
-    rows = other.test[: MOST_OTHER_ROWS if other.choices else GENERATED_ROWS]
+    rows = other.test[: MOST_OTHER_ROWS if other.choices else GENERATED_VALIDATION_ROWS]
     # What was fitted for the labels of one task says nothing of another's.
     bare = replace(side, drop_long=True, adjustment=(), readout=None)
     return bare.answered(other, rows).metric

@@ -5,15 +5,15 @@ The terminal and the page say the same; both read the report and nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from softprompt.comparison.methods import METHODS
+from softprompt.evaluation import interval_of
 from softprompt.locale import _, mark, number, percent
 
 __all__ = [
     "answered_in",
-    "bounds_of",
     "clock",
     "energy",
     "escalation",
@@ -54,16 +54,9 @@ def named(method: str) -> str:
     return _(METHODS.get(method).title) if method in METHODS else method
 
 
-def bounds_of(test: Mapping[str, Any], metric: str) -> Sequence[float] | None:
-    """The metric's 95% interval; None where none was measured."""
-    if metric in ("accuracy", "exact_match"):
-        return test.get("interval")
-    return test.get(f"{metric}_interval")
-
-
 def interval(test: Mapping[str, Any], metric: str) -> str:
     """The metric's 95% interval in whole points; nothing where none was measured."""
-    bounds = bounds_of(test, metric)
+    bounds = interval_of(test, metric)
     return "" if bounds is None else f"{number(100 * bounds[0])}–{number(100 * bounds[1])}"
 
 

@@ -5,6 +5,7 @@ from softprompt.evaluation.calibration import fit_temperature, probabilities
 from softprompt.evaluation.intervals import bootstrap, mcnemar, paired, resampled, wilson
 from softprompt.evaluation.score import (
     default_metric,
+    interval_of,
     likeliest_suits,
     score_classification,
     score_generation,
@@ -19,6 +20,7 @@ __all__ = [
     "default_metric",
     "fit_adjustment",
     "fit_temperature",
+    "interval_of",
     "likeliest_suits",
     "mcnemar",
     "paired",

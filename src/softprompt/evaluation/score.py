@@ -13,6 +13,7 @@ from softprompt.evaluation.metrics import METRICS, Answered
 
 __all__ = [
     "default_metric",
+    "interval_of",
     "likeliest_suits",
     "score_classification",
     "score_generation",
@@ -105,6 +106,13 @@ def value(metric: Mapping[str, Any], name: str) -> float:
     if name not in allowed:
         raise UsageError(f"A prompt cannot be chosen by {name!r} here.", nearest(name, allowed))
     return float(metric[name])
+
+
+def interval_of(metric: Mapping[str, Any], name: str) -> Sequence[float] | None:
+    """The 95% interval of an entry of a metric; None where there is none."""
+    if name in ("accuracy", "exact_match"):
+        return metric.get("interval")
+    return metric.get(f"{name}_interval")
 
 
 def likeliest_suits(name: str) -> bool:

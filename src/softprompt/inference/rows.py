@@ -29,6 +29,17 @@ class Encoded:
     rows: tuple[Row, ...]
     dropped: int = 0
 
+    def among(self, rows: Sequence[Row], texts: Sequence[str]) -> list[str | None]:
+        """Texts of the rows kept, in their places among all rows; None where one is left out.
+
+        Args:
+            rows: that these were kept of.
+            texts: one per row kept.
+        """
+        # Equal rows are one value but several objects; places tell them apart.
+        given = {id(row): text for row, text in zip(self.rows, texts, strict=True)}
+        return [given.get(id(row)) for row in rows]
+
 
 def task_of(prompt_task: PromptTask) -> Task:
     """A task without rows that renders as the prompt was trained."""

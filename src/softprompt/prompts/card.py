@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from softprompt.evaluation import interval_of
 from softprompt.evaluation.titles import MEASURES
 
 if TYPE_CHECKING:
     from softprompt.prompts.prompt import SoftPrompt
 
 __all__ = ["card"]
-
-_INTERVALS = {"accuracy": "interval", "exact_match": "interval"}
-"""Entries whose interval has a name of its own."""
 
 
 def card(prompt: SoftPrompt) -> str:
@@ -96,7 +94,7 @@ def _metrics(metrics: Mapping[str, Any]) -> list[str]:
     for split, metric in named.items():
         for name, title in MEASURES.items():
             if isinstance(metric.get(name), int | float):
-                low_high = metric.get(f"{name}_interval") or metric.get(_INTERVALS.get(name, ""))
+                low_high = interval_of(metric, name)
                 between = "{:.3f} to {:.3f}".format(*low_high) if low_high else ""
                 lines.append(
                     f"| {split} | {metric['n']} | {title} | {metric[name]:.3f} | {between} |"

@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from softprompt.comparison.words import bounds_of, clock, named
+from softprompt.comparison.words import clock, named
+from softprompt.evaluation import interval_of
 from softprompt.locale import _, number, percent
 
 __all__ = ["bars", "lines", "scatter"]
@@ -31,7 +32,7 @@ def scatter(found: Mapping[str, Any]) -> str:
     for name, method in methods.items():
         test, seconds = method["test"], method["seconds"] or {}
         spent = max(0.1, seconds.get("search", 0.0) + seconds.get("training", 0.0))
-        bounds = bounds_of(test, metric) or [test[metric], test[metric]]
+        bounds = interval_of(test, metric) or [test[metric], test[metric]]
         points.append((name, spent, test[metric], bounds))
     x = _logarithmic([point[1] for point in points])
     y = _linear([bound for point in points for bound in point[3]] + [p[2] for p in points])
