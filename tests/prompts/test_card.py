@@ -13,11 +13,16 @@ def test_every_measure_stands_in_the_card() -> None:
     demands = {"format": "[a-z ]+", "terms": ("soft prompt",)}
     free = score_generation(["a soft prompt", "x"], ["a soft prompt", "y"], demands=demands)
     text = card(replace(make("suffix"), metrics={"test": free, "seconds": {"training": 1.0}}))
-    for row in ("exact match | 0.500 | ", "token F1 | 0.", "chrF | 0.", "ROUGE-L | 0."):
+    for row in (
+        "exact match | 0.500 | 0.095 to 0.905",
+        "token F1 | 0.",
+        "chrF | 0.",
+        "ROUGE-L | 0.",
+    ):
         assert f"| test | 2 | {row}" in text
     assert "| test | 2 | adherence to the format | 1.000 | 0.342 to 1.000 |" in text
     assert "| test | 2 | adherence to the terms | 1.000 | 1.000 to 1.000 |" in text
     labels = score_classification(["a", "b"], ["a", "a"], ["a", "b"])
     text = card(replace(make("suffix"), metrics={"test": labels}))
-    assert "| test | 2 | accuracy | 0.500 | " in text
+    assert "| test | 2 | accuracy | 0.500 | 0.095 to 0.905 |" in text
     assert "| test | 2 | macro-F1 | 0.333 | " in text
