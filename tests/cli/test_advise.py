@@ -35,6 +35,9 @@ def test_advice_from_measurements(shell: Shell, tmp_path: Path) -> None:
     assert "Recommended: LoRA." in shown
     assert "rules of thumb" not in shown
     assert "full fine-tuning is 1.5 points ahead (p = 0.30)" in shown
+    best = shell("advise", "--report", tmp_path, "--quality", "best").out
+    assert "Recommended: full fine-tuning." in best
+    assert "LoRA is cheaper and 1.5 points behind" in best
     file.write_text(json.dumps(a_report("majority", "full", 0.3)))
     assert "nothing is better than guessing" in shell("advise", "--report", file).out
 

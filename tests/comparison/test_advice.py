@@ -83,6 +83,16 @@ def test_measurements_decide(method: str, choice: str) -> None:
     assert found["measured"]["methods"][method]["seconds"] == 3.0
 
 
+def test_the_best_quality_is_the_best_that_was_measured() -> None:
+    report = a_report("lora", "full", 0.3)
+    best = advise(Situation(quality="best"), report)
+    assert (best["choice"], best["measured"]["cheapest"]) == ("full", "lora")
+    assert advise(Situation(quality="good"), report)["choice"] == "lora"
+    # Where nothing beats guessing beyond chance, the highest score means nothing either.
+    guessed = advise(Situation(quality="best"), a_report("majority", "full", 0.4))
+    assert guessed["choice"] == "hosted"
+
+
 def test_what_speaks_against_the_measured_choice_is_told() -> None:
     found = advise(Situation(tasks=8), a_report("full", "full", None))
     assert found["choice"] == "full"

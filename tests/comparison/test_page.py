@@ -15,6 +15,7 @@ from softprompt import locale
 from softprompt.comparison import CompareConfig
 from softprompt.comparison.page import page
 from softprompt.comparison.report import report
+from softprompt.comparison.words import at_edge
 
 EVIL = "<script>alert('x')</script>"
 
@@ -138,6 +139,23 @@ def test_numbers_of_the_report_stand_in_the_page(
         assert told in texts, told
     assert any(text.startswith("Choose: soft prompt") for text in texts)
     assert any("ran out of memory" in text for text in texts)
+
+
+def test_a_rate_at_the_end_of_its_space_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locale, "_chosen", None)
+    locale.set_language("en")
+    found = a_report()
+    tried = {"0.0001": 0.4, "0.001": 0.5, "0.003": None}
+    found["methods"]["lora"]["details"] = {"rate": 0.001, "rates": tried}
+    found["methods"]["full"]["details"] = {"model": {"rate": 0.003, "rates": tried}}
+    (told,) = [text for text in Read(page(found)).texts if "that was tried" in text]
+    assert told.startswith("full fine-tuning: the best learning rate, 0.003, is the largest")
+    found["methods"]["lora"]["details"]["rate"] = 0.0001
+    first, _ = at_edge(found)
+    assert "LoRA: the best learning rate, 0.0001, is the smallest" in first
+    # A single rate is no space to have ends.
+    found["methods"] = {"lora": {"details": {"rate": 0.001, "rates": {"0.001": 0.5}}}}
+    assert at_edge(found) == []
 
 
 def test_a_report_without_results_is_a_page() -> None:

@@ -89,6 +89,7 @@ def _measurements(console: Console, measured: Mapping[str, Any]) -> None:
     console.print(rows)
     values = {
         "method": named(measured["method"]),
+        "cheapest": named(measured["cheapest"]),
         "best": named(measured["best"]),
         "n": number(measured["test_rows"]),
         "points": number(measured["points_behind"], 1),
@@ -98,6 +99,11 @@ def _measurements(console: Console, measured: Mapping[str, Any]) -> None:
         text = _(
             "Measured on {n} test rows: nothing is better than guessing beyond chance. This model "
             "does not carry the task; try a larger one or more rows."
+        )
+    elif measured["cheapest"] != measured["method"]:
+        text = _(
+            "Measured on {n} test rows: {best} scores highest, which is what you ask for; "
+            "{cheapest} is cheaper and {points} points behind, no more than chance (p = {p})."
         )
     elif measured["method"] == measured["best"]:
         text = _("Measured on {n} test rows: {method} is best, and nothing cheaper comes close.")

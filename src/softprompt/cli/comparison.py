@@ -15,6 +15,7 @@ from softprompt.cli.amounts import measure_name, size
 from softprompt.cli.tables import table
 from softprompt.comparison.words import (
     answered_in,
+    at_edge,
     clock,
     energy,
     escalation,
@@ -49,7 +50,13 @@ def show_comparison(console: Console, found: Mapping[str, Any]) -> None:
         console.print(_costs(found))
     if any(method["forgetting"] for method in methods.values()):
         console.print(_forgetting(found))
-    lines = [*kept_out(found), *rows_saved(found), escalation(found), recommended(found)]
+    lines = [
+        *kept_out(found),
+        *at_edge(found),
+        *rows_saved(found),
+        escalation(found),
+        recommended(found),
+    ]
     for line in filter(None, lines):
         console.print(line, soft_wrap=True)
 

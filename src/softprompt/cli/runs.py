@@ -127,6 +127,12 @@ def show_readout(console: Console, result: Mapping[str, Any]) -> None:
         "A readout of contexts stands beside the prompts: {metric} on validation rows {score} "
         "instead of {without}."
     )
+    name = result["metric"]
+    if percent(result["validation"][name]) == percent(found["validation_without"][name]):
+        text = _(
+            "A readout of contexts stands beside the prompts: {metric} on validation rows {score} "
+            "with it and without it."
+        )
     console.print(_instead(text, result, found))
 
 

@@ -1,8 +1,9 @@
 """Which way to adapt a model suits a situation: by measurements, or by rules where there are none.
 
-Where the report of a comparison is given, its recommendation decides: the cheapest way that the
-best one does not beat beyond chance. Without one, rules of thumb give points for and against every
-way, each with its reason; they are opinions that follow from how the methods work, no measurements.
+Where the report of a comparison is given, its measurements decide: the cheapest way that the best
+one does not beat beyond chance or, where the best quality is asked for, the best one. Without one,
+rules of thumb give points for and against every way, each with its reason; they are opinions that
+follow from how the methods work, no measurements.
 What rules out a way (texts that may not leave the house) rules it out in both cases.
 
 It does not know any prices, and has measured no model behind an API.
@@ -226,7 +227,7 @@ def advise(situation: Situation, report: Mapping[str, Any] | None = None) -> dic
     for rule in applied:
         for name in points:
             points[name] += rule.points.get(name, 0.0)
-    measured = None if report is None else _measured(report)
+    measured = None if report is None else _measured(report, full.quality)
     if measured is not None and measured["option"] in points:
         choice, basis = measured["option"], "measurements"
     elif measured is not None:
@@ -255,10 +256,11 @@ def _reason(rule: Rule, points: float) -> dict[str, Any]:
     return {"rule": rule.name, "points": points, "why": rule.why}
 
 
-def _measured(report: Mapping[str, Any]) -> dict[str, Any]:
-    """What a report says: the way it recommends, and the numbers behind it.
+def _measured(report: Mapping[str, Any], quality: str | None) -> dict[str, Any]:
+    """What a report says for the quality that is asked for, and the numbers behind it.
 
-    `option` is None where no method that was measured is better than the majority guess.
+    `option` is None where no method that was measured is better than the majority guess; `cheapest`
+    is the cheapest method that `best` does not beat beyond chance.
 
     Raises:
         UsageError: it is no report, or has nothing measured.
@@ -274,11 +276,14 @@ def _measured(report: Mapping[str, Any]) -> dict[str, Any]:
             "The report has no measurements yet.",
             "Go on with `softprompt compare --resume DIR` first.",
         )
-    metric, name, best = report["metric"], chosen["method"], chosen["best"]
+    metric, cheapest, best = report["metric"], chosen["method"], chosen["best"]
+    beyond_guessing = METHODS.get(cheapest).way is not None
+    name = best if quality == "best" and beyond_guessing else cheapest
     rows = report["methods"][name]["test"]["n"]
     return {
         "option": METHODS.get(name).way,
         "method": name,
+        "cheapest": cheapest,
         "best": best,
         "points_behind": chosen["points"],
         "p_value": chosen["p_value"],

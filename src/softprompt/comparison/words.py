@@ -5,7 +5,7 @@ The terminal and the page say the same; both read the report and nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from softprompt.comparison.methods import METHODS
@@ -14,6 +14,7 @@ from softprompt.locale import _, mark, number, percent
 
 __all__ = [
     "answered_in",
+    "at_edge",
     "clock",
     "energy",
     "escalation",
@@ -114,6 +115,37 @@ def kept_out(found: Mapping[str, Any]) -> list[str]:
         text = _KINDS.get(error["kind"], _KINDS["failed"])
         lines.append(_(text).format(method=name, reason=error["error"]))
     return lines
+
+
+def at_edge(found: Mapping[str, Any]) -> list[str]:
+    """The methods that are best at an end of the rates that they searched, where more may be."""
+    lines = []
+    for name, method in found["methods"].items():
+        for rate, tried in _searches(method["details"] or {}):
+            end = {max(tried): _LARGEST, min(tried): _SMALLEST}.get(float(f"{rate:g}"))
+            if end is not None and len(tried) > 1:
+                text = _(end).format(method=named(name), rate=f"{rate:g}")
+                lines.append(text)
+    return lines
+
+
+def _searches(details: Mapping[str, Any]) -> Iterator[tuple[float, list[float]]]:
+    """The best rate and those tried of each search that a method made, its parts' included."""
+    if details.get("rates"):
+        yield details["rate"], [float(rate) for rate in details["rates"]]
+    for part in details.values():
+        if isinstance(part, Mapping):
+            yield from _searches(part)
+
+
+_LARGEST = mark(
+    "{method}: the best learning rate, {rate}, is the largest that was tried; a larger one may be "
+    "better."
+)
+_SMALLEST = mark(
+    "{method}: the best learning rate, {rate}, is the smallest that was tried; a smaller one may "
+    "be better."
+)
 
 
 def recommended(found: Mapping[str, Any]) -> str:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from softprompt.comparison.report import REFERENCE
 from softprompt.comparison.words import (
     answered_in,
+    at_edge,
     clock,
     energy,
     interval,
@@ -157,7 +158,8 @@ def searches(found: Mapping[str, Any]) -> str:
         if method["space"]:
             won = json.dumps(details, ensure_ascii=False)
             rows.append([named(name), Cell(space, "text"), Cell(won, "text")])
-    return _table(["", _("space"), _("what won")], rows)
+    notes = "".join(f"<p>{escape(line)}</p>" for line in at_edge(found))
+    return _table(["", _("space"), _("what won")], rows) + notes
 
 
 def _others(found: Mapping[str, Any]) -> list[str]:
