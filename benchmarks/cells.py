@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.report import machine
 from softprompt.storage import write_json
 
 __all__ = ["Cells"]
@@ -39,6 +40,8 @@ class Cells:
             return found
         print(f"measuring {name} ...", file=sys.stderr, flush=True)
         start = time.perf_counter()
-        value = {**measure(), "measured_in_seconds": round(time.perf_counter() - start, 1)}
+        value = measure()
+        took = round(time.perf_counter() - start, 1)
+        value = {**value, "measured_in_seconds": took, "machine": machine()}
         write_json(self.folder / f"{name}.json", value)
         return value

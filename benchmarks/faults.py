@@ -217,7 +217,6 @@ def main() -> None:
             name: None if part is None else {"faults": part.faults, "lost": part.lost, **part.notes}
             for name, part in found.items()
         },
-        "command": "python -m benchmarks.faults --json",
     }
     show([one], details, as_json=arguments.json)
     if not arguments.json:

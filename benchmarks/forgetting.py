@@ -55,7 +55,6 @@ def main() -> None:
             name: {s: [cell["forgetting"] for cell in cells] for s, cells in sides.items()}
             for name, sides in table.items()
         },
-        "command": "python -m benchmarks.forgetting --json",
     }
     finish(
         arguments,

@@ -233,7 +233,6 @@ def main() -> None:
         "document_statuses": dict(sorted(document.statuses.items())),
         "upload_statuses": dict(sorted(uploads.statuses.items())),
         "failures": failures[:50],
-        "command": "python -m benchmarks.fuzz --json",
     }
     show(claims, details, as_json=arguments.json)
     if failures and not arguments.json:

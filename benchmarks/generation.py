@@ -66,7 +66,6 @@ def main() -> None:
         "order": {name: order(name, sides) for name, sides in table.items()},
         "cells": table,
         "missing": why,
-        "command": "python -m benchmarks.generation --json",
     }
     finish(
         arguments,

@@ -198,7 +198,6 @@ def main() -> None:
         "dtype": arguments.dtype,
         "vectors": VECTORS,
         "answer_tokens": ANSWER,
-        "command": "python -m benchmarks.growth --plot benchmarks/results/growth.png --json",
     }
     if arguments.json:
         show([], details, as_json=True)

@@ -82,7 +82,6 @@ def main() -> None:
             for name, runs in table.items()
             if any(len(cells) < arguments.seeds for cells in runs.values())
         },
-        "command": "python -m benchmarks.initialisation --json",
     }
     finish(
         arguments,

@@ -59,7 +59,6 @@ def main() -> None:
             for name, points in table.items()
             if any(len(found) < arguments.seeds for found in points.values())
         },
-        "command": "python -m benchmarks.length --json",
     }
     finish(
         arguments,

@@ -218,7 +218,6 @@ def main() -> None:
             for kind, taken in sorted(seen.seconds.items())
         },
         "memory_megabytes": [round(size / 1e6) for _, size in seen.memory[:: max(1, 30)]],
-        "command": "python -m benchmarks.load --json",
     }
     show(claims, details, as_json=arguments.json)
 

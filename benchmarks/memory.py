@@ -125,7 +125,6 @@ def main() -> None:
         **sizes,
         "vectors": VECTORS,
         "answer_tokens": ANSWER,
-        "command": "python -m benchmarks.memory --json",
     }
     show([memory_claim(cases)], details, as_json=arguments.json)
     if not arguments.json:

@@ -106,7 +106,6 @@ def main() -> None:
         "k_shot_same_examples": {name: _points(name, cells) for name, cells in same.items()},
         "parametrisations": forms,
         "cells": table,
-        "command": "python -m benchmarks.methods --json",
     }
     finish(
         arguments,

@@ -59,7 +59,6 @@ def main() -> None:
                 for found in points.values()
             )
         },
-        "command": "python -m benchmarks.noise --json",
     }
     finish(
         arguments,

@@ -163,6 +163,8 @@ class Side:
             input_ids=ids_BT.to(device),
             attention_mask=mask_BT.to(device),
             labels=labels_BT.to(device),
+            # Training reads no keys and values of earlier passes.
+            use_cache=False,
         )
         return output.loss  # type: ignore[no-any-return]
 

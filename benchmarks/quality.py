@@ -65,7 +65,6 @@ def main() -> None:
         "metric": METRIC,
         "points": table,
         "cells": kept,
-        "command": "python -m benchmarks.quality --json",
     }
     show(_claims(table), details, as_json=arguments.json)
     if not arguments.json:

@@ -26,7 +26,7 @@ def block() -> str:
         f"Test score in points (macro-F1 for UIT-VSFC, accuracy elsewhere) with {backbone}: 2,000 "
         "training rows, mean ± standard deviation over seeds (one seed without ±, – not measured "
         "with this version), whole test files. Measured by "
-        f"`{details['command']}` on {machine['cores']} cores."
+        f"`python -m benchmarks.quality --json` on {machine['cores']} cores."
     )
     return f"{markdown(details['points'])}\n\n{note}\n"
 

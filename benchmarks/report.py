@@ -8,13 +8,17 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shlex
 import statistics
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-__all__ = ["Claim", "claim", "machine", "missing", "show"]
+__all__ = ["Claim", "claim", "command", "machine", "missing", "show"]
+
+_PLACES = ("--cells", "--data", "--folder", "--quality-cells", "--text")
 
 
 @dataclass(frozen=True)
@@ -85,13 +89,30 @@ def machine() -> dict[str, Any]:
     }
 
 
+def command(words: Sequence[str]) -> str:
+    """A command line as one would write it, without the folders that it reads and writes.
+
+    Args:
+        words: the script and its arguments.
+    """
+    kept: list[str] = []
+    place = False
+    for word in words[1:]:
+        if place or word.partition("=")[0] in _PLACES:
+            # The folder itself may be the next word.
+            place = word in _PLACES
+            continue
+        kept.append(word)
+    return shlex.join(["python", "-m", f"benchmarks.{Path(words[0]).stem}", *kept])
+
+
 def show(claims: Sequence[Claim], details: Mapping[str, Any], *, as_json: bool) -> None:
     """Prints the report: one JSON object, or a table of at most 80 columns."""
     if as_json:
         report = {
             "claims": [asdict(one) for one in claims],
             "machine": machine(),
-            "details": details,
+            "details": {**details, "command": command(sys.argv)},
         }
         print(json.dumps(report, ensure_ascii=False, indent=2, allow_nan=False))
         return

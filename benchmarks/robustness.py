@@ -56,7 +56,6 @@ def main() -> None:
         **about,
         "points": table,
         "chosen": chosen,
-        "command": "python -m benchmarks.robustness --json",
     }
     show(claims, details, as_json=arguments.json)
     if not arguments.json:

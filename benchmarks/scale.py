@@ -95,7 +95,6 @@ def main() -> None:
         "rows": arguments.rows,
         "points": table,
         "slope": None if found is None else vars(found),
-        "command": "python -m benchmarks.scale --json",
     }
     finish(
         arguments,

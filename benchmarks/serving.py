@@ -293,7 +293,6 @@ def main() -> None:
         values, details[name] = MEASURES[name](arguments.shape, arguments.repeats)
         direction = "at_least" if name == "throughput_vs_peft" else "at_most"
         claims.append(claim(name, values, BOUNDS[name], direction, UNITS.get(name, "times")))  # type: ignore[arg-type]
-    details["command"] = "python -m benchmarks.serving --json"
     show(claims, details, as_json=arguments.json)
 
 

@@ -107,7 +107,6 @@ def main() -> None:
             for name, found in table.items()
             if len(found.soft) < arguments.seeds or len(found.wordings) < len(WORDINGS[name])
         },
-        "command": "python -m benchmarks.stability --json",
     }
     finish(
         arguments,

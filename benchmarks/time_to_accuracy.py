@@ -52,7 +52,6 @@ def main() -> None:
     details = {
         **about,
         "tasks": races,
-        "command": "python -m benchmarks.time_to_accuracy --json",
     }
     show(claims, details, as_json=arguments.json)
     if not arguments.json:

@@ -2,11 +2,12 @@
 
     python -m benchmarks.train_step [--shapes 8M,135M] [--json]
 
-Both sides train prompts of 16 vectors with AdamW on the same token ids: 8 rows of 96 input tokens,
-or 4 rows of 400, and an answer of 2 tokens. PEFT runs its own forward pass in a plain loop, without
-padding, so that its positions are right. Ours is the loop that `softprompt tune` runs, with loading
-the cached context included; filling the cache, done once, is reported beside it. For K prompts PEFT
-takes K steps. Each side counts in the precision that is faster for it.
+Both sides train prompts of 16 vectors on the same token ids: 8 rows of 96 input tokens, or 4 rows
+of 400, and an answer of 2 tokens; PEFT by AdamW, ours by the default optimiser. PEFT runs its own
+forward pass in a plain loop, without padding, so that its positions are right. Ours is the loop
+that `softprompt tune` runs, with loading the cached context included; filling the cache, done once,
+is reported beside it. For K prompts PEFT takes K steps. Each side counts in the precision that is
+faster for it.
 """
 
 from __future__ import annotations
@@ -200,7 +201,6 @@ def main() -> None:
     details = {
         "cases": cases,
         "peak_operations_per_second": peaks,
-        "command": "python -m benchmarks.train_step --json",
     }
     show(_claims(cases, peaks), details, as_json=arguments.json)
     if not arguments.json:
@@ -227,7 +227,9 @@ def _claims(cases: Sequence[dict[str, Any]], peaks: dict[str, float]) -> list[Cl
         ratios = [count * b / a for a, b in zip(mine, other, strict=True)]
         # The claim is the ratio of medians; single ratios, whose turns may be unlike, give spread.
         middle = count * median(other) / median(mine)
-        one = claim(name, ratios, bound, "at_least", "times")
+        compiled = any(side.endswith("compiled") for side in sides[1])
+        reason = "" if compiled else "compiled PEFT is left out"
+        one = claim(name, ratios, bound, "at_least", "times", reason)
         claims.append(replace(one, value=round(middle, 3), holds=middle >= bound))
     for dtype, bound in PEAK.items():
         shares = [
@@ -239,7 +241,8 @@ def _claims(cases: Sequence[dict[str, Any]], peaks: dict[str, float]) -> list[Cl
         if not shares:
             claims.append(missing(name, bound, "at_least", "share", "left out"))
         else:
-            claims.append(claim(name, [max(shares)], bound, "at_least", "share"))
+            reason = "the worse of the two lengths of input"
+            claims.append(claim(name, [min(shares)], bound, "at_least", "share", reason))
     return claims
 
 

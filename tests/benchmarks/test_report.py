@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
 from benchmarks.cells import Cells
 from benchmarks.quality import _claims, markdown
-from benchmarks.report import claim, missing, show
+from benchmarks.report import claim, command, missing, show
 
 
 def test_a_claim_holds_or_not_by_its_direction() -> None:
@@ -37,6 +38,12 @@ def test_json_is_one_object(capsys: pytest.CaptureFixture[str]) -> None:
     }
 
 
+def test_the_command_is_told_without_folders() -> None:
+    words = ["/a/benchmarks/memory.py", "--repeats", "2", "--cells", "/b", "--data=/c", "--json"]
+    assert command(words) == "python -m benchmarks.memory --repeats 2 --json"
+    assert command(["scale.py", "--text", "vi=/a", "--seeds", "1"]).endswith("scale --seeds 1")
+
+
 def test_the_table_fits_80_columns(capsys: pytest.CaptureFixture[str]) -> None:
     show([missing("vsfc_over_baseline", 15, "at_least", "points", "")], {}, as_json=False)
     assert all(len(line) <= 80 for line in capsys.readouterr().out.splitlines())
@@ -62,5 +69,7 @@ def test_finished_cells_are_kept(tmp_path: Path) -> None:
     first, second = (Cells(tmp_path, "s").get("a", measure) for _ in range(2))
     assert first == second
     assert len(calls) == 1
+    assert first is not None
+    assert first["machine"]["cores"] == os.cpu_count()
     Cells(tmp_path, "other").get("a", measure)
     assert len(calls) == 2

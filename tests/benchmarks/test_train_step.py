@@ -20,7 +20,10 @@ def test_a_case_is_measured_and_claimed(monkeypatch: pytest.MonkeyPatch) -> None
     seconds = cases[0]["seconds"]
     ratio = 8 * seconds["peft"] / seconds["suffix-8"]
     assert claims["population_step_96"].value == pytest.approx(ratio, rel=0.05)
+    assert claims["population_step_96"].reason == "compiled PEFT is left out"
     assert claims["peak_share_bf16"].value is None
+    least = min(case["operations_per_second"] for case in cases) / 1e12
+    assert claims["peak_share_fp32"].value == pytest.approx(least, abs=1e-3)
     assert "suffix x8" in train_step._table(cases)
 
 

@@ -22,6 +22,7 @@ def test_contexts_are_listed_and_cleared(shell: Shell) -> None:
     store()
     listed = shell("cache", "list", "--json").value
     assert [entry["contexts"] for entry in listed["entries"]] == [2]
+    assert [entry["precision"] for entry in listed["entries"]] == ["full"]
     assert "contexts" in shell("cache", "list").out
     freed = shell("cache", "clear", "--json").value
     assert freed["freed_bytes"] == listed["entries"][0]["bytes"]

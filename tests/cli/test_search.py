@@ -50,11 +50,12 @@ def test_flags_and_files_reach_the_configuration(
     file.write_text("search:\n  rounds: 1\n  share: 0.5\n", encoding="utf-8")
     run = tmp_path / "run"
     words = ["--model", tiny_folder, "--output", run, "--config", file, *QUICK[2:], "--seed", 3]
-    ended = shell("search", data, *words, "--set", "lengths=[2]", "--json")
+    ended = shell("search", data, *words, "--readout", "off", "--set", "lengths=[2]", "--json")
     assert ended.code == 0, ended.err
     config = stored(run, "config.json")
     assert config["search"] == {"rounds": 1, "share": 0.5}
     assert (config["training"]["population"], config["training"]["seed"]) == (3, 3)
+    assert config["training"]["readout"] == "off"
     assert {trial["length"] for trial in ended.value["search"]} == {2}
 
 

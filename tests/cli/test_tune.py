@@ -75,6 +75,24 @@ def test_flags_reach_the_configuration(
     assert shown["task"]["choices"][0] == {"label": "good", "wording": "tích cực"}
 
 
+def test_files_that_a_configuration_names_are_found_from_anywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from softprompt.cli.configuration import run_config
+
+    monkeypatch.chdir(tmp_path)
+    for name in ("rows.csv", "dev.csv", "start", "nano"):
+        (tmp_path / name).write_text("")
+    settings = "task:\n  validation: dev.csv\nprompt:\n  start: start\n"
+    (tmp_path / "settings.yaml").write_text(settings, encoding="utf-8")
+    config = run_config("rows.csv", {"config": "settings.yaml"})
+    assert config.data == str(tmp_path / "rows.csv")
+    assert config.task.validation == str(tmp_path / "dev.csv")
+    assert config.prompt.start == str(tmp_path / "start")
+    # What nobody named is no file of this folder.
+    assert config.backbone.model == "nano"
+
+
 def test_validation_and_test_files_and_delimiters(
     shell: Shell, tiny_folder: Path, tmp_path: Path
 ) -> None:

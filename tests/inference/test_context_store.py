@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from softprompt.errors import UsageError
 from softprompt.inference import Contexts
 from softprompt.inference.context_store import ContextStore, cache_folder, clear, entries
 from softprompt.prompts import Example
+from softprompt.storage import write_bytes
 
 ROWS = [(1, 20, 31), (1, 20, 31, 42), (1, 5, 6, 7, 8), (1, 9)]
 
@@ -119,6 +121,7 @@ def test_a_second_run_encodes_nothing(tmp_path: Path, monkeypatch: pytest.Monkey
     first.fill(store_all=True)
     second = Contexts(backbone, examples(), 1 << 20, 4, ContextStore(backbone, tmp_path))
     monkeypatch.setattr(Backbone, "encode_context", None)
+    assert second.estimate().seconds == 0
     assert second.fill() == len(examples())
     assert second.bytes == 0, "mapped files need no memory of their own"
     for bucket in range(len(first.buckets)):
@@ -135,6 +138,48 @@ def test_what_memory_does_not_hold_goes_to_disk(tmp_path: Path) -> None:
     assert sum(entry.contexts for entry in entries(tmp_path)) > 0
     for bucket in range(len(whole.buckets)):
         assert same(whole.bucket(bucket), small.bucket(bucket))
+
+
+def test_without_memory_all_contexts_go_to_disk(tmp_path: Path) -> None:
+    backbone = tiny_backbone()
+    contexts = Contexts(backbone, examples(), 0, 4, ContextStore(backbone, tmp_path))
+    assert contexts.fill() == len(examples())
+    assert contexts.bytes == 0
+    assert sum(entry.contexts for entry in entries(tmp_path)) > 0
+
+
+def test_what_may_only_be_read_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    filled(tiny_backbone(), tmp_path)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(30, "Read-only file system")
+
+    monkeypatch.setattr("os.utime", refuse)
+    monkeypatch.setattr(Path, "unlink", refuse)
+    store = ContextStore(tiny_backbone(), tmp_path)
+    found = store.get(ROWS)
+    assert found is not None
+    assert same(found, tiny_backbone().encode_context(ROWS))
+    # A damaged file that cannot be removed is left alone.
+    cut(next(tmp_path.glob("*/shard-*")))
+    assert ContextStore(tiny_backbone(), tmp_path).get(ROWS) is None
+
+
+def test_a_cache_emptied_meanwhile_is_a_full_disk_to_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backbone = tiny_backbone()
+    written = write_bytes
+
+    def emptied(path: Path, content: bytes) -> None:
+        written(path, content)
+        clear(tmp_path)
+
+    monkeypatch.setattr("softprompt.inference.context_store.write_bytes", emptied)
+    contexts = Contexts(backbone, examples(), 1, 4, ContextStore(backbone, tmp_path))
+    contexts.fill(store_all=True)
+    assert contexts.trouble is not None
+    assert contexts.bucket(0).rows == len(contexts.buckets[0])
 
 
 def test_a_full_disk_falls_back_to_computing(
@@ -179,6 +224,18 @@ def test_entries_are_listed_and_cleared(tmp_path: Path) -> None:
     assert clear(tmp_path) == entry.bytes
     assert entries(tmp_path) == []
     assert entries(tmp_path / "nowhere") == []
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, cut])
+def test_a_store_without_its_description_is_listed_and_cleared(
+    tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
+    filled(tiny_backbone(), tmp_path)
+    damage(next(tmp_path.glob("*/backbone.json")))
+    (entry,) = entries(tmp_path)
+    assert (entry.backbone, entry.contexts) == ("?", len(ROWS))
+    assert clear(tmp_path) == entry.bytes
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_cache_can_be_moved_and_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:

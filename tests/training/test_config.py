@@ -59,6 +59,11 @@ def test_words_that_older_yaml_takes_for_booleans_are_words(tmp_path: Path) -> N
         ("ensemble=-1", "greater than or equal to 1"),
         ("rounds=-1", "search.rounds cannot be -1"),
         ("search.round=1", "Did you mean 'rounds'"),
+        ("lengths=[0,8]", "training.lengths cannot be 0"),
+        ("learning_rates=[-1]", "training.learning_rates cannot be -1"),
+        ("halvings=[30]", "training.halvings cannot be 30"),
+        ("time_budget=.inf", "training.time_budget cannot be inf"),
+        ("learning_rate=.nan", "training.learning_rate cannot be nan"),
     ],
 )
 def test_wrong_assignments_are_refused(assignment: str, message: str) -> None:

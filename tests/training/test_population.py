@@ -73,6 +73,7 @@ def test_candidates_of_all_runs_have_seeds_of_their_own() -> None:
 
 def test_a_population_halves_down_to_the_survivors() -> None:
     assert halvings(1000, 16, 4, (0.1, 0.3)) == ((100, 8), (300, 4))
+    assert halvings(1000, 16, 4, (0.3, 0.1)) == ((100, 8), (300, 4))
     assert halvings(1000, 8, 4, (0.2,)) == ((200, 4),)
     assert halvings(1000, 4, 4, (0.2,)) == ()
     assert halvings(1000, 8, 4, ()) == ()
@@ -170,6 +171,20 @@ def test_what_a_pass_keeps_is_counted_without_the_constants() -> None:
     without = kept_bytes(lambda: (x @ weight).exp().sum(), {weight.untyped_storage().data_ptr()})
     assert everything - without == 40_000
     assert without == 4_000
+
+
+def test_memory_is_planned_for_the_longest_prompt(tmp_path: Path) -> None:
+    counted: dict[tuple[int, ...], int] = {}
+
+    def noted(row: int, *_: int) -> tuple[int, int]:
+        counted[lengths] = row
+        return 2, 8
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("softprompt.training.memory.fit", noted)
+        for number, lengths in enumerate([(4, 64), (64,), (4,)]):
+            run(tmp_path, f"run-{number}", population=2, lengths=lengths, epochs=1)
+    assert counted[4, 64] == counted[64,] > 2 * counted[4,]
 
 
 def test_fitting_keeps_at_least_one() -> None:

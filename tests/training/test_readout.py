@@ -91,6 +91,31 @@ def test_it_is_the_logistic_regression_of_a_library(tmp_path: Path) -> None:
         np.testing.assert_allclose(at_work, fitted.validation_NC[rows], rtol=1e-3, atol=1e-3)
 
 
+def test_of_very_many_rows_the_first_are_learned_from_and_all_are_answered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setup = setup_of(tmp_path, readout="on")
+    train, validation = (
+        setup.encode(rows, "choices") for rows in (setup.task.train, setup.task.validation)
+    )
+    contexts = [Contexts(setup.backbone, part.examples, 1 << 28) for part in (train, validation)]
+    count = len(validation.rows) - 1
+    limit = count * READOUT.numbers_read(setup.backbone)
+    monkeypatch.setattr(READOUT, "MOST_NUMBERS", limit)
+    learned = []
+    path = READOUT._path
+
+    def noted(values_NF: Any, gold_N: Any, choices: int) -> Iterator[Any]:
+        learned.append(len(values_NF))
+        return path(values_NF, gold_N, choices)
+
+    monkeypatch.setattr(READOUT, "_path", noted)
+    fitted = fit_readout(setup, train, validation, (contexts[0], contexts[1]), Reporter())
+    assert fitted is not None
+    assert learned == [count]
+    assert len(fitted.validation_NC) == len(validation.rows)
+
+
 def test_weaker_penalties_are_left_once_one_is_worse(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

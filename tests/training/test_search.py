@@ -120,7 +120,7 @@ def test_the_result_has_the_shape_of_a_run(tmp_path: Path) -> None:
     prompt = SoftPrompt.load(result["prompt"])
     assert prompt.config["search"] == {"rounds": 2, "share": 0.3}
     assert prompt.metrics["test"] == result["test"]
-    assert run(tmp_path) == result
+    assert run(tmp_path, baselines=("majority", "zero_shot")) == result
 
 
 def test_contexts_are_made_once_and_test_rows_read_at_the_end(

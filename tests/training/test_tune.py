@@ -8,6 +8,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -283,6 +284,36 @@ def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
 
 def test_a_finished_run_gives_its_result_again(tmp_path: Path) -> None:
     assert run(tmp_path) == run(tmp_path)
+
+
+def test_a_run_of_other_settings_or_rows_is_not_taken_for_this_one(tmp_path: Path) -> None:
+    run(tmp_path)
+    with pytest.raises(UsageError, match=r"prompt\.length, training\.epochs differ"):
+        run(tmp_path, epochs=2, length=7)
+    (tmp_path / "run" / "result.json").unlink()
+    with pytest.raises(UsageError, match=r"training\.optimizer differ"):
+        run(tmp_path, optimizer="adamw")
+    task = feedback_task(tmp_path)
+    for other in (replace(task, train=task.train[:-1]), replace(task, target="answer")):
+        with pytest.raises(UsageError, match="rows differ"):
+            tune(other, tiny_backbone(), tmp_path / "run", **FAST)
+
+
+def test_a_run_out_of_time_keeps_what_a_resumed_one_keeps(tmp_path: Path) -> None:
+    feedback_task(tmp_path)
+    config = a_config(tmp_path, save_tiny(tmp_path / "model"), 1)
+    short = config.training.model_copy(
+        update={"time_budget": 1e-3, "epochs": 9, "validations": 1, "patience": None}
+    )
+    first = start(config.model_copy(update={"training": short}), tmp_path / "run")
+    assert first["stopped"] == "time"
+    # Cut while the test rows are answered.
+    (tmp_path / "run" / "result.json").unlink()
+    again = resume(tmp_path / "run")
+    assert (again["best_step"], again["steps"]) == (first["best_step"], first["steps"])
+    records = RunDirectory(tmp_path / "run").records()
+    assert records[-1]["step"] == first["steps"]
+    assert not any(record.get("interim") for record in records)
 
 
 def a_config(folder: Path, model: Path, population: int) -> RunConfig:

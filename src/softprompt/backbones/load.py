@@ -33,7 +33,7 @@ NANO = Path(__file__).parent / "nano"
 class BackboneConfig(BaseModel):
     """Which frozen model, and how it is loaded."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     model: str = Field("nano", description="`nano`, a folder, or a Hugging Face Hub id.")
     revision: str | None = Field(None, description="Branch, tag or commit of a hub model.")

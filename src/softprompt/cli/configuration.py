@@ -5,7 +5,7 @@ Knows which section each flag belongs to; what a value may be is the sections' o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +27,11 @@ _SECTIONS: Mapping[str, tuple[str, ...]] = {
     ),
     "search": ("rounds",),
 }  # fmt: skip
-_PATHS = ("validation", "test", "model")
+_PATHS: Mapping[str, tuple[str, ...]] = {
+    "task": ("validation", "test"),
+    "backbone": ("model",),
+    "prompt": ("start",),
+}
 
 
 def given(flags: Mapping[str, Any]) -> dict[str, Any]:
@@ -51,7 +55,7 @@ def run_config(data: str, flags: Mapping[str, Any]) -> RunConfig:
     """
     from softprompt.training import RunConfig
 
-    values = {name: _absolute(flags[name]) if name in _PATHS else flags[name] for name in flags}
+    values = dict(flags)
     if "baselines" in values:
         names = [name.strip() for name in str(values["baselines"]).split(",")]
         values["baselines"] = tuple(name for name in names if name not in {"", "none"})
@@ -62,11 +66,20 @@ def run_config(data: str, flags: Mapping[str, Any]) -> RunConfig:
         for section, names in _SECTIONS.items()
     }
     file = Path(values["config"]) if "config" in values else None
-    return RunConfig.of(_absolute(data), file, values.get("set", ()), **sections)
+    config = RunConfig.of(_absolute(data), file, values.get("set", ()), **sections)
+    sections = {name: getattr(config, name) for name in _PATHS}
+    return config.model_copy(update={n: _from_root(s, _PATHS[n]) for n, s in sections.items()})
+
+
+def _from_root(section: Any, names: Sequence[str]) -> Any:
+    """A section whose files are named from the root, so that a run resumes from anywhere."""
+    given = {name: getattr(section, name) for name in section.model_fields_set & set(names)}
+    found = {name: _absolute(path) for name, path in given.items() if path is not None}
+    return section.model_copy(update=found)
 
 
 def _absolute(path: str) -> str:
-    """The path from the root where there is such a file, so that a run resumes from anywhere."""
+    """The path from the root where there is such a file."""
     try:
         return str(Path(path).absolute()) if Path(path).exists() else path
     except OSError:

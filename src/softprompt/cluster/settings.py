@@ -10,7 +10,7 @@ __all__ = ["ReplicaSettings"]
 class ReplicaSettings(BaseModel):
     """Settings of replicas."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     model: str = Field("nano", description="`nano`, a folder, or a Hugging Face Hub id.")
     prompts: str = Field(description="Folder of prompts, the same on every machine.")

@@ -10,7 +10,7 @@ __all__ = ["CompareConfig"]
 class CompareConfig(BaseModel):
     """A comparison."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     methods: tuple[str, ...] = Field(
         ("majority", "zero_shot", "few_shot", "soft_prompt", "lora", "full"),

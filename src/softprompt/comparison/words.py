@@ -121,7 +121,7 @@ def at_edge(found: Mapping[str, Any]) -> list[str]:
     """The methods that are best at an end of the rates that they searched, where more may be."""
     lines = []
     for name, method in found["methods"].items():
-        for rate, tried in _searches(method["details"] or {}):
+        for rate, tried in _searches(method.get("details") or {}):
             end = {max(tried): _LARGEST, min(tried): _SMALLEST}.get(float(f"{rate:g}"))
             if end is not None and len(tried) > 1:
                 text = _(end).format(method=named(name), rate=f"{rate:g}")

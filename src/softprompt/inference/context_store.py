@@ -18,6 +18,7 @@ import json
 import os
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -35,6 +36,8 @@ __all__ = ["ContextStore", "Entry", "cache_folder", "clear", "entries"]
 _FORMAT = 2
 _SHARD = "shard-*.safetensors"
 _ABOUT = "backbone.json"
+_UNREADABLE = (SafetensorError, OSError, RuntimeError, ValueError, KeyError, TypeError)
+"""What a file that was cut, changed or removed meanwhile raises when it is read."""
 
 
 def cache_folder() -> Path | None:
@@ -56,6 +59,7 @@ class Entry:
 
     Args:
         backbone: its name.
+        precision: that they are packed in.
         folder: where they lie.
         contexts: how many.
         bytes: that they take.
@@ -63,6 +67,7 @@ class Entry:
     """
 
     backbone: str
+    precision: str
     folder: str
     contexts: int
     bytes: int
@@ -138,7 +143,8 @@ class ContextStore:
         header = {"rows": _described(rows), "sha256": _digest(tensors)}
         name = _shard_name(header["rows"])
         write_bytes(self.folder / name, save_tensors(tensors, metadata=header))
-        (self.folder / name).chmod(0o600)
+        with disk_errors(self.folder):
+            (self.folder / name).chmod(0o600)
         self._refused.discard(name)
         self._index(self.folder / name)
 
@@ -159,8 +165,8 @@ class ContextStore:
                 described = json.loads(file.metadata()["rows"])
             for place, (name, length) in enumerate(described):
                 self._places[name] = (path.name, place, length)
-        except (SafetensorError, OSError, ValueError, KeyError, TypeError):
-            path.unlink(missing_ok=True)
+        except _UNREADABLE:
+            _remove(path)
 
     def _map(self, shard: str) -> bool:
         """Maps a shard and checks its content once; False where it was changed or has gone."""
@@ -180,11 +186,13 @@ class ContextStore:
                 self._open[shard] = {
                     part: tuple(tensors[f"{part}.{layer}"] for layer in layers) for part in parts
                 }
-                os.utime(path)
+                with suppress(OSError):
+                    # In a folder that can only be read, the time of use stays as it is.
+                    os.utime(path)
                 return True
-        except (SafetensorError, OSError, KeyError, TypeError):
+        except _UNREADABLE:
             pass
-        path.unlink(missing_ok=True)
+        _remove(path)
         self._refused.add(shard)
         return False
 
@@ -209,22 +217,35 @@ def entries(root: Path) -> list[Entry]:
     """What is on disk, a line for each backbone, the last used first."""
     found = []
     for folder in sorted(root.iterdir()) if root.is_dir() else []:
-        if not (folder / _ABOUT).is_file():
-            continue
-        about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
         shards = list(folder.glob(_SHARD))
-        contexts = 0
+        if not shards and not (folder / _ABOUT).is_file():
+            continue
+        about = _about(folder)
+        contexts, size, used = 0, 0, 0.0
         for path in shards:
-            try:
+            # Another process may remove it meanwhile.
+            with suppress(*_UNREADABLE):
+                stat = path.stat()
+                size, used = size + stat.st_size, max(used, stat.st_mtime)
                 with safe_open(path, framework="pt") as file:
                     contexts += len(json.loads(file.metadata()["rows"]))
-            except (SafetensorError, OSError, ValueError, KeyError, TypeError):
-                continue
-        stats = [path.stat() for path in shards]
-        used = max((stat.st_mtime for stat in stats), default=folder.stat().st_mtime)
-        size = sum(stat.st_size for stat in stats)
-        found.append(Entry(str(about.get("name")), str(folder), contexts, size, used))
+        found.append(Entry(*about, str(folder), contexts, size, used))
     return sorted(found, key=lambda entry: -entry.used)
+
+
+def _about(folder: Path) -> tuple[str, str]:
+    """Name and precision in a store's description; `?` where it is damaged or has gone."""
+    try:
+        about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
+        return str(about["name"]), str(about["precision"])
+    except _UNREADABLE:
+        return "?", "?"
+
+
+def _remove(path: Path) -> None:
+    """Removes a file; one that may not be removed is as good as not there."""
+    with suppress(OSError):
+        path.unlink(missing_ok=True)
 
 
 def clear(root: Path) -> int:

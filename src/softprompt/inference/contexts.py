@@ -43,7 +43,7 @@ class Contexts:
     Args:
         backbone: that encodes them.
         examples: whose `context` counts.
-        budget: bytes of keys and values to keep in memory; 0 keeps none.
+        budget: bytes of keys and values to keep in memory; with 0 all go to the store.
         bucket_rows: rows of a bucket at most.
         store: contexts on disk, or None.
         precision: that contexts are packed in, those that are not kept as well, so that what is
@@ -75,17 +75,22 @@ class Contexts:
         self.buckets = _buckets(sizes, bucket_rows)
 
     def estimate(self) -> Estimate:
-        """Encodes the largest bucket that is not on disk and reckons from it; `fill` uses it."""
+        """Reckons from the largest bucket that is not on disk, which it encodes for `fill` to use.
+
+        Where all are on disk nothing is encoded.
+        """
         if not self.buckets or not any(self._rows):
             return Estimate(0, 0.0)
         buckets = range(len(self.buckets))
         missing = [b for b in buckets if not self._store or not self._store.holds(self._ids(b))]
         largest = max(missing or buckets, key=self._tokens)
         start = time.perf_counter()
-        context = self._encode(self.buckets[largest])
+        context = self._store.get(self._ids(largest)) if self._store and not missing else None
+        if context is None:
+            context = self._encode(self.buckets[largest])
+            if self.budget > 0 or self._store is not None:
+                self._ready[largest] = context
         seconds = time.perf_counter() - start
-        if self.budget > 0:
-            self._ready[largest] = context
         tokens = max(1, self._tokens(largest))
         whole, left = (sum(map(self._tokens, some)) for some in (buckets, missing))
         return Estimate(context.bytes * whole // tokens, seconds * left / tokens)
@@ -104,7 +109,7 @@ class Contexts:
         """
         done = 0
         for bucket, rows in enumerate(self.buckets):
-            if self.budget > 0 and bucket not in self._kept:
+            if (self.budget > 0 or self._store is not None) and bucket not in self._kept:
                 self._keep(bucket, store_all)
             done += len(rows)
             if progress:

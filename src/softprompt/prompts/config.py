@@ -15,7 +15,7 @@ __all__ = ["PromptConfig"]
 class PromptConfig(BaseModel):
     """Placement, depth, parametrisation and initialisation of a soft prompt."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     method: str | None = Field(
         None,

@@ -27,7 +27,7 @@ class TaskConfig(BaseModel):
         ConfigError: a value that cannot be.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     input: tuple[str, ...] | None = Field(
         default=None, description="Input columns, separated by commas; detected when not given."

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from softprompt.errors import ConfigError, DataError, nearest
+from softprompt.storage import canonical_json, sha256
 from softprompt.tasks.config import TaskConfig
 from softprompt.tasks.labels import (
     Choice,
@@ -133,6 +134,17 @@ class Task:
             if choice.label == label:
                 return choice.wording
         raise DataError(f"The task has no label {label!r}.", nearest(label, self.labels))
+
+    def digest(self) -> str:
+        """Hexadecimal SHA-256 of the rows, their answers and how they are written for the model."""
+        told: list[Any] = [
+            [self.kind, self.template and self.template.text, self.target, self.inputs],
+            [[choice.label, choice.wording] for choice in self.choices],
+            dict(self.demands),
+        ]
+        for rows in (self.train, self.validation, self.test):
+            told.append([[dict(row.columns), row.answer, row.messages] for row in rows])
+        return sha256(canonical_json(told).encode())
 
     def render(self, row: Row, chat: Chat | None = None) -> Rendered:
         """The row's context, as `Template.render` gives it.

@@ -121,5 +121,6 @@ def halvings(
     kept = [max(survivors, round(size * ratio**place)) for place in range(1, len(shares) + 1)]
     kept[-1] = survivors
     return tuple(
-        (max(1, round(share * steps)), keep) for share, keep in zip(shares, kept, strict=True)
+        (max(1, round(share * steps)), keep)
+        for share, keep in zip(sorted(shares), kept, strict=True)
     )

@@ -25,7 +25,7 @@ __all__ = ["RunConfig", "SearchConfig", "TrainingConfig", "validated"]
 class TrainingConfig(BaseModel):
     """The optimisation of a soft prompt, or of a population of them."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     epochs: int | None = Field(
         None,
@@ -55,12 +55,12 @@ class TrainingConfig(BaseModel):
         "for answer choices, 4 for free text.",
     )
     survivors: int = Field(4, ge=1, description="Prompts of a population that train to the end.")
-    halvings: tuple[float, ...] = Field(
+    halvings: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
         (0.3,),
         description="Shares of the steps after which the worse prompts of a population are given "
         "up.",
     )
-    learning_rates: tuple[float, ...] = Field(
+    learning_rates: tuple[Annotated[float, Field(gt=0)], ...] = Field(
         (), description="Peak rates that a population tries, in place of its own choice."
     )
     initialisations: tuple[str, ...] = Field(
@@ -69,7 +69,7 @@ class TrainingConfig(BaseModel):
     parametrisations: tuple[str, ...] = Field(
         (), description="Parametrisations that a population tries; not given: the prompt's own."
     )
-    lengths: tuple[int, ...] = Field(
+    lengths: tuple[Annotated[int, Field(ge=1)], ...] = Field(
         (), description="Lengths that a population tries, in vectors; not given: the prompt's own."
     )
     grow_to: int | None = Field(
@@ -165,7 +165,7 @@ class TrainingConfig(BaseModel):
 class SearchConfig(BaseModel):
     """What is tried before a run."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     rounds: int = Field(
         0, ge=0, description="Rounds of short trainings, a population each; 0 searches nothing."
@@ -178,7 +178,7 @@ class SearchConfig(BaseModel):
 class RunConfig(BaseModel):
     """Everything that decides a run's result."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     data: str = Field(description="File or `hf:NAME` with the training rows.")
     task: TaskConfig = Field(default_factory=TaskConfig)

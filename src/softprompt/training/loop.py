@@ -213,8 +213,11 @@ class Loop:
                     saved = time.perf_counter()
                 stopped = self._reason(interrupt)
             self.seconds = earlier + time.perf_counter() - begun
+            interrupted = stopped == "interrupted"
+            if not due and not interrupted:
+                self._validate()
             self._checkpoint()
-            if not due:
+            if not due and interrupted:
                 # After the checkpoint: a resumed run must not know of this validation, which an
                 # unbroken one never makes.
                 self._validate(interim=True)

@@ -53,14 +53,15 @@ def fit_loop(loop: Loop, budget: int) -> tuple[int, int]:
     """How many of a loop's prompts train together, and with how many examples in a pass.
 
     Args:
-        loop: with the whole population; its longest rows count.
+        loop: with the whole population; its longest rows and its longest prompt count.
         budget: bytes that a pass may take.
     """
     longest = Batch(len(loop.rows.contexts.buckets) - 1, (0,))
-    first = [loop.members[0].vectors().requires_grad_()]
+    prompt_PX = max((member.vectors() for member in loop.members), key=len)
+    alone = [prompt_PX.requires_grad_()]
     weights = loop.backbone.model.state_dict().values()
     constants = {tensor.untyped_storage().data_ptr() for tensor in weights}
-    row = kept_bytes(lambda: next(loop.losses(longest, first)), constants)
+    row = kept_bytes(lambda: next(loop.losses(longest, alone)), constants)
     return fit(row, budget, len(loop.members), loop.config.batch_size)
 
 

@@ -105,6 +105,32 @@ def refuse_changed(before: Mapping[str, str], now: Mapping[str, str]) -> None:
         )
 
 
+def refuse_changed_settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Refuses settings that are not what a run was begun with.
+
+    Args:
+        before, now: configurations as they are written down. The backbone's settings do not count:
+            a run that goes on computes in the precision that was chosen at its start.
+
+    Raises:
+        UsageError: which have changed.
+    """
+    changed = []
+    for section in sorted({*before, *now} - {"backbone"}):
+        old, new = before.get(section), now.get(section)
+        if not isinstance(old, Mapping) or not isinstance(new, Mapping):
+            changed += [section] if section in before and old != new else []
+            continue
+        # A setting that the run's version did not have yet is as it was.
+        names = [name for name, value in old.items() if name in new and new[name] != value]
+        changed += [f"{section}.{name}" for name in names]
+    if changed:
+        raise UsageError(
+            f"The run in this folder was begun with other settings: {', '.join(changed)} differ.",
+            "Use the same settings to go on, or name another folder.",
+        )
+
+
 def check_same(plan: Plan, data: Mapping[str, str], backbone: Mapping[str, str | None]) -> None:
     """Refuses to resume a run on other data or another backbone.
 

@@ -74,11 +74,13 @@ def fit_readout(
         return None
     reporter.stage("readout", {"rows": len(train.rows)})
     labels = setup.task.labels
-    values_NF = _values(setup, contexts[0])
+    most = MOST_NUMBERS // numbers_read(setup.backbone)
+    values_NF = _values(setup, contexts[0], min(most, len(train.rows)))
     gold = np.array([labels.index(str(row.answer)) for row in train.rows[: len(values_NF)]])
     if len(set(gold.tolist())) < 2:
         return None
-    held_NF = _values(setup, contexts[1])
+    # All of them: every validation row is scored with the readout that is kept.
+    held_NF = _values(setup, contexts[1], len(validation.rows))
     mean_F, size_F = values_NF.mean(0, np.float64), values_NF.std(0, np.float64)
     size_F[size_F == 0] = 1.0
     values_NF -= mean_F.astype(np.float32)
@@ -106,10 +108,9 @@ def fit_readout(
     return Fitted(readout, scores_NC / temperature, score)
 
 
-def _values(setup: Setup, contexts: Contexts) -> NDArray[np.float32]:
-    """[N, F] what is read of rows, in their order; of the first ones where they are very many."""
+def _values(setup: Setup, contexts: Contexts, most: int) -> NDArray[np.float32]:
+    """[N, F] what is read of the first N = `most` rows, in their order."""
     found: dict[int, NDArray[np.float32]] = {}
-    most = MOST_NUMBERS // numbers_read(setup.backbone)
     for number, rows in enumerate(contexts.buckets):
         if min(rows) < most:
             values_BF = read_values(setup.backbone, contexts.bucket(number)).numpy()

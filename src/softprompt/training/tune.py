@@ -68,6 +68,7 @@ def tune(
     setup = Setup.of(task, backbone, prompt, training, slice_column, chat)
     resolved = config or {
         "data": task.name,
+        "rows": task.digest(),
         "prompt": prompt.model_dump(mode="json"),
         "training": training.model_dump(mode="json"),
         "backbone": backbone.settings,

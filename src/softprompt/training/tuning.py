@@ -11,7 +11,7 @@ Shapes: P vectors, D hidden size.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -31,7 +31,14 @@ from softprompt.training.curves import draw_curves
 from softprompt.training.loop import Course, Loop, Outcome, TrainingRows
 from softprompt.training.memory import PASS_SHARE, fit_loop
 from softprompt.training.objectives import OBJECTIVES
-from softprompt.training.plan import Plan, check_same, choose_threads, measure_step, threads_of
+from softprompt.training.plan import (
+    Plan,
+    check_same,
+    choose_threads,
+    measure_step,
+    refuse_changed_settings,
+    threads_of,
+)
 from softprompt.training.readout import Fitted, fit_readout
 from softprompt.training.reporters import REPORTERS, Reporter, Reporters
 from softprompt.training.result import answers_of, finish, peak_memory
@@ -77,18 +84,20 @@ class Tuning:
     def run(self) -> dict[str, Any]:
         """Does what is left of the run and returns its result."""
         begun = time.perf_counter()
+        before = self.directory.read("config.json")
+        if before is None:
+            self.directory.refuse_used()
+        else:
+            self._refuse_other(before)
         done = self.directory.read("result.json")
         if done is not None and done["stopped"] != "interrupted":
             return done
-        new = self.directory.read("config.json") is None
-        if new:
-            self.directory.refuse_used()
         # Rows that do not fit are refused before anything is written, the test rows' included.
         rows = self._encode()
         names = self.setup.training.reporters
         self.extras = [REPORTERS.get(name)(self.directory.path, self.resolved) for name in names]
         self.reporter = Reporters([MetricsFile(self.directory), self.reporter, *self.extras])
-        if new:
+        if before is None:
             self.directory.create(self.resolved)
         result: dict[str, Any] | None = None
         try:
@@ -97,6 +106,22 @@ class Tuning:
             draw_curves(self.directory.records(), self.directory.curves, self.setup.metric)
             self.reporter.close(result)
         return result
+
+    def _refuse_other(self, before: Mapping[str, Any]) -> None:
+        """Refuses to go on, under other settings or with other data, with what was begun here.
+
+        Raises:
+            UsageError: what differs, by name.
+        """
+        plan = self._first_plan()
+        if plan is not None:
+            self._check_same(plan)
+        refuse_changed_settings(before, self.resolved)
+
+    def _check_same(self, plan: Plan) -> None:
+        identity = self.setup.backbone.identity
+        fingerprints = {"weights": identity.weights, "tokenizer": identity.tokenizer}
+        check_same(plan, self.setup.task.hashes, fingerprints)
 
     def _run(
         self, begun: float, train: Encoded, validation: Encoded, test: Encoded
@@ -259,7 +284,7 @@ class Tuning:
         setup, identity = self.setup, self.setup.backbone.identity
         fingerprints = {"weights": identity.weights, "tokenizer": identity.tokenizer}
         if self.earlier is not None:
-            check_same(self.earlier, setup.task.hashes, fingerprints)
+            self._check_same(self.earlier)
             return self.earlier
         self._fit_memory(loop)
         threads = choose_threads(loop, setup.training)

@@ -57,10 +57,16 @@ def cache(
         elif not found:
             console.print(_("There is nothing in {folder}.").format(folder=root), soft_wrap=True)
         else:
-            rows = table(_("model"), _("contexts"), _("size"), _("last used"))
+            rows = table(_("model"), _("precision"), _("contexts"), _("size"), _("last used"))
             for entry in found:
                 ago = _("{time} ago").format(time=duration(max(1.0, time.time() - entry.used)))
-                rows.add_row(entry.backbone, number(entry.contexts), size(entry.bytes), ago)
+                rows.add_row(
+                    entry.backbone,
+                    entry.precision,
+                    number(entry.contexts),
+                    size(entry.bytes),
+                    ago,
+                )
             console.print(rows)
             console.print(str(root), style="dim", soft_wrap=True)
 

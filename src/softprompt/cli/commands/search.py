@@ -66,6 +66,7 @@ def search(
     length: flags.Length = None,
     initialisation: flags.Initialisation = None,
     ensemble: flags.Ensemble = None,
+    readout: flags.Readout = None,
     epochs: flags.Epochs = None,
     time_budget: flags.TimeBudget = None,
     limit: flags.Limit = None,
