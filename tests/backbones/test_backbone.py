@@ -133,3 +133,12 @@ def test_two_models_of_one_shape_have_two_fingerprints() -> None:
     assert first.identity.weights != second.identity.weights
     assert first.identity.tokenizer == second.identity.tokenizer
     assert first.identity.weights == tiny_backbone("llama").identity.weights
+
+
+def test_a_text_longer_than_the_window_is_encoded_without_a_word(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    backbone = tiny_backbone()
+    backbone.tokenizer.model_max_length = 8
+    assert len(backbone.encode("great coffee " * 20)) > 8
+    assert capfd.readouterr().err == ""

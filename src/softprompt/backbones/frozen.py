@@ -169,7 +169,8 @@ class FrozenModel:
 
     def encode(self, text: str) -> list[int]:
         """Token ids of one segment of text, without special tokens added."""
-        return list(self.tokenizer(text, add_special_tokens=False).input_ids)
+        # A text longer than the window is told of by whoever cannot use it, not by the tokenizer.
+        return list(self.tokenizer(text, add_special_tokens=False, verbose=False).input_ids)
 
     def embed(self, ids: Tensor) -> Tensor:
         """Input embeddings of ids, [..., D]."""
