@@ -138,6 +138,18 @@ def test_people_are_told_that_rare_labels_are_given_more_readily(
     assert ended.code == 0, ended.err
     assert "Rare labels are given more readily" in ended.out
     assert "instead of 12.5%" in ended.out
+    assert "Packed contexts" not in ended.out
+
+
+def test_people_are_told_what_packing_contexts_changes(
+    shell: Shell, trained: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(trained, tmp_path / "run")
+    file = tmp_path / "run" / "result.json"
+    result = {**json.loads(file.read_text("utf-8")), "cache_loss_change": 0.00125}
+    file.write_text(json.dumps(result), "utf-8")
+    told = shell("tune", "--resume", tmp_path / "run").out
+    assert "Packed contexts change the loss by 0.125%" in told
 
 
 def test_resume_takes_no_other_flag(shell: Shell, trained: Path, data: Path) -> None:

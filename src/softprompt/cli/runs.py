@@ -61,6 +61,9 @@ def show_run(
     show_population(console, result)
     show_readout(console, result)
     show_adjustment(console, result)
+    if result.get("cache_loss_change") is not None:
+        text = _("Packed contexts change the loss by {share} on batches of the training rows.")
+        console.print(text.format(share=percent(result["cache_loss_change"], 3)))
     if result["test"] is not None and "slices" in result["test"]:
         console.print(_("`softprompt show` and `--json` have the scores by slice."), style="dim")
     console.print(
