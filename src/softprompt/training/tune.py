@@ -41,7 +41,8 @@ def tune(
     Args:
         task: what to learn, with rows of all splits.
         backbone: the frozen model.
-        output: the run's folder; a run that was begun there goes on.
+        output: the run's folder; a run that was begun there goes on, and is refused where its
+            settings or rows were others.
         prompt: placement, depth, parametrisation, initialisation, length; a PEFT configuration of
             prompt tuning, P-tuning or prefix tuning describes them too.
         training: the optimisation.
