@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny import save_tiny, tiny_backbone
+from tiny import VOCABULARY, save_tiny, tiny_backbone, tiny_tokenizer
 
-from softprompt.backbones import load_backbone
+from softprompt.backbones import Backbone, load_backbone
 from softprompt.backbones.load import NANO
 from softprompt.backbones.precision import fastest_dtype
 from softprompt.errors import BackboneError
@@ -139,3 +139,12 @@ def test_a_real_third_party_model(shared: Path) -> None:
     ids = backbone.tokenizer("Once upon a time", return_tensors="pt").input_ids
     written = backbone.model.generate(ids, max_new_tokens=8, do_sample=False)
     assert "there was" in backbone.tokenizer.decode(written[0])
+
+
+def test_embeddings_narrower_than_the_layers_are_refused() -> None:
+    from transformers import OPTConfig, OPTForCausalLM
+
+    sizes = {"num_hidden_layers": 1, "num_attention_heads": 2, "ffn_dim": 32}
+    config = OPTConfig(vocab_size=VOCABULARY, hidden_size=32, word_embed_proj_dim=16, **sizes)
+    with pytest.raises(BackboneError, match="have 16 numbers and its layers 32"):
+        Backbone(OPTForCausalLM(config), tiny_tokenizer())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from tiny import tiny_backbone
+from torch import Tensor
 
 from softprompt.inference.generation import generate
 from softprompt.prompts import Example
@@ -22,6 +23,26 @@ def test_a_full_window_cuts_its_own_row_alone(architecture: str) -> None:
     alone = [generate(backbone, [example], [], 12)[0] for example in (short, long, full)]
     assert generate(backbone, [short, long, full], [], 12) == alone
     assert len(alone[0]) > 2 * len(alone[1])
+
+
+def test_every_end_token_of_the_model_ends_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    backbone = tiny_backbone()
+    example = row(backbone.bos or 1, 6)
+    chosen: list[int] = []
+
+    logits = backbone.logits
+
+    def noted(hidden_RD: Tensor) -> Tensor:
+        logits_RV = logits(hidden_RD)
+        chosen.extend(logits_RV.argmax(-1).tolist())
+        return logits_RV
+
+    monkeypatch.setattr(backbone, "logits", noted)
+    generate(backbone, [example], [], 9)
+    place = next(n for n, token in enumerate(chosen) if n and token not in chosen[:n])
+    monkeypatch.setattr(backbone, "ends", frozenset({backbone.eos, chosen[place]}))
+    wanted = backbone.tokenizer.decode(chosen[:place], skip_special_tokens=True).strip()
+    assert generate(backbone, [example], [], 9) == [wanted]
 
 
 def test_an_answer_is_as_long_as_asked_at_most() -> None:

@@ -9,7 +9,7 @@ import torch
 from prompts.test_artifact import make
 from tiny import tiny_backbone
 
-from softprompt.errors import DataError
+from softprompt.errors import DataError, UsageError
 from softprompt.inference import Predictor, encode_rows, predict, task_of
 from softprompt.inference.generation import generate
 from softprompt.prompts import Example, SoftPrompt
@@ -119,12 +119,39 @@ def test_an_adjustment_changes_the_answer_and_no_probability() -> None:
         ([""], "is empty"),
         (["  "], "is empty"),
         ([{"txt": "x"}], "is empty"),
+        ([None], "Input 1 is no text: 'None'"),
+        (["x", {"text": 3}], "Input 2 is no text"),
         (["word " * 300], r"takes \d+ tokens; the window of the model has 128"),
     ],
 )
 def test_what_cannot_be_answered_is_said(texts: list[object], message: str) -> None:
     with pytest.raises(DataError, match=message):
         predict(make(), texts, tiny_backbone())  # type: ignore[arg-type]
+
+
+def test_one_text_is_no_list_of_texts() -> None:
+    with pytest.raises(UsageError, match=r"Write predict\(\[text\]\)"):
+        predict(make(), "great coffee", tiny_backbone())
+
+
+def test_a_prompt_that_reads_conversations_reads_them_however_they_are_given() -> None:
+    prompt, backbone = make(), tiny_backbone()
+    task = replace(prompt.task, template=None, inputs=("messages",))
+    prompt = replace(prompt, task=task)
+    said = [{"role": "user", "content": "great coffee"}]
+    ways = ["great coffee", said, {"messages": said}, {"messages": "great coffee"}]
+    found = predict(prompt, ways, backbone)
+    assert len({answer.probability for answer in found}) == 1
+    other = predict(prompt, ["giao hàng quá chậm"], backbone)[0]
+    assert other.probabilities != found[0].probabilities
+    for wrong, message in (
+        ([{"messages": []}], "no list of messages"),
+        ([[{"role": "user"}]], "without a role and a content"),
+        ([""], "is empty"),
+        ([Row("plain.csv", 7, {"messages": "great coffee"}, None)], "row 7 holds no conversation"),
+    ):
+        with pytest.raises(DataError, match=message):
+            predict(prompt, wrong, backbone)  # type: ignore[arg-type]
 
 
 def test_two_inputs_need_a_mapping() -> None:

@@ -53,6 +53,14 @@ def test_labels_are_mean_sub_token_embeddings_next_to_the_answer() -> None:
     assert not torch.equal(vectors[:-2], other[:-2])
 
 
+def test_a_small_vocabulary_gives_as_many_vectors_as_asked_for() -> None:
+    small = request(length=7)
+    small._frequent.extend([5, 6, 7])
+    rows = INITIALISERS.get("vocabulary")(small)
+    assert rows.shape[0] == 7
+    assert len(rows.unique(dim=0)) == 3
+
+
 def test_text_is_not_repeated() -> None:
     backbone = tiny_backbone()
     vectors = INITIALISERS.get("text")(request(length=40))

@@ -85,13 +85,22 @@ def test_a_text_longer_than_the_window_is_refused_with_its_place() -> None:
     assert "--drop-long" in raised.value.hint
 
 
-def test_a_chat_template_that_writes_bos_does_not_write_it_twice() -> None:
+def test_a_chat_template_that_writes_bos_does_not_write_it_twice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     backbone = tiny_backbone()
-
-    def chat(messages: list[dict[str, str]]) -> str:
-        return f"<s>[user] {messages[0]['content']} [assistant]"
-
-    rendered = TEMPLATE.render({"text": "ok"}, chat)
+    chat = "<s>[user] {{ messages[0]['content'] }} [assistant]"
+    monkeypatch.setattr(backbone.tokenizer, "chat_template", chat)
+    rendered = TEMPLATE.render({"text": "ok"}, backbone.chat)
     example = Layout(backbone, "suffix", 2).example(rendered, ["y"])
     assert example.context[0] == backbone.bos
     assert backbone.bos not in example.context[1:]
+
+
+def test_a_text_that_begins_like_the_opening_token_keeps_it() -> None:
+    layout = Layout(tiny_backbone(), "suffix", 2)
+    struck, plain = (
+        layout.example(Template("{text} {answer}").render({"text": text}), ["y"])
+        for text in ("<s>ok", "ok")
+    )
+    assert len(struck.context) + len(struck.trunk) > len(plain.context) + len(plain.trunk)

@@ -109,6 +109,19 @@ def test_the_members_of_an_ensemble_go_into_folders_of_their_own(
         assert ours == pytest.approx(theirs, abs=1e-3)
 
 
+def test_a_folder_is_replaced_by_its_own_kind_alone(tmp_path: Path, saved: Backbone) -> None:
+    first = make("front", saved)
+    tensors = {"member.0.vectors": first.vectors, "member.1.vectors": first.vectors * 2}
+    for prompt, place in ((first, "one"), (replace(first, tensors=tensors), "several")):
+        for _ in range(2):
+            export_peft(prompt, tmp_path / place, saved)
+    lora = tmp_path / "lora"
+    lora.mkdir()
+    (lora / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA"}))
+    with pytest.raises(UsageError, match="in use by something else"):
+        export_peft(first, lora, saved)
+
+
 def theirs_saved(config: Any, backbone: Backbone, folder: Path) -> torch.Tensor:
     """Has PEFT write a folder; the numbers of its virtual tokens."""
     from transformers import AutoModelForCausalLM
@@ -198,6 +211,20 @@ def test_what_peft_cannot_hold_is_refused(tmp_path: Path, saved: Backbone, place
     with pytest.raises(UsageError, match="its virtual tokens always stand before the whole input"):
         export_peft(make(placement, saved), tmp_path / "peft", saved)
     assert not (tmp_path / "peft").exists()
+
+
+@pytest.mark.parametrize("damage", ["nan", "flat", "note"])
+def test_a_damaged_folder_is_one_error(tmp_path: Path, saved: Backbone, damage: str) -> None:
+    folder = export_peft(make("front", saved), tmp_path / "peft", saved)
+    file = folder / "adapter_model.safetensors"
+    ((name, vectors_PD),) = load_file(file).items()
+    if damage == "nan":
+        vectors_PD[0, 0] = float("nan")
+    save_file({name: vectors_PD[0] if damage == "flat" else vectors_PD}, file)
+    if damage == "note":
+        (folder / "softprompt.json").write_text(json.dumps({"bos_included": False}))
+    with pytest.raises(ArtifactError, match=r"finite numbers|lacks or garbles"):
+        SoftPrompt.load(folder)
 
 
 def test_other_peft_folders_are_refused(tmp_path: Path) -> None:

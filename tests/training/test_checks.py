@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import torch
 from tiny import feedback_task, tiny_backbone
 
 from softprompt import tune
-from softprompt.errors import SoftPromptError
+from softprompt.errors import DataError, SoftPromptError
 from softprompt.prompts import PromptConfig
 from softprompt.prompts.depths import DEPTHS
 from softprompt.tasks import Task, Template
@@ -41,6 +42,38 @@ def test_settings_that_say_two_things_or_nothing_are_refused(tmp_path: Path) -> 
         with pytest.raises(SoftPromptError, match=message):
             tune(asked, tiny_backbone(), tmp_path / "run", **{**FAST, **settings})
     assert not (tmp_path / "run").exists()
+
+
+def test_labels_that_the_tokenizer_writes_alike_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backbone = tiny_backbone()
+    monkeypatch.setattr(type(backbone), "encode", lambda self, text: [5 for _ in text.split()])
+    with pytest.raises(DataError, match="alike, so it cannot tell them apart"):
+        tune(feedback_task(tmp_path), backbone, tmp_path / "run", **FAST)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_conversation_that_the_chat_template_refuses_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = [
+        {
+            "messages": [
+                {"role": "system", "content": "x"},
+                {"role": "user", "content": f"coffee number {number}"},
+                {"role": "assistant", "content": ("good", "bad")[number % 2]},
+            ]
+        }
+        for number in range(60)
+    ]
+    file = tmp_path / "chats.jsonl"
+    file.write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    backbone = tiny_backbone()
+    template = "{{ raise_exception('System role not supported') }}"
+    monkeypatch.setattr(backbone.tokenizer, "chat_template", template)
+    with pytest.raises(DataError, match=r"row \d+: .* \(System role not supported\)"):
+        tune(Task.from_file(file), backbone, tmp_path / "run", **FAST)
 
 
 def test_what_is_given_to_begin_from_is_begun_from(tmp_path: Path) -> None:

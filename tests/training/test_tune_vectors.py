@@ -106,10 +106,12 @@ def test_a_warm_start_begins_where_the_other_ended(tmp_path: Path) -> None:
     inputs, targets = some()
     one = {**FAST, "population": 1}
     first = tune_vectors(adapter, inputs, targets, tmp_path / "a", loss=mse_loss, **one)
-    one |= {"initialisation": "prompt", "start": first["prompt"], "learning_rate": 1e-9}
+    one |= {"start": first["prompt"], "learning_rate": 1e-9}
     second = tune_vectors(adapter, inputs, targets, tmp_path / "b", loss=mse_loss, **one)
     before, after = (SoftPrompt.load(run["prompt"]).vectors for run in (first, second))
     torch.testing.assert_close(before, after)
+    (candidate,) = second["population"]
+    assert candidate["initialisation"] == "prompt"
 
 
 def test_few_inputs_give_as_many_vectors_as_asked_for(tmp_path: Path) -> None:
@@ -131,6 +133,8 @@ def test_few_inputs_give_as_many_vectors_as_asked_for(tmp_path: Path) -> None:
         ({"initialisations": ("context",)}, "needs text"),
         ({"token_dropout": 0.1}, r"training.token_dropout does nothing"),
         ({"epoch": 3}, "Unknown setting 'epoch'"),
+        ({"text": "hello"}, "prompt.text does nothing"),
+        ({"start": "run", "initialisation": "random"}, "no candidate begins from it"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_written(

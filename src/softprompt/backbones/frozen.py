@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from softprompt.backbones.fingerprint import module_fingerprint, tokenizer_fingerprint
-from softprompt.errors import BackboneError
+from softprompt.errors import BackboneError, DataError
 
 __all__ = ["FrozenModel", "Identity"]
 
@@ -79,6 +79,13 @@ class FrozenModel:
         self.window: int = getattr(config, "max_position_embeddings", None) or 1_000_000
         self._body = self.model.base_model
         self._embedding = self.model.get_input_embeddings()
+        width = self._embedding.weight.shape[-1]
+        if width != self.hidden_size:
+            raise BackboneError(
+                f"The input embeddings of {self.identity.name!r} have {width} numbers and its "
+                f"layers {self.hidden_size}; models that project between the two are not read.",
+                "Choose a model whose embeddings are as wide as its layers.",
+            )
 
     @property
     def device(self) -> torch.device:
@@ -154,16 +161,29 @@ class FrozenModel:
 
     @property
     def chat(self) -> Callable[[list[dict[str, str]]], str] | None:
-        """The tokenizer's chat template with the generation prompt, or None where it has none."""
+        """The tokenizer's chat template with the generation prompt and without the opening token,
+        or None where it has none.
+
+        What is returned raises a DataError where the template refuses a conversation.
+        """
         if not getattr(self.tokenizer, "chat_template", None):
             return None
 
         def chat(messages: list[dict[str, str]]) -> str:
-            return str(
-                self.tokenizer.apply_chat_template(
+            from jinja2 import TemplateError
+
+            try:
+                text = self.tokenizer.apply_chat_template(
                     messages, tokenize=False, add_generation_prompt=True
                 )
-            )
+            except TemplateError as error:
+                raise DataError(
+                    f"The model's chat template refuses the conversation ({error}).",
+                    "Change its messages, or leave the template out with --chat off.",
+                ) from error
+            # A template writes the opening token as text; whoever lays a row out puts it already.
+            opening = self.tokenizer.bos_token if self.bos is not None else None
+            return str(text).removeprefix(opening or "")
 
         return chat
 

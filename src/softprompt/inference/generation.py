@@ -107,9 +107,10 @@ def _written(
     while True:
         ids_R = choose(backbone.logits(writing.hidden_RD))
         for row, token in enumerate(ids_R.tolist()):
-            if row in open_rows and token != backbone.eos:
+            ended = token in backbone.ends
+            if row in open_rows and not ended:
                 found[row].append(token)
-            if token == backbone.eos or len(found[row]) == rooms[row]:
+            if ended or len(found[row]) == rooms[row]:
                 open_rows.discard(row)
         if not open_rows:
             return found

@@ -19,7 +19,7 @@ from softprompt.tasks import Row, TaskConfig, read_rows
 
 __all__ = ["Prediction", "Predictor", "evaluate", "predict"]
 
-Text = str | Mapping[str, str] | Row
+Text = str | Mapping[str, Any] | Sequence[Mapping[str, str]] | Row
 
 
 @dataclass(frozen=True)
@@ -67,11 +67,17 @@ class Predictor:
     def predict(
         self, texts: Sequence[Text], progress: Callable[[int, int], None] | None = None
     ) -> list[Prediction]:
-        """Answers to texts, to mappings from column to text, or to rows of a file.
+        """Answers to texts, to mappings from column to text, to rows of a file or, by a prompt that
+        reads conversations, to lists of messages.
 
         Raises:
+            UsageError: one text is given instead of a list of them.
             DataError: a text is empty, too long for the model's window, or lacks a column.
         """
+        if isinstance(texts, str):
+            raise UsageError(
+                "A list of texts is wanted, and one text is given.", "Write predict([text])."
+            )
         rows = [
             text if isinstance(text, Row) else text_row(self.prompt.task, text, number)
             for number, text in enumerate(texts, 1)

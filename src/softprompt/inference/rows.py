@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from softprompt.errors import DataError
 from softprompt.prompts import Example, Layout, PromptTask, TooLongError
 from softprompt.tasks import Row, Task, Template, normalise
+from softprompt.tasks.rows import is_empty, messages_of
 
 __all__ = ["Encoded", "chat_used", "encode_rows", "task_of", "text_row"]
 
@@ -57,30 +59,52 @@ def task_of(prompt_task: PromptTask) -> Task:
     )
 
 
-def text_row(task: PromptTask, text: str | Mapping[str, str], number: int = 1) -> Row:
+def text_row(task: PromptTask, text: Any, number: int = 1) -> Row:
     """The row that a text makes for a prompt.
 
     Args:
         task: which columns the prompt reads.
-        text: of the only column, or by column.
+        text: of the only column, or by column; for a prompt that reads conversations, what the user
+            says, or a list of messages.
         number: of the row, for messages.
 
     Raises:
-        DataError: it is empty, or one text is given where several columns are read.
+        DataError: it is empty or no text, or one is given where several columns are read.
     """
+    if task.template is None:
+        return _conversation(task, text, number)
     if isinstance(text, str):
-        if task.template is None:
-            message = {"role": "user", "content": normalise(text)}
-            return Row("text", number, {}, None, (message,))
         if len(task.inputs) != 1:
             raise DataError(
                 f"The prompt reads the columns {list(task.inputs)}, and one text is given.",
                 "Give a mapping with these columns, or a file with --file.",
             )
         text = {task.inputs[0]: text}
+    if not isinstance(text, Mapping) or not all(isinstance(x, str) for x in text.values()):
+        raise DataError(
+            f"Input {number} is no text: {str(text)[:60]!r}.",
+            "Give texts, or mappings from column to text.",
+        )
     columns = {name: normalise(value) for name, value in text.items()}
     row = Row("text", number, columns, None)
     if not any(columns.get(name) for name in task.inputs):
+        raise DataError(f"{row.place} is empty.", "Give some text, or leave it out.")
+    return row
+
+
+def _conversation(task: PromptTask, text: Any, number: int) -> Row:
+    """The row of a text, which the user says, or of a list of messages, alone or in its column.
+
+    Raises:
+        DataError: it is neither.
+    """
+    column = task.inputs[0] if task.inputs else "messages"
+    value = text.get(column) if isinstance(text, Mapping) else text
+    if isinstance(value, str):
+        value = [{"role": "user", "content": value}]
+    messages = messages_of(value, f"Input {number}", column)
+    row = Row("text", number, {}, None, tuple(messages))
+    if is_empty(row, ()):
         raise DataError(f"{row.place} is empty.", "Give some text, or leave it out.")
     return row
 

@@ -105,8 +105,7 @@ class Layout:
                 sections.append(Section(ids, "slot"))
                 vectors += part.length
             elif isinstance(part, str):
-                first = not any(section.kind == "text" for section in sections)
-                sections.append(Section(self._encode(part, first=first), "text"))
+                sections.append(Section(self.backbone.encode(part), "text"))
             elif self.backbone.bos is not None:
                 sections.append(Section([self.backbone.bos], "opening"))
         form, depth = FORMS[self.backbone.form], DEPTHS.get(self.depth)
@@ -140,13 +139,6 @@ class Layout:
     def answer(self, text: str) -> tuple[int, ...]:
         """Token ids of an answer with the end token."""
         return (*self.backbone.encode(text), self.backbone.eos)
-
-    def _encode(self, text: str, *, first: bool) -> list[int]:
-        # A chat template writes the opening token as text; the arrangement has put it already.
-        opening = self.backbone.tokenizer.bos_token
-        if first and self.backbone.bos is not None and opening:
-            text = text.removeprefix(opening)
-        return self.backbone.encode(text)
 
 
 def _until_distinct(answers: Sequence[tuple[int, ...]]) -> tuple[tuple[int, ...], ...]:

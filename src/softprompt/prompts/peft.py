@@ -57,7 +57,7 @@ def export_peft(prompt: SoftPrompt, path: Path, backbone: Backbone) -> Path:
             "kind, which PEFT lays out differently.",
             "Use the artifact as it is.",
         )
-    refuse_foreign(path, "adapter_config.json")
+    refuse_foreign(path, _NOTE if len(prompt.members) == 1 else f"member-0/{_NOTE}")
     if prompt.depth not in _WRITTEN or prompt.placement not in {"front", "prefix"}:
         raise UsageError(
             f"PEFT cannot hold a prompt of placement {prompt.placement!r} and depth "
@@ -211,22 +211,33 @@ def load_peft(path: Path) -> SoftPrompt:
             f"{file} holds {sorted(tensors)}; {_TENSOR!r} alone is wanted.",
             "A prompt with a head or other trained layers beside it is PEFT's to use.",
         )
-    vectors_PX = _first_module(tensors[named[0]].float(), config)
+    whole = tensors[named[0]]
+    if whole.ndim != 2 or not bool(torch.isfinite(whole).all()):
+        raise ArtifactError(
+            f"{file} holds no table of finite numbers; its shape is {list(whole.shape)}.",
+            "Copy it again, or save it again with PEFT.",
+        )
+    vectors_PX = _first_module(whole.float(), config)
     ours = _read(path / _NOTE) if (path / _NOTE).is_file() else {}
     placement = "front"
     if ours.get("bos_included"):
         placement, vectors_PX = "prefix", vectors_PX[1:]
     name = str(config.get("base_model_name_or_path") or "")
-    identity = Identity(**ours["backbone"]) if ours else Identity(name, None, "", "")
-    return SoftPrompt(
-        tensors=_TENSORS[_READ[config["peft_type"]]](vectors_PX, config),
-        placement=placement,
-        depth=_READ[config["peft_type"]],
-        task=_task(ours),
-        backbone=identity,
-        initialisation="peft",
-        dtype=ours.get("dtype", "fp32"),
-    )
+    try:
+        identity = Identity(**ours["backbone"]) if ours else Identity(name, None, "", "")
+        return SoftPrompt(
+            tensors=_TENSORS[_READ[config["peft_type"]]](vectors_PX, config),
+            placement=placement,
+            depth=_READ[config["peft_type"]],
+            task=_task(ours),
+            backbone=identity,
+            initialisation="peft",
+            dtype=ours.get("dtype", "fp32"),
+        )
+    except (KeyError, TypeError) as error:
+        raise ArtifactError(
+            f"A file in {path} lacks or garbles a field ({error}).", "Copy the folder again."
+        ) from error
 
 
 def _first_module(vectors_PX: Tensor, config: dict[str, Any]) -> Tensor:

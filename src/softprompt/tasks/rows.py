@@ -14,7 +14,7 @@ from softprompt.tasks.layout import Layout
 from softprompt.tasks.table import Table
 from softprompt.tasks.text import as_text, is_blank, normalise
 
-__all__ = ["SEPARATOR", "Row", "input_text", "is_empty", "make_rows"]
+__all__ = ["SEPARATOR", "Row", "input_text", "is_empty", "make_rows", "messages_of"]
 
 Message = Mapping[str, str]
 SEPARATOR = "\x1f"  # between the columns of an input, where it is hashed or compared as one text
@@ -96,15 +96,7 @@ def _record(table: Table, number: int, record: Mapping[str, object], layout: Lay
 
 def _conversation(table: Table, number: int, record: Mapping[str, object], layout: Layout) -> Row:
     place = f"{table.source}: row {number}"
-    value = record.get(layout.inputs[0])
-    if isinstance(value, str):
-        value = _parsed(value)
-    if not isinstance(value, list) or not value:
-        raise DataError(
-            f"{place} has no list of messages in the column {layout.inputs[0]!r}.",
-            'Write [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}].',
-        )
-    messages = [_message(place, message) for message in value]
+    messages = messages_of(record.get(layout.inputs[0]), place, layout.inputs[0])
     answer = None
     if messages[-1]["role"] == "assistant":
         answer = messages.pop()["content"] or None
@@ -114,6 +106,27 @@ def _conversation(table: Table, number: int, record: Mapping[str, object], layou
             "Put a user message before it.",
         )
     return Row(table.source, number, _texts(table, record), answer, tuple(messages))
+
+
+def messages_of(value: object, place: str, column: str) -> list[dict[str, str]]:
+    """The messages of a conversation: a list of them, or its JSON.
+
+    Args:
+        value: what the column holds.
+        place: of the row, for messages.
+        column: its name.
+
+    Raises:
+        DataError: it is no conversation.
+    """
+    if isinstance(value, str):
+        value = _parsed(value)
+    if not isinstance(value, list) or not value:
+        raise DataError(
+            f"{place} has no list of messages in the column {column!r}.",
+            'Write [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}].',
+        )
+    return [_message(place, message) for message in value]
 
 
 def _message(place: str, message: object) -> dict[str, str]:

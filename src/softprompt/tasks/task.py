@@ -162,13 +162,22 @@ def render_row(row: Row, template: Template | None, chat: Chat | None = None) ->
     """A row's context through a template or, where there is none, as a conversation.
 
     Raises:
-        DataError: a column of the template is absent, or a slot is lost in the chat template.
+        DataError: a column of the template is absent, a slot is lost in the chat template, or the
+            row holds no conversation where one is wanted or one that the chat template refuses.
     """
     if template is not None:
         return template.render(row.columns, chat)
+    if not row.messages:
+        raise DataError(
+            f"{row.place} holds no conversation, and the prompt reads conversations.",
+            'Write [{"role": "user", "content": "..."}] in its column.',
+        )
     messages = [dict(message) for message in row.messages]
     if chat is not None:
-        return Rendered.of([chat(messages)])
+        try:
+            return Rendered.of([chat(messages)])
+        except DataError as error:
+            raise DataError(f"{row.place}: {error.message}", error.hint) from error
     lines = [f"{message['role']}: {message['content']}\n" for message in messages]
     return Rendered.of(["".join(lines) + "assistant: "])
 

@@ -62,6 +62,7 @@ def check(setup: Setup) -> None:
     _ensemble(setup)
     _depth(setup)
     setup.layout.arrange(task.render(task.train[0]))
+    _told_apart(setup)
     _beginnings(setup)
 
 
@@ -128,6 +129,23 @@ def _objective(setup: Setup) -> None:
             "Give a task with answer choices and leave training.objective out, or choose a "
             "model that writes (`softprompt models`).",
         )
+
+
+def _told_apart(setup: Setup) -> None:
+    """Choices that the tokenizer writes alike, as it does with characters that it does not know."""
+    if setup.layout.heads:
+        return
+    prefix = setup.task.render(setup.task.train[0]).answer_prefix
+    known: dict[tuple[int, ...], str] = {}
+    for choice in setup.task.choices:
+        first = known.setdefault(setup.layout.answer(prefix + choice.wording), choice.label)
+        if first != choice.label:
+            raise DataError(
+                f"The model's tokenizer writes the labels {first!r} and {choice.label!r} alike, so "
+                "it cannot tell them apart.",
+                "Give them other wordings with --choices, or choose a model that knows their "
+                "script.",
+            )
 
 
 def _metric(task: Task, name: str) -> None:

@@ -22,7 +22,7 @@ from softprompt.backbones import Adapter, Backbone, InputVocabulary
 from softprompt.errors import DivergedError, UsageError
 from softprompt.inference.run_vectors import vectors_before
 from softprompt.prompts import PromptConfig, PromptTask, SoftPrompt
-from softprompt.prompts.initialisers import INITIALISERS, Request
+from softprompt.prompts.initialisers import INITIALISERS, TAKING_PROMPTS, Request
 from softprompt.prompts.parametrisations import PARAMETRISATIONS
 from softprompt.storage import disk_errors
 from softprompt.training.candidates import around, draw
@@ -259,7 +259,7 @@ def _members(
     source = None
     if prompt.start is not None:
         source = SoftPrompt.load(prompt.start).vectors
-    usual = "vocabulary" if prompt.initialisation == "auto" else prompt.initialisation
+    usual = _beginning(prompt)
     several = training.population is None or training.population > 1
     rates = training.learning_rates or around(training.learning_rate)
     candidates = draw(
@@ -283,6 +283,13 @@ def _members(
     return found
 
 
+def _beginning(prompt: PromptConfig) -> str:
+    """The initialisation where a population does not try several."""
+    if prompt.initialisation != "auto":
+        return prompt.initialisation
+    return "vocabulary" if prompt.start is None else "prompt"
+
+
 def _refuse(prompt: PromptConfig, training: TrainingConfig) -> None:
     """Refuses settings that cannot be, or that would do nothing.
 
@@ -304,6 +311,17 @@ def _refuse(prompt: PromptConfig, training: TrainingConfig) -> None:
         raise UsageError(
             f"The initialisation {name!r} needs text, and inputs of a module have none.",
             f"Choose {', '.join(STARTS)}.",
+        )
+    if prompt.text is not None:
+        raise UsageError(
+            "prompt.text does nothing for vectors of a module.", "Leave it out; see prompt.start."
+        )
+    names = {_beginning(prompt), *training.initialisations}
+    if prompt.start is not None and not names & TAKING_PROMPTS:
+        raise UsageError(
+            f"prompt.start is given, and no candidate begins from it: the initialisations are "
+            f"{', '.join(sorted(names))}.",
+            "Leave it out, or choose the initialisation prompt.",
         )
 
 

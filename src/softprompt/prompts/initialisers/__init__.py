@@ -100,10 +100,12 @@ class Request:
         return self._frequent
 
     def vocabulary(self, count: int) -> Tensor:
-        """[count, D] embeddings of frequent tokens, each drawn at most once."""
-        ids = self.frequent()
-        drawn = torch.randperm(len(ids), generator=self.generator())[:count].tolist()
-        return self.rows([ids[i] for i in drawn])
+        """[count, D] embeddings of frequent tokens, none again before all were drawn."""
+        ids, generator = self.frequent(), self.generator()
+        drawn: list[int] = []
+        while len(drawn) < count:
+            drawn += torch.randperm(len(ids), generator=generator).tolist()
+        return self.rows([ids[i] for i in drawn[:count]])
 
     def filled(self, start_ND: Tensor) -> Tensor:
         """[P, D] the given vectors, cut or filled up with frequent vocabulary."""
