@@ -1,7 +1,7 @@
 """The public tasks of the benchmarks, read from a folder beside the project.
 
-2,000 training rows drawn by the seed, at most 500 validation rows (the same for every seed), the
-whole test file.
+2,000 training rows drawn by the seed, at most 500 validation rows of those that have nothing in
+common with them (so another seed has others), the whole test file.
 """
 
 from __future__ import annotations

@@ -153,14 +153,23 @@ def finding(summary: Mapping[str, dict[str, Any] | None]) -> str:
             continue
         fast = sorted(kept, key=lambda b: fmean(kept[b]["steps"]))
         good = sorted(kept, key=lambda b: -fmean(kept[b]["points"]))
-        first, last = (fmean(kept[b]["steps"]) for b in (fast[0], fast[-1]))
+        first, last = (_steps(kept[b]) for b in (fast[0], fast[-1]))
         high, low = (fmean(kept[b]["points"]) for b in (good[0], good[-1]))
         said.append(
-            f"{name}: {fast[0]} reaches the target first ({first:.0f} steps on average), "
-            f"{fast[-1]} last ({last:.0f}); in the end {good[0]} is best and {good[-1]} worst, "
+            f"{name}: {fast[0]} is at the target first ({first}), {fast[-1]} last ({last}); in the "
+            f"end {good[0]} is best and {good[-1]} worst, "
             f"{high - low:.1f} points apart."
         )
     return " ".join(said) or "Nothing was measured yet."
+
+
+def _steps(one: Mapping[str, Any]) -> str:
+    """Steps to the target in words, which runs that never reach it make a lower bound."""
+    count, reached = len(one["steps"]), one["reached"]
+    if not reached:
+        return f"in none of {count} runs"
+    mean = f"{fmean(one['steps']):.0f} steps on average"
+    return mean if reached == count else f"in {reached} of {count} runs, at least {mean}"
 
 
 def shown(summary: Mapping[str, dict[str, Any] | None]) -> str:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from pathlib import Path
 from statistics import fmean
 
@@ -85,8 +84,12 @@ def stops(points: Points) -> int | None:
     if len(lengths) < 2:
         return None
     means = [fmean(points[length]) for length in lengths]
-    pays = [later - sooner >= POINT for sooner, later in pairwise(means)]
-    last = max((place + 1 for place, gained in enumerate(pays) if gained), default=0)
+    best, last = means[0], 0
+    for place, mean in enumerate(means):
+        # Beside the best of all shorter ones: what follows a dip is no gain.
+        if mean - best >= POINT:
+            last = place
+        best = max(best, mean)
     return lengths[last]
 
 

@@ -18,7 +18,7 @@ The effect of a parametrisation is measured on two tasks.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean, stdev
@@ -111,7 +111,7 @@ def main() -> None:
         arguments,
         claims,
         details,
-        finding=finding(near, forms),
+        finding=finding(near, forms, edges(table)),
         table=markdown(points),
         draw=lambda path: _draw(points, path),
     )
@@ -197,20 +197,28 @@ def nearness(
         parameters: of the model.
 
     Returns:
-        by form `below` (mean points below full), `share` (of its bytes) and `validation` (mean
-        score); `best`, which validation rows choose among those that are small, and `closest`, the
-        nearest of all on the test rows. None where full fine-tuning or all prompts are missing.
+        by form `below` (mean points below full over the `seeds` that both have), `share` (of its
+        bytes) and `validation` (mean score); `best`, which validation rows choose among those that
+        are small, and `closest`, the nearest of all on the test rows. None where full fine-tuning
+        or all prompts are missing.
     """
-    full = _points(name, sides.get("full", []))
+    full = sides.get("full", [])
     forms: dict[str, dict[str, float]] = {}
     for side in PROMPTS:
-        whole = [cell for cell in sides.get(side.name, []) if cell is not None]
-        if not whole or not full:
+        both = [
+            (cell, other)
+            for cell, other in zip(sides.get(side.name, []), full, strict=False)
+            if cell is not None and other is not None
+        ]
+        if not both:
             continue
+        whole = [cell for cell, _ in both]
         taken = [BYTES * cell["stored_numbers"] + cell["described_bytes"] for cell in whole]
         forms[side.name] = {
             "validation": fmean(cell["validation_score"] for cell in whole),
-            "below": fmean(full) - fmean(_points(name, list(whole))),
+            "below": fmean(_points(name, [other for _, other in both]))
+            - fmean(_points(name, list(whole))),
+            "seeds": len(both),
             "share": max(taken) / (BYTES * parameters),
         }
     if not forms:
@@ -232,7 +240,8 @@ def _near_claim(near: Mapping[str, dict[str, Any] | None], why: str) -> Claim:
         found["best"] is not None and found["forms"][found["best"]]["below"] <= NEAR
         for found in measured
     )
-    reason = f"of {len(measured)} tasks measured"
+    fewest = min(min(form["seeds"] for form in found["forms"].values()) for found in measured)
+    reason = f"of {len(measured)} tasks measured, with {fewest:.0f} seeds or more"
     one = claim(label, [float(within)], LEAST_TASKS, "at_least", "tasks", reason)
     return replace(one, n=len(measured))
 
@@ -250,7 +259,23 @@ def _context_claim(table: Table, same: Mapping[str, list[Cell | None]], why: str
     return claim(label, over, OVER_K_SHOT, "at_least", "points", "over tasks and seeds")
 
 
-def finding(near: Mapping[str, dict[str, Any] | None], forms: Mapping[str, Any]) -> str:
+def edges(table: Table) -> list[str]:
+    """Sides and tasks whose best learning rate is the largest that the first seed tried."""
+    found = []
+    for name, by_side in table.items():
+        for side, cells in by_side.items():
+            details = (cells[0] or {}).get("details", {}) if cells else {}
+            tried = [float(rate) for rate in details.get("rates") or {}]
+            if len(tried) > 1 and details["rate"] == max(tried):
+                found.append(f"{side} on {name}")
+    return found
+
+
+def finding(
+    near: Mapping[str, dict[str, Any] | None],
+    forms: Mapping[str, Any],
+    at_edge: Sequence[str] = (),
+) -> str:
     """What the table comes to, in sentences."""
     said = []
     for name, found in near.items():
@@ -267,6 +292,8 @@ def finding(near: Mapping[str, dict[str, Any] | None], forms: Mapping[str, Any])
                 f"{100 * closest['share']:.1f}% of its bytes"
             )
         said.append(text + ".")
+    if at_edge:
+        said.append(f"The best learning rate is the largest that was tried: {', '.join(at_edge)}.")
     for name, by_form in forms.items():
         spreads = {f: stdev(x["points"]) for f, x in by_form.items() if len(x["points"]) > 1}
         if spreads:

@@ -78,7 +78,9 @@ def _points(study: Study, name: str, kind: str, side: Side, seeds: int) -> dict[
             change = partial(_changed, study, name, kind, share)
             changed = (f"{kind}-{share}", change) if share else None
             possible = kind == "wrong" or not share or has_data(OTHER[name], study.data)
-            cell = (study if possible else study.reading()).side(name, side, seed, changed)
+            # With whole rows too a trained side comes from the loop that trains on bad ones.
+            able = study if side is SUFFIX else replace(study, earlier=None)
+            cell = (able if possible else able.reading()).side(name, side, seed, changed)
             if cell is not None:
                 found[share].append(100 * float(cell["test"][METRIC[name]]))
     return found

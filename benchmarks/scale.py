@@ -210,10 +210,10 @@ def finding(found: Slope | None, table: Mapping[str, Points]) -> str:
     if found is None:
         return "Nothing was measured yet of two sizes."
     verb = "shrinks" if found.value < 0 else "does not shrink"
+    sizes = [x for points in table.values() for x, found in distances(points).items() if found]
     text = (
-        f"Between {_size(min(x for t in table.values() for x in t))} and "
-        f"{_size(max(x for t in table.values() for x in t))} parameters the distance from prompt to"
-        f" full fine-tuning {verb} with size: {found.value:+.1f} points for ten times the"
+        f"Between {_size(min(sizes))} and {_size(max(sizes))} parameters the distance from prompt "
+        f"to full fine-tuning {verb} with size: {found.value:+.1f} points for ten times the"
         " parameters"
     )
     if found.low is None or found.high is None:

@@ -21,7 +21,6 @@ from typing import Any
 
 from benchmarks.cells import Cells
 from benchmarks.data import DEFAULT_DATA, METRIC, has_data, load_task
-from benchmarks.peft_methods import LORA
 from benchmarks.quality import RESULTS
 from benchmarks.report import Claim, show
 from benchmarks.sides import Cell, Side, measure_side
@@ -193,9 +192,9 @@ class Study:
     def _finished(self, name: str, side: Side, seed: int, changed: str | None) -> Cell | None:
         """A side's cell, of whichever benchmark has measured it.
 
-        A run of `benchmarks.quality` or `benchmarks.time_to_accuracy` goes before one that was made
-        to measure forgetting, so that all tables have the same number. LoRA's loop is another there
-        (`benchmarks.peft_training`); rates, passes, batches and metric are the same.
+        A run of `benchmarks.quality` goes before one that was made to measure forgetting, so that
+        all tables have the same number. Full fine-tuning there has a loop of its own
+        (`benchmarks.full_finetuning`) with the same rates, batches and metric.
         """
         cell = f"{name}-{side.name}-{seed}"
         if changed is not None:
@@ -252,7 +251,7 @@ def _alone(cell: Cell) -> Cell | None:
 
 
 def _weights(cell: Cell) -> Cell:
-    """A run of LoRA or of full fine-tuning at the rate that was best on validation rows."""
+    """A run of full fine-tuning at the rate that was best on validation rows."""
     return {
         "test": cell["test"],
         "validation_score": cell["validation"],
@@ -266,7 +265,6 @@ _EARLIER: dict[str, tuple[Sequence[str], Callable[[Cell], Cell | None]]] = {
     "suffix": (("tune", "suffix"), _of_quality),
     "alone": (("tune", "suffix"), _alone),
     "full": (("full",), _weights),
-    "lora": (tuple(f"lora-run-{rate:g}" for rate in LORA.rates), _weights),
 }
 """By side: names of its runs among the cells of `benchmarks.quality`, and how to read one."""
 

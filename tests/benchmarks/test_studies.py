@@ -62,8 +62,28 @@ def test_the_nearest_small_form_decides() -> None:
     text = methods.finding(near, {})
     assert "deep comes within 2 points" in text
     assert "kv comes closer (-1.0) but takes 2.1%" in text
+    # Of other seeds nothing is learned about the distance.
+    uneven = {"full": [stored(80, 1_000_000), None], "suffix": [stored(70, 9), stored(90, 9)]}
+    one = methods.nearness("sst2", uneven, 1_000_000)
+    assert one is not None
+    assert (one["forms"]["suffix"]["below"], one["forms"]["suffix"]["seeds"]) == (10, 1)
+    assert methods._near_claim({"sst2": one}, "").reason.endswith("with 1 seeds or more")
     assert methods.nearness("sst2", {"full": [None], "suffix": [cell(1)]}, 1) is None
     assert methods._near_claim({"sst2": None}, "why").reason == "why"
+
+
+def test_a_rate_at_the_end_of_its_space_is_in_the_finding() -> None:
+    tried = {"0.001": 0.5, "0.003": 0.6}
+    table = {
+        "sst2": {
+            "lora": [cell(1, details={"rate": 0.003, "rates": tried}), None],
+            "full": [cell(1, details={"rate": 0.001, "rates": tried})],
+            "suffix": [cell(1, details={"rate": 0.3})],
+            "kv": [None],
+        }
+    }
+    assert methods.edges(table) == ["lora on sst2"]
+    assert "largest that was tried: lora on sst2." in methods.finding({}, {}, methods.edges(table))
 
 
 def test_context_is_held_against_the_same_examples_seed_by_seed() -> None:
@@ -122,6 +142,10 @@ def test_a_slope_is_that_of_least_squares_with_a_level_for_each_task() -> None:
     claim = scale._claim(found, "")
     assert claim.holds and claim.n == 18 and "95% interval" in claim.reason
     assert "shrinks" in scale.finding(found, table)
+    further = {
+        name: {**by, 10**9: {"suffix": {0: 1.0}, "full-wide": {}}} for name, by in table.items()
+    }
+    assert "1000.0M" not in scale.finding(found, further)
 
 
 def test_one_size_has_no_slope_and_pairs_need_both_sides() -> None:
@@ -141,6 +165,8 @@ def test_how_few_vectors_suffice_and_when_more_stops_paying() -> None:
     assert "beyond 8 more did not pay" in length.finding({"sst2": points})
     rising = {1: [50.0], 2: [60.0], 4: []}
     assert (length.suffices(rising), length.stops(rising)) == (2, 2)
+    # What follows a dip is no gain.
+    assert length.stops({1: [60.0], 2: [55.0], 4: [57.0]}) == 1
     assert "still paid at 2" in length.finding({"sst2": rising})
     assert length.suffices({1: []}) is None and length.stops({1: [5.0]}) is None
 
@@ -165,7 +191,8 @@ def test_steps_to_a_target_count_whole_runs_that_miss_it() -> None:
         "points": [pytest.approx(60)],
     }
     text = initialisation.finding({"sst2": found, "vsfc": None})
-    assert "labels reaches the target first (20 steps" in text and "20.0 points apart" in text
+    assert "labels is at the target first (20 steps on average)" in text
+    assert "random last (in none of 1 runs)" in text and "20.0 points apart" in text
     assert ">= 100" in initialisation.shown({"sst2": found})
     assert initialisation.summed("sst2", {"labels": []}) is None
 
@@ -288,11 +315,10 @@ def test_a_run_of_quality_serves_as_a_cell(tmp_path: Path) -> None:
     full = {"test": {"accuracy": 0.8}, "validation": 0.7, "measured_in_seconds": 9.0, "rate": 3e-4}
     write_json(tmp_path / "quality" / "stamp" / "sst2-full-0.json", full)
     assert study.points("sst2", FULL, 2) == [pytest.approx(80)]
+    # LoRA's loop is another there.
     tuned = {**full, "rate": 3e-3, "seconds": 5.0}
     write_json(tmp_path / "quality" / "stamp" / "sst2-lora-run-0.003-0.json", tuned)
-    found = study.side("sst2", LORA, 0)
-    assert found is not None
-    assert (found["details"]["rate"], found["seconds"]["training"]) == (0.003, 5)
+    assert study.side("sst2", LORA, 0) is None
     assert "see --data" in study.why_missing("sst2")
 
 

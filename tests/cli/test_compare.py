@@ -129,6 +129,8 @@ def test_one_method_can_be_measured_here(
 
     flags = {"model": str(tiny_folder), "epochs": 1}
     Comparison.begin(run, run_config(str(data), flags), CompareConfig(methods=("majority", "full")))
+    told = shell.mistake("compare", "--resume", run, "--only", "lora")
+    assert "'lora' is not among the methods of this comparison" in told
     value = shell("compare", "--resume", run, "--only", "majority", "--json").value
     assert list(value["methods"]) == ["majority"]
     assert value["errors"] == {"full": {"error": "not measured yet", "kind": "waiting"}}

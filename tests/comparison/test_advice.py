@@ -110,6 +110,12 @@ def test_where_nothing_beats_guessing_another_model_is_needed() -> None:
 def test_what_is_no_report_is_refused() -> None:
     with pytest.raises(UsageError, match="no report of a comparison"):
         advise(Situation(), {"methods": {}})
-    empty = {"format": VERSION, "methods": {}, "recommendation": None}
+    with pytest.raises(UsageError, match="no report of a comparison"):
+        advise(Situation(), {"format": VERSION, "methods": {}})
+    empty = {"format": VERSION, "metric": "accuracy", "methods": {}, "recommendation": None}
     with pytest.raises(UsageError, match="no measurements yet"):
         advise(Situation(), empty)
+    guess = a_report("majority", "majority", None)
+    guess["methods"] = {"majority": guess["methods"]["majority"]}
+    with pytest.raises(UsageError, match="no measurements yet"):
+        advise(Situation(), guess)

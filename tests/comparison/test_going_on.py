@@ -15,12 +15,17 @@ from softprompt.comparison import METHODS, Comparison, compare
 from softprompt.comparison.domain import domain_of
 from softprompt.comparison.energy import added
 from softprompt.comparison.job import Job, Trained
-from softprompt.comparison.methods import Method
+from softprompt.comparison.methods import Method, refuse
 from softprompt.comparison.methods.baselines import asked
 from softprompt.comparison.prompted import prompted
+from softprompt.comparison.rates import lesson
 from softprompt.comparison.words import kept_out, recommended
 from softprompt.errors import DataError, DivergedError, UsageError
 
+DOMAIN = importlib.import_module("softprompt.comparison.domain")
+JOB = importlib.import_module("softprompt.comparison.job")
+MEASURES = importlib.import_module("softprompt.comparison.measures")
+RATES = importlib.import_module("softprompt.comparison.rates")
 WEIGHTS = importlib.import_module("softprompt.comparison.weights")
 FEW_SHOT = importlib.import_module("softprompt.inference.baselines.few_shot")
 PROMPTED = importlib.import_module("softprompt.comparison.prompted")
@@ -193,7 +198,124 @@ def test_what_is_recommended_is_said_as_it_is() -> None:
         "On these 30 test rows nothing is better"
     )
     assert told("soft_prompt", "soft_prompt", "full").endswith("Nothing dearer is better.")
-    assert told("full", "soft_prompt", "full").endswith("Nothing cheaper comes close.")
+    assert told("full", "soft_prompt", "full").endswith(
+        "Nothing cheaper comes close; nothing dearer is measured."
+    )
+    assert told("lora", "soft_prompt", "lora", "full").endswith("Nothing cheaper comes close.")
+    assert told("soft_prompt", "soft_prompt").endswith("Nothing else is measured.")
+    # What was not measured is not said to be no better than guessing.
+    assert told("majority", "majority").startswith("Only the majority guess is measured")
+
+
+def test_weights_of_the_search_are_kept_where_training_makes_none_better(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = iter([0.4, 0.9, 0.6])
+    learn, after = RATES.learn, []
+
+    def scored(learner: Any, *given: Any, **more: Any) -> Any:
+        learned = learn(learner, *given, **more)
+        after.append([p.detach().clone() for p in learner.free])
+        return replace(learned, score=next(scores))
+
+    monkeypatch.setattr(RATES, "learn", scored)
+    found = METHODS.get("lora").run(
+        replace(job, how=job.how.model_copy(update={"lora_rates": (1e-3, 1e-2)}))
+    )
+    assert found.validation == 0.9
+    assert (found.details["kept"], found.details["rate"]) == ("search", 1e-2)
+    assert not list(job.folder.rglob("searched*"))
+    kept = [p for name, p in found.work.taught.backbone.model.named_parameters() if "lora_" in name]
+    assert len(kept) == len(after[1])
+    for one, wanted, last in zip(kept, after[1], after[2], strict=True):
+        torch.testing.assert_close(one.detach(), wanted)
+        assert not torch.equal(wanted, last)
+
+
+def test_what_is_refused_takes_one_model(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = []
+    load = JOB.load_backbone
+
+    def counted(*given: Any, **more: Any) -> Any:
+        loaded.append(given)
+        return load(*given, **more)
+
+    monkeypatch.setattr(JOB, "load_backbone", counted)
+    for name in ("soft_prompt", "lora_prompt", "full"):
+        loaded.clear()
+        refuse(name, job)
+        assert len(loaded) == 1, name
+
+
+class Killed(BaseException):
+    """Stands for a signal that no code sees."""
+
+
+def test_a_quality_that_was_measured_outlives_what_comes_after_it(
+    begun: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    comparison = begun("majority", "lora")
+    forgetting = MEASURES._forgetting
+
+    def killed(*_: Any) -> None:
+        raise Killed
+
+    monkeypatch.setattr(MEASURES, "_forgetting", killed)
+    with pytest.raises(Killed):
+        comparison.measure("lora")
+    comparison.failed("lora", "out of memory", "memory")
+    told = comparison.report()["methods"]["lora"]
+    assert told["test"]["n"] > 0
+    assert "the process ended" in told["unmeasured"]["forgetting"]
+    assert "lora" in comparison.missing()
+    monkeypatch.setattr(MEASURES, "_forgetting", forgetting)
+    comparison.measure("lora")
+    assert "lora" not in comparison.missing()
+    assert comparison.report()["methods"]["lora"]["unmeasured"] == {}
+
+
+def test_a_finished_prompt_is_found_from_another_folder(
+    begun: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun("soft_prompt")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    Comparison(Path("run")).measure("soft_prompt")
+    (tmp_path / "run" / "methods" / "soft_prompt" / "result.json").unlink()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    comparison = Comparison(Path("../run"))
+    comparison.measure("soft_prompt")
+    assert comparison.report()["errors"] == {}
+
+
+def test_a_domain_of_other_labels_has_no_more_rows_than_everyone(job: Job) -> None:
+    few = replace(job.task, train=job.task.train[:7])
+    how = job.how.model_copy(update={"domain_target": "part"})
+    assert domain_of(replace(job, task=few, how=how)).count == 7
+
+
+def test_test_rows_do_not_choose_what_a_domain_taught(job: Job, tmp_path: Path) -> None:
+    how = job.how.model_copy(update={"domain": str(tmp_path / "feedback.jsonl")})
+    everything = (*job.task.train, *job.task.validation, *job.task.test)
+    # All rows that could be held are test rows.
+    task = replace(job.task, train=(), validation=(), test=everything)
+    with pytest.raises(DataError, match="no training or no validation rows"):
+        domain_of(replace(job, task=task, how=how))
+    held: list[Any] = []
+
+    def noted(learner: Any, task: Any, brief: Any) -> Any:
+        held.extend(task.validation)
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DOMAIN, "of_task", noted)
+        with pytest.raises(KeyboardInterrupt):
+            learner = job.learner(job.backbone())
+            brief = lesson(job, learner.backbone, 1e-3, 1, 0)
+            domain_of(replace(job, how=how)).material(learner, brief)
+    tested = {row.columns["text"] for row in job.task.test}
+    assert held
+    assert not tested & {row.columns["text"] for row in held}
 
 
 def test_training_that_is_not_finite_is_no_score(job: Job) -> None:

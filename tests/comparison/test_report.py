@@ -8,6 +8,8 @@ import pytest
 
 from softprompt.comparison import CompareConfig
 from softprompt.comparison.report import report
+from softprompt.comparison.significance import p_value
+from softprompt.evaluation import score_generation, value
 from softprompt.tasks import Choice, Row, Task
 
 
@@ -63,6 +65,21 @@ def test_the_metric_decides_what_a_difference_is() -> None:
     assert reported(rare, results, "accuracy")["recommendation"]["method"] == "majority"
     by_accuracy = reported(rare, results, "accuracy")["methods"]["majority"]["p_value"]
     assert by_accuracy > reported(rare, results)["methods"]["majority"]["p_value"]
+
+
+def test_of_chrf_whole_corpora_are_told_apart() -> None:
+    # On most rows the second is better; in letters the first is, by far.
+    right = ["a long sentence of many words that is easy to compare"] * 5 + ["xy"] * 15
+    first = right[:5] + ["ab"] * 15
+    second = ["zz"] * 5 + right[5:]
+    found = {
+        name: value(score_generation(right, given), "chrf")
+        for name, given in (("first", first), ("second", second))
+    }
+    assert found["first"] > found["second"] + 0.3
+    assert p_value((), "chrf", right, first, second) < 0.05
+    assert p_value((), "chrf", right, first, first) == 1
+    assert p_value((), "chrf", right, [*right[:-1], "xx"], right) > 0.1
 
 
 def test_rows_that_are_not_answered_take_no_part() -> None:

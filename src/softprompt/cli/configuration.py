@@ -59,7 +59,7 @@ def run_config(data: str, flags: Mapping[str, Any]) -> RunConfig:
     if "baselines" in values:
         names = [name.strip() for name in str(values["baselines"]).split(",")]
         values["baselines"] = tuple(name for name in names if name not in {"", "none"})
-    if str(values.get("ensemble", "")).isdigit():
+    if str(values.get("ensemble", "")).isdecimal():
         values["ensemble"] = int(values["ensemble"])
     sections = {
         section: {name: values[name] for name in names if name in values}

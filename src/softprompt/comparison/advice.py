@@ -265,13 +265,14 @@ def _measured(report: Mapping[str, Any], quality: str | None) -> dict[str, Any]:
     Raises:
         UsageError: it is no report, or has nothing measured.
     """
-    if report.get("format") != VERSION or "methods" not in report:
+    if report.get("format") != VERSION or not {"methods", "metric", "recommendation"} <= {*report}:
         raise UsageError(
             f"This is no report of a comparison (format {report.get('format')!r}).",
             "Give the report.json that `softprompt compare` wrote.",
         )
     chosen = report["recommendation"]
-    if chosen is None:
+    ways = [METHODS.get(name).way for name in report["methods"] if name in METHODS]
+    if chosen is None or not any(ways):
         raise UsageError(
             "The report has no measurements yet.",
             "Go on with `softprompt compare --resume DIR` first.",

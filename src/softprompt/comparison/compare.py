@@ -14,7 +14,7 @@ know how a method works.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from functools import cached_property, partial
 from importlib.util import find_spec
@@ -132,12 +132,13 @@ class Comparison:
         """
         method, heard = METHODS.get(name), reporter or Reporter()
         folder = self._folder(name)
-        if folder.read("result.json") is None:
+        if not _whole(folder):
             job = Job(self.task, self.config, self.how, folder.path, heard)
             if not self._tried(folder, partial(refuse, name, job), "refused"):
                 return
             other = None if self.how.other is None else _other(self.how.other)
-            if not self._kept(folder, partial(measured, job, method, other)):
+            noted = partial(_write_result, folder)
+            if not self._kept(folder, partial(measured, job, method, other, noted)):
                 return
         for rows in self._sizes(name):
             folder = self._folder(name, rows)
@@ -148,13 +149,13 @@ class Comparison:
 
     def failed(self, name: str, message: str, kind: str = "failed") -> None:
         """Writes down why a method has no result."""
-        done = self.result(name) is not None
+        done = _whole(self._folder(name))
         # With the method itself measured, it is a point of its curve that has none.
         waiting = [rows for rows in self._sizes(name) if self._at(name, rows) is None]
         self._fail(self._folder(name, waiting[0] if done and waiting else None), message, kind)
 
     def result(self, name: str) -> dict[str, Any] | None:
-        """What was measured of a method, or None."""
+        """What was measured of a method, or None; `provisional` where some of it is to follow."""
         return self._folder(name).read("result.json")
 
     def report(self) -> dict[str, Any]:
@@ -221,9 +222,7 @@ class Comparison:
         """Does something and writes down what it gives, or why it does not; whether it does."""
 
         def kept() -> None:
-            found = do()
-            folder.path.mkdir(parents=True, exist_ok=True)
-            folder.write("result.json", found)
+            _write_result(folder, do())
 
         if not self._tried(folder, kept, "failed"):
             return False
@@ -256,7 +255,7 @@ class Comparison:
 
     def _whole(self, name: str) -> bool:
         cells = [self._folder(name), *(self._folder(name, rows) for rows in self._sizes(name))]
-        return all(cell.read("result.json") is not None for cell in cells)
+        return all(map(_whole, cells))
 
     def _at(self, name: str, rows: int) -> dict[str, Any] | None:
         """What was measured with fewer rows, or None."""
@@ -321,6 +320,17 @@ def _escalate(comparison: Comparison, measure: Callable[[str], None]) -> None:
     if failed and reason == "all_measured":
         reason = "some_failed"
     comparison.escalated(steps, reason)
+
+
+def _whole(folder: RunDirectory) -> bool:
+    """Whether everything of a method was measured there."""
+    result = folder.read("result.json")
+    return result is not None and not result.get("provisional")
+
+
+def _write_result(folder: RunDirectory, found: Mapping[str, Any]) -> None:
+    folder.path.mkdir(parents=True, exist_ok=True)
+    folder.write("result.json", found)
 
 
 def _point(job: Job, method: Method) -> dict[str, Any]:

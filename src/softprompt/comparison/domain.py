@@ -76,8 +76,14 @@ def domain_of(job: Job) -> Domain:
         settings = TaskConfig(**same, input=inputs, target=how.domain_target)
         task = Task.from_file(job.config.data, settings)
     kept = tuple(row for row in task.train if _words(_text(task, row)) not in held)
-    learned = replace(task, train=kept)
-    if not kept or not task.validation:
+    if how.domain is None:
+        # Other labels of the rows that everyone learns from, and of no more.
+        own = {_words(_text(job.task, row)) for row in job.task.train}
+        kept = tuple(row for row in kept if _words(_text(task, row)) in own)
+    tested = {_words(_text(job.task, row)) for row in job.task.test}
+    chosen_by = tuple(row for row in task.validation if _words(_text(task, row)) not in tested)
+    learned = replace(task, train=kept, validation=chosen_by)
+    if not kept or not chosen_by:
         raise DataError(
             f"The domain {task.name!r} has no training or no validation rows of its own.",
             "Name a larger file with --domain, or leave it out.",

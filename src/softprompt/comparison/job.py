@@ -61,6 +61,8 @@ class Job:
         how: the comparison's own settings.
         folder: of this method, for what it keeps.
         reporter: hears of progress.
+        loaded: a backbone that everyone who only looks at it shares; None where each has a fresh
+            one.
     """
 
     task: Task
@@ -68,6 +70,7 @@ class Job:
     how: CompareConfig
     folder: Path
     reporter: Reporter
+    loaded: Backbone | None = None
 
     @property
     def metric(self) -> str:
@@ -75,11 +78,13 @@ class Job:
         return metric_of(self.config, self.task)
 
     def backbone(self, **settings: Any) -> Backbone:
-        """A fresh backbone of the configuration.
+        """A backbone of the configuration, fresh unless one is `loaded`.
 
         Args:
             settings: that go before the configuration's.
         """
+        if self.loaded is not None and not settings:
+            return self.loaded
         values = {**self.config.backbone.model_dump(), **settings}
         return load_backbone(values.pop("model"), **values)
 

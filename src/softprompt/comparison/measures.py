@@ -43,6 +43,7 @@ __all__ = ["measured", "quality"]
 WARMING_ROWS = 2
 SWITCHES = 3
 MOST_OTHER_ROWS = 500
+_EXTRAS = ("latency", "switch_seconds", "forgetting")
 
 
 def quality(job: Job, method: Method) -> tuple[Trained, dict[str, Any]]:
@@ -112,16 +113,25 @@ def _decided(job: Job, trained: Trained) -> Trained:
     return replace(trained, work=taught.fitted(job.task, job.metric))
 
 
-def measured(job: Job, method: Method, other: Task | None = None) -> dict[str, Any]:
+def measured(
+    job: Job,
+    method: Method,
+    other: Task | None = None,
+    noted: Callable[[dict[str, Any]], None] = lambda found: None,
+) -> dict[str, Any]:
     """Everything that is measured of a method, plain data.
 
     Args:
         job: task and settings.
         method: to train and measure.
         other: another task, whose test rows are answered too.
+        noted: called with what there is, marked `provisional`, before the measurements that follow
+            the quality: a second model beside the first may end the process.
     """
     trained, found = quality(job, method)
     found["space"] = dict(method.space(job))
+    ended = dict.fromkeys(_EXTRAS, "the process ended while it was measured")
+    noted({**found, **dict.fromkeys(_EXTRAS), "unmeasured": ended, "provisional": True})
     found["unmeasured"] = {}
     _try(found, "latency", lambda: _latency(job, trained))
     _try(found, "switch_seconds", lambda: _switching(trained))

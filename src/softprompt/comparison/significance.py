@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softprompt.evaluation import paired, resampled, score_generation, value
+from softprompt.evaluation.metrics.chrf import chrf_of_rows
 
 __all__ = ["LEVEL", "macro_f1_of_rows", "p_value"]
 
@@ -29,8 +30,8 @@ def p_value(
 ) -> float | None:
     """The chance of so large a difference in the metric between two that are equally good.
 
-    Macro-F1 is no mean over rows, so rows are drawn again and again; of other metrics the signs of
-    the rows' differences are flipped (see `softprompt.evaluation`).
+    Macro-F1 and chrF are no means over rows, so rows are drawn again and again; of other metrics
+    the signs of the rows' differences are flipped (see `softprompt.evaluation`).
 
     Args:
         labels: of the choices; empty for free text.
@@ -60,6 +61,8 @@ def p_value(
         )
     if labels:
         return paired(_hits(right, first), _hits(right, second))
+    if metric == "chrf":
+        return resampled(len(rows), chrf_of_rows(right, first), chrf_of_rows(right, second))
     scores = [_by_row(right, given, metric, demands) for given in (first, second)]
     return paired(scores[0], scores[1])
 

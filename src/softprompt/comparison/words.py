@@ -148,11 +148,24 @@ _SMALLEST = mark(
 )
 
 
+_BEST = {
+    # Whether anything cheaper and anything dearer was measured.
+    (False, False): mark("Choose: {method}. Nothing else is measured."),
+    (False, True): mark("Choose: {method}. Nothing dearer is better."),
+    (True, False): mark(
+        "Choose: {method}. Nothing cheaper comes close; nothing dearer is measured."
+    ),
+    (True, True): mark("Choose: {method}. Nothing cheaper comes close."),
+}
+
+
 def recommended(found: Mapping[str, Any]) -> str:
     """What to choose, and by what rule; nothing where nothing was measured."""
     chosen = found["recommendation"]
     if chosen is None:
         return ""
+    if all(METHODS.get(method).way is None for method in found["methods"]):
+        return _("Only the majority guess is measured, so there is nothing to choose yet.")
     counts = [method["test"]["n"] for method in found["methods"].values()]
     name, best = named(chosen["method"]), named(chosen["best"])
     if chosen["method"] == "majority":
@@ -161,11 +174,11 @@ def recommended(found: Mapping[str, Any]) -> str:
             "or more rows may be."
         )
         return text.format(n=number(max(counts, default=0)))
-    cheapest = min(found["methods"], key=lambda method: METHODS.get(method).cost)
-    if chosen["method"] == chosen["best"] == cheapest:
-        return _("Choose: {method}. Nothing dearer is better.").format(method=name)
     if chosen["method"] == chosen["best"]:
-        return _("Choose: {method}. Nothing cheaper comes close.").format(method=name)
+        costs = [METHODS.get(method).cost for method in found["methods"]]
+        own = METHODS.get(chosen["method"]).cost
+        told = _BEST[any(cost < own for cost in costs), any(cost > own for cost in costs)]
+        return _(told).format(method=name)
     return _(
         "Choose: {method}. On these {n} test rows nothing is better beyond chance; {best} is "
         "{points} points ahead (p = {p}), and more test rows may tell them apart."

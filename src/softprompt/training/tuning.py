@@ -91,7 +91,8 @@ class Tuning:
             self._refuse_other(before)
         done = self.directory.read("result.json")
         if done is not None and done["stopped"] != "interrupted":
-            return done
+            # Named from here, wherever the run was begun.
+            return {**done, "prompt": str(self.directory.prompt)}
         # Rows that do not fit are refused before anything is written, the test rows' included.
         rows = self._encode()
         names = self.setup.training.reporters

@@ -105,7 +105,7 @@ def _checked(name: str, text: str) -> Any:
     allowed = QUESTIONS[name][1]
     text = text.strip().lower()
     if not allowed:
-        if not text.isdigit():
+        if not text.isdecimal():
             raise UsageError(
                 _("--{name} cannot be {value!r}.").format(name=name, value=text),
                 _("Write a whole number, 0 or more."),

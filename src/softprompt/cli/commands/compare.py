@@ -14,7 +14,7 @@ from softprompt.cli import flags
 from softprompt.cli.commands import Outcome, command
 from softprompt.cli.configuration import given, run_config
 from softprompt.cli.streams import waiting
-from softprompt.errors import ConfigError, UsageError
+from softprompt.errors import ConfigError, UsageError, nearest
 from softprompt.locale import _, mark
 
 if TYPE_CHECKING:
@@ -172,6 +172,12 @@ def _outcome(used: dict[str, Any], *, as_json: bool) -> Outcome:
     if alone is not None:
         from softprompt.cli.display import Display
 
+        if alone not in comparison.how.methods:
+            raise UsageError(
+                _("{name!r} is not among the methods of this comparison.").format(name=alone),
+                nearest(alone, comparison.how.methods),
+            )
+
         with Display() as display:
             comparison.measure(alone, display)
         found = comparison.report()
@@ -235,7 +241,7 @@ def _settings(own: dict[str, Any], assigned: list[str]) -> Any:
     if "curve" in own:
         sizes = [size.strip() for size in str(own["curve"]).split(",")]
         sizes = [size for size in sizes if size and size != "all"]
-        if not all(size.isdigit() and int(size) for size in sizes):
+        if not all(size.isdecimal() and int(size) for size in sizes):
             raise ConfigError(
                 _("--curve cannot be {value!r}.").format(value=own["curve"]),
                 _("Write numbers of training rows, for example --curve 32,128,512,all."),

@@ -6,7 +6,7 @@ A method knows its own training and nothing of the others.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from softprompt.backbones import Backbone
@@ -68,6 +68,8 @@ def refuse(name: str, job: Job) -> None:
         SoftPromptError: why, naming the nearest that works.
     """
     method, backbone = METHODS.get(name), job.backbone()
+    # One model at a time: what is loaded here counts to the method's peak of memory.
+    job = replace(job, loaded=backbone)
     if backbone.form not in method.forms:
         others = {other: METHODS.get(other) for other in METHODS}
         # One of the same way where there is one, and then the one that costs about as much.

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from softprompt.evaluation.metrics import METRICS, Answered, Metric
 
-__all__ = ["chrf"]
+__all__ = ["chrf", "chrf_of_rows"]
 
 
 def chrf(answered: Answered) -> dict[str, Any]:
@@ -21,6 +24,28 @@ def chrf(answered: Answered) -> dict[str, Any]:
 
     score = sacrebleu.corpus_chrf(_plain(answered.predictions), [_plain(answered.references)])
     return {"chrf": float(score.score) / 100}
+
+
+def chrf_of_rows(
+    references: Sequence[str], answers: Sequence[str]
+) -> Callable[[NDArray[np.int64]], float]:
+    """From places of rows to their chrF, for tests that draw rows again and again.
+
+    N-grams are counted once, by sacrebleu's own functions for its significance tests.
+
+    Raises:
+        ImportError: sacrebleu is not installed.
+    """
+    from sacrebleu.metrics.chrf import CHRF
+
+    metric = CHRF()
+    counted = metric._extract_corpus_statistics(_plain(answers), [_plain(references)])
+    counts_NG = np.array(counted)
+
+    def score(rows: NDArray[np.int64]) -> float:
+        return metric._compute_f_score(counts_NG[rows].sum(0).tolist()) / 100
+
+    return score
 
 
 def _plain(texts: Sequence[str]) -> list[str]:
