@@ -17,6 +17,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from scipy import stats
+
 from benchmarks.data import METRIC
 from benchmarks.sides import Cell, Side, measure_side
 from benchmarks.studies import Study, add_arguments, finish, mean_spread
@@ -34,6 +36,7 @@ RELEVANT = {
 IRRELEVANT = "Soak the beans overnight, then simmer them slowly with onions and a bay leaf."
 BEGINNINGS = ("relevant", "irrelevant", "labels", "vocabulary", "random")
 BELOW_MEAN = 0.01
+LEVEL = 0.05
 Runs = Mapping[str, Sequence[Cell]]
 """Finished cells of a task by beginning."""
 
@@ -158,9 +161,19 @@ def finding(summary: Mapping[str, dict[str, Any] | None]) -> str:
         said.append(
             f"{name}: {fast[0]} is at the target first ({first}), {fast[-1]} last ({last}); in the "
             f"end {good[0]} is best and {good[-1]} worst, "
-            f"{high - low:.1f} points apart."
+            f"{high - low:.1f} points apart{_by_chance([one['points'] for one in kept.values()])}."
         )
     return " ".join(said) or "Nothing was measured yet."
+
+
+def _by_chance(groups: Sequence[Sequence[float]]) -> str:
+    """What the seeds' scatter says of a difference between beginnings (analysis of variance)."""
+    several = [points for points in groups if len(points) > 1]
+    if len(several) < 2:
+        return ""
+    chance = float(stats.f_oneway(*several).pvalue)
+    verb = "no more than" if chance > LEVEL else "more than"
+    return f"; beginnings differ {verb} seeds make them (p = {chance:.2f})"
 
 
 def _steps(one: Mapping[str, Any]) -> str:

@@ -194,6 +194,10 @@ def test_steps_to_a_target_count_whole_runs_that_miss_it() -> None:
     assert "labels is at the target first (20 steps on average)" in text
     assert "random last (in none of 1 runs)" in text and "20.0 points apart" in text
     assert ">= 100" in initialisation.shown({"sst2": found})
+    near, far = [[60.0, 62.0], [61.0, 63.0]], [[60.0, 60.1], [70.0, 70.1]]
+    assert "no more than seeds" in initialisation._by_chance(near)
+    assert "differ more than seeds" in initialisation._by_chance(far)
+    assert initialisation._by_chance([[60.0], [70.0, 71.0]]) == ""
     assert initialisation.summed("sst2", {"labels": []}) is None
 
 
