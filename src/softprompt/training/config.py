@@ -125,7 +125,10 @@ class TrainingConfig(BaseModel):
         None, gt=0, description="Seconds that training may take; epochs are cut to fit."
     )
     cache_share: float = Field(
-        0.3, ge=0, le=0.9, description="Share of free memory for cached contexts; 0 keeps none."
+        0.3,
+        ge=0,
+        le=0.9,
+        description="Share of free memory for cached contexts; 0 keeps them on disk alone.",
     )
     disk_cache: Literal["auto", "on", "off"] = Field(
         "auto",
