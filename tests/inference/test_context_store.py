@@ -159,6 +159,7 @@ def test_what_may_only_be_read_is_read(tmp_path: Path, monkeypatch: pytest.Monke
     store = ContextStore(tiny_backbone(), tmp_path)
     found = store.get(ROWS)
     assert found is not None
+    assert found.mapped
     assert same(found, tiny_backbone().encode_context(ROWS))
     # A damaged file that cannot be removed is left alone.
     cut(next(tmp_path.glob("*/shard-*")))

@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -303,17 +303,30 @@ def test_a_run_out_of_time_keeps_what_a_resumed_one_keeps(tmp_path: Path) -> Non
     feedback_task(tmp_path)
     config = a_config(tmp_path, save_tiny(tmp_path / "model"), 1)
     short = config.training.model_copy(
-        update={"time_budget": 1e-3, "epochs": 9, "validations": 1, "patience": None}
+        update={"time_budget": 2.0, "epochs": 9, "validations": 1, "patience": None}
     )
-    first = start(config.model_copy(update={"training": short}), tmp_path / "run")
-    assert first["stopped"] == "time"
+
+    class Stuck(Reporter):
+        """Takes long in the middle of an epoch of six steps."""
+
+        now = ""
+
+        def stage(self, name: str, about: Mapping[str, Any]) -> None:
+            self.now = name
+
+        def progress(self, done: int, total: int) -> None:
+            time.sleep(2.5 if (self.now, done) == ("training", 4) else 0)
+
+    setup = config.model_copy(update={"training": short})
+    first = start(setup, tmp_path / "run", Stuck())
+    assert (first["stopped"], first["steps"]) == ("time", 5)
     # Cut while the test rows are answered.
     (tmp_path / "run" / "result.json").unlink()
     again = resume(tmp_path / "run")
     assert (again["best_step"], again["steps"]) == (first["best_step"], first["steps"])
     records = RunDirectory(tmp_path / "run").records()
-    assert records[-1]["step"] == first["steps"]
-    assert not any(record.get("interim") for record in records)
+    validated = [(r["step"], r["interim"]) for r in records if r["kind"] == "validation"]
+    assert validated == [(0, False), (5, False)]
 
 
 def a_config(folder: Path, model: Path, population: int) -> RunConfig:
