@@ -148,3 +148,8 @@ def test_embeddings_narrower_than_the_layers_are_refused() -> None:
     config = OPTConfig(vocab_size=VOCABULARY, hidden_size=32, word_embed_proj_dim=16, **sizes)
     with pytest.raises(BackboneError, match="have 16 numbers and its layers 32"):
         Backbone(OPTForCausalLM(config), tiny_tokenizer())
+
+
+def test_a_model_without_a_name_is_one_error() -> None:
+    with pytest.raises(BackboneError, match="No model is named"):
+        load_backbone("")

@@ -21,6 +21,7 @@ def test_a_case_is_measured_and_claimed(monkeypatch: pytest.MonkeyPatch) -> None
     ratio = 8 * seconds["peft"] / seconds["suffix-8"]
     assert claims["population_step_96"].value == pytest.approx(ratio, rel=0.05)
     assert claims["population_step_96"].reason == "compiled PEFT is left out"
+    assert not any(one.holds for name, one in claims.items() if "step" in name)
     assert claims["peak_share_bf16"].value is None
     least = min(case["operations_per_second"] for case in cases) / 1e12
     assert claims["peak_share_fp32"].value == pytest.approx(least, abs=1e-3)

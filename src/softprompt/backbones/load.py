@@ -197,10 +197,6 @@ def _cannot_load(name: str, error: Exception) -> BackboneError:
 def _weights_fingerprint(source: str, weights: Any) -> str:
     """Of the files where they can be found, so that precision does not change it."""
     folder = Path(source)
-    if not source:
-        raise BackboneError(
-            "No model is named, here or where the prompt comes from.", "Name one with --model."
-        )
     if not folder.is_dir():
         located = getattr(weights.config, "_commit_hash", None)
         folder = _hub_folder(source, located) if located else folder

@@ -132,7 +132,7 @@ class Comparison:
         """
         method, heard = METHODS.get(name), reporter or Reporter()
         folder = self._folder(name)
-        if not _whole(folder):
+        if not _finished(folder):
             job = Job(self.task, self.config, self.how, folder.path, heard)
             if not self._tried(folder, partial(refuse, name, job), "refused"):
                 return
@@ -149,7 +149,7 @@ class Comparison:
 
     def failed(self, name: str, message: str, kind: str = "failed") -> None:
         """Writes down why a method has no result."""
-        done = _whole(self._folder(name))
+        done = _finished(self._folder(name))
         # With the method itself measured, it is a point of its curve that has none.
         waiting = [rows for rows in self._sizes(name) if self._at(name, rows) is None]
         self._fail(self._folder(name, waiting[0] if done and waiting else None), message, kind)
@@ -255,7 +255,7 @@ class Comparison:
 
     def _whole(self, name: str) -> bool:
         cells = [self._folder(name), *(self._folder(name, rows) for rows in self._sizes(name))]
-        return all(map(_whole, cells))
+        return all(map(_finished, cells))
 
     def _at(self, name: str, rows: int) -> dict[str, Any] | None:
         """What was measured with fewer rows, or None."""
@@ -322,7 +322,7 @@ def _escalate(comparison: Comparison, measure: Callable[[str], None]) -> None:
     comparison.escalated(steps, reason)
 
 
-def _whole(folder: RunDirectory) -> bool:
+def _finished(folder: RunDirectory) -> bool:
     """Whether everything of a method was measured there."""
     result = folder.read("result.json")
     return result is not None and not result.get("provisional")
