@@ -33,7 +33,7 @@ class Claim:
         unit: of value and bound.
         n: measurements behind the value.
         spread: their standard deviation, or None.
-        holds: whether the bound is kept; None where nothing was measured.
+        holds: whether the bound is kept; None where nothing was measured, or not all it takes.
         reason: why nothing was measured, or what the figure rests on.
     """
 
@@ -121,6 +121,7 @@ def show(claims: Sequence[Claim], details: Mapping[str, Any], *, as_json: bool) 
         sign = ">=" if one.direction == "at_least" else "<="
         value = "-" if one.value is None else f"{one.value:.2f}"
         spread = "-" if one.spread is None else f"{one.spread:.2f}"
-        holds = {True: "yes", False: "no", None: "not measured"}[one.holds]
+        unsaid = "not measured" if one.value is None else one.reason
+        holds = {True: "yes", False: "no", None: unsaid}[one.holds]
         bound = f"{sign} {one.bound:g}"
         print(f"{one.name:<28}{value:>10}{bound:>12}{one.n:>4}{spread:>9}  {holds}")
