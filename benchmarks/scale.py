@@ -84,9 +84,13 @@ def main() -> None:
     for name in arguments.tasks.split(","):
         table[name] = {}
         for model in models:
-            study = Study.known(arguments, model["path"], model["weights"])
+            path = Path(model["path"]) if arguments.models else arguments.folder / model["path"]
+            study = Study.known(arguments, str(path), model["weights"])
+            # What was pretrained elsewhere is read, not measured.
+            gone = not arguments.models and not path.is_dir()
+            study = study.reading() if gone else study
             table[name][model["parameters"]] = _points(study, name, arguments.seeds)
-            why.append(study.why_missing(name))
+            why.append(f"no model in {path}; see --folder" if gone else study.why_missing(name))
     found = slope(table)
     details = {
         "models": models,
@@ -107,7 +111,10 @@ def main() -> None:
 
 
 def _models(arguments: argparse.Namespace) -> tuple[list[Cell], dict[str, str]]:
-    """Path, fingerprint and parameters of every model, and why the others are not there."""
+    """Path, fingerprint and parameters of every model, and why the others are not there.
+
+    The path is a published model's name, or lies in the folder of pretrained ones.
+    """
     family = arguments.models.split(",") if arguments.models else None
     stamp = "published" if family else f"{arguments.tokens}-tokens"
     known = Cells(arguments.cells / "scale", stamp, only_read=arguments.only_read)
@@ -118,10 +125,12 @@ def _models(arguments: argparse.Namespace) -> tuple[list[Cell], dict[str, str]]:
     files = [Path(name) for text in texts for name in text.partition("=")[2].split(",")]
 
     def describe(name: str) -> Cell:
+        path = name
         if not family:
-            name = str(pretrained(name, texts, arguments.folder, arguments.tokens, arguments.set))
+            made = pretrained(name, texts, arguments.folder, arguments.tokens, arguments.set)
+            name, path = str(made), made.relative_to(arguments.folder).as_posix()
         _, about = Study.of(arguments, name)
-        return {"path": name, **{key: about[key] for key in ("weights", "parameters")}}
+        return {"path": path, **{key: about[key] for key in ("weights", "parameters")}}
 
     found: list[Cell] = []
     absent: dict[str, str] = {}

@@ -189,3 +189,11 @@ def test_sizes_are_pretrained_once_and_compared(
     again = report("scale", [*arguments, *COMMON, *tokens], monkeypatch, capsys)
     assert again["claims"] == found["claims"]
     assert {file: file.stat().st_mtime_ns for file in weights} == written
+
+    for file in (tmp_path / "cells").rglob("sst2-suffix-0.json"):
+        file.unlink()
+    moved = (tmp_path / "models").rename(tmp_path / "moved")
+    gone = report("scale", [*arguments, *COMMON, *tokens], monkeypatch, capsys)["claims"][0]
+    assert gone["value"] is None and "see --folder" in gone["reason"]
+    there = [*arguments, "--folder", str(moved)]
+    assert report("scale", [*there, *COMMON, *tokens], monkeypatch, capsys)["claims"][0]["n"] == 2
