@@ -28,13 +28,20 @@ HOW: dict[str, Any] = {
 Begun = Callable[..., Comparison]
 
 
-def begin(folder: Path, *methods: str, training: dict[str, Any] | None = None, **how: Any) -> Any:
+def begin(
+    folder: Path,
+    *methods: str,
+    training: dict[str, Any] | None = None,
+    task: dict[str, Any] | None = None,
+    **how: Any,
+) -> Any:
     """A comparison in `folder/run`."""
     folder.mkdir(exist_ok=True)
     feedback_task(folder)
     config = RunConfig.of(
         f"{folder}/feedback.jsonl",
         backbone={"model": str(save_tiny(folder / "model")), "dtype": "fp32"},
+        task=task or {},
         prompt={"length": 4},
         training={**FAST, **(training or {})},
     )

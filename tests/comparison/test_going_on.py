@@ -207,29 +207,75 @@ def test_what_is_recommended_is_said_as_it_is() -> None:
     assert told("majority", "majority").startswith("Only the majority guess is measured")
 
 
-def test_weights_of_the_search_are_kept_where_training_makes_none_better(
-    job: Job, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("scores", "best", "kept_from", "rate"),
+    [
+        ([0.4, 0.9, 0.6, 0.5], 1, "search", 1e-3),
+        ([0.4, 0.5, 0.8, 0.6], 2, "training", 1e-3),
+        ([0.4, 0.5, 0.6, 0.8], 3, "training", 1e-2),
+        ([0.4, 0.5, 0.8, 0.8], 3, "training", 1e-2),
+        # The lowest rate has no lower one beside it.
+        ([0.6, 0.5, 0.8], 2, "training", 1e-3),
+    ],
+)
+def test_the_best_weights_of_all_trainings_are_kept(
+    job: Job,
+    monkeypatch: pytest.MonkeyPatch,
+    scores: list[float],
+    best: int,
+    kept_from: str,
+    rate: float,
 ) -> None:
-    scores = iter([0.4, 0.9, 0.6])
-    learn, after = RATES.learn, []
+    learn, after, rest = RATES.learn, [], iter(scores)
 
     def scored(learner: Any, *given: Any, **more: Any) -> Any:
         learned = learn(learner, *given, **more)
         after.append([p.detach().clone() for p in learner.free])
-        return replace(learned, score=next(scores))
+        return replace(learned, score=next(rest))
 
     monkeypatch.setattr(RATES, "learn", scored)
     found = METHODS.get("lora").run(
         replace(job, how=job.how.model_copy(update={"lora_rates": (1e-3, 1e-2)}))
     )
-    assert found.validation == 0.9
-    assert (found.details["kept"], found.details["rate"]) == ("search", 1e-2)
+    assert found.validation == scores[best]
+    assert (found.details["kept"], found.details["rate"]) == (kept_from, rate)
+    assert list(found.details["trained"].values()) == scores[2:]
+    assert len(after) == len(scores)
     assert not list(job.folder.rglob("searched*"))
     kept = [p for name, p in found.work.taught.backbone.model.named_parameters() if "lora_" in name]
-    assert len(kept) == len(after[1])
-    for one, wanted, last in zip(kept, after[1], after[2], strict=True):
+    assert len(kept) == len(after[best])
+    for one, wanted, other in zip(kept, after[best], after[best - 1], strict=True):
         torch.testing.assert_close(one.detach(), wanted)
-        assert not torch.equal(wanted, last)
+        assert not torch.equal(wanted, other)
+    # Every validation is told, in the order of time.
+    seconds = [seconds for seconds, _ in found.history]
+    assert len(seconds) >= len(scores) and seconds == sorted(seconds)
+
+
+def test_weights_before_a_training_that_diverges_are_kept(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learn, count, kept = RATES.learn, 0, []
+
+    def scored(learner: Any, *given: Any, **more: Any) -> Any:
+        nonlocal count
+        count += 1
+        learned = learn(learner, *given, **more)
+        if count == 4:
+            raise DivergedError("At rate 0.01 it is not finite.", "Lower it.")
+        kept[:] = [p.detach().clone() for p in learner.free]
+        return replace(learned, score=[0.4, 0.5, 0.6][count - 1])
+
+    monkeypatch.setattr(RATES, "learn", scored)
+    found = METHODS.get("lora").run(
+        replace(job, how=job.how.model_copy(update={"lora_rates": (1e-3, 1e-2)}))
+    )
+    assert (found.validation, found.details["rate"]) == (0.6, 1e-3)
+    assert found.details["trained"] == {"0.001": 0.6, "0.01": None}
+    matrices = found.work.taught.backbone.model.named_parameters()
+    mine = [p for name, p in matrices if "lora_" in name]
+    for one, wanted in zip(mine, kept, strict=True):
+        torch.testing.assert_close(one.detach(), wanted)
 
 
 def test_what_is_refused_takes_one_model(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,7 +49,12 @@ def test_a_method_is_measured_in_every_respect(name: str, job: Job) -> None:
     assert len(found["validation_answers"]) == len(job.task.validation)
     assert found["trainable"] > 0
     assert found["stored_bytes"] >= 4 * 4 * 32
-    assert 0 < found["seconds"]["to_best"] <= found["seconds"]["training"]
+    if found["details"].get("kept") != "search":
+        assert 0 < found["seconds"]["to_best"] <= found["seconds"]["training"]
+    seconds = [at for at, _ in found["history"]]
+    assert seconds[0] > 0 and seconds == sorted(seconds)
+    assert seconds[-1] <= 1.05 * (found["seconds"]["search"] + found["seconds"]["training"])
+    assert max(score for _, score in found["history"]) >= found["validation"] - 1e-9
     assert 0 < found["latency"]["median"] <= found["latency"]["p95"]
     assert found["switch_seconds"] > 0
     assert found["space"]

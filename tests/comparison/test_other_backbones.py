@@ -37,6 +37,7 @@ def begin(folder: Path, architecture: str, **how: Any) -> Comparison:
         (
             "bert",
             {
+                "own_template": "soft_prompt",
                 "zero_shot": "soft_prompt",
                 "few_shot": "soft_prompt",
                 "lora_suffix": "lora",

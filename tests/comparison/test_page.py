@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -18,6 +19,8 @@ from softprompt.comparison.report import report
 from softprompt.comparison.words import at_edge
 
 EVIL = "<script>alert('x')</script>"
+ALIKE = {"macro-F1", "soft prompt", EVIL}
+"""What reads the same in both languages."""
 
 
 @pytest.fixture(params=["en", "vi"])
@@ -76,7 +79,28 @@ def a_report() -> dict[str, Any]:
             "other": {"name": EVIL, **other},
             "detached_identical": 1.0,
         }
-        result["space"], result["details"] = {"rates": [0.001]}, {"rate": 0.001}
+        result["space"] = {"rates": [0.001], "search_epochs": 2, "epochs": 4}
+        result["details"] = {
+            "rate": 0.001,
+            "epoch": 3,
+            "epochs": 4,
+            "rates": {"0.001": 0.4},
+            "trained": {"0.001": 0.5},
+        }
+        result["history"] = [[1.0, 0.3], [90.0, 0.7]]
+    prompt = results["soft_prompt"]
+    one = {"learning_rate": 0.3, "initialisation": "labels", "parametrisation": "direct"}
+    one |= {"length": 8, "score": 0.5, "left": None}
+    prompt["space"] = {"population": 2}
+    prompt["details"] = {
+        "population": [one, {**one, "learning_rate": 0.1, "score": 0.4}],
+        "selection": {"members": 2},
+        "readout": {"kept": True},
+    }
+    prompt["parts"] = {"prompts": {"macro_f1": 0.91}, "readout": {"macro_f1": 0.88}}
+    prompt["history"] = [[61.0, 0.4], [150.0, 0.7]]
+    results["lora"]["history"] = [[30.0, 0.69]]
+    results["full"]["unmeasured"] = {"switch_seconds": "no room"}
     full = results["full"]["forgetting"]
     full["loss"] = {**loss, "attached": 2.9, "detached": None}
     full["detached_identical"], full["other"]["detached"] = None, None
@@ -91,7 +115,7 @@ def with_evil(found: dict[str, Any]) -> dict[str, Any]:
     found["task"]["labels"] = [EVIL, "b"]
     for method in found["methods"].values():
         method["test"]["per_class"][EVIL] = method["test"]["per_class"]["a"]
-        method["details"][EVIL] = EVIL
+        method["details"]["domain"] = {"about": EVIL}
     found["examples"][0] = {"row": 1, "text": EVIL, "right": EVIL, "answers": {"lora": EVIL}}
     return found
 
@@ -124,9 +148,13 @@ def test_the_page_speaks_vietnamese(monkeypatch: pytest.MonkeyPatch) -> None:
     locale.set_language("vi")
     read = Read(page(a_report()))
     assert "Chất lượng" in read.texts
-    assert "Quality" not in read.texts
     locale.set_language("en")
-    assert "Quality" in Read(page(a_report())).texts
+    english = Read(page(a_report()))
+    assert "Quality" in english.texts
+    # What both pages have is numbers, names and what users wrote.
+    both = set(read.texts) & set(english.texts)
+    same = {text for text in both if re.search("[a-z]{3}", text) and "color-scheme" not in text}
+    assert same <= ALIKE, same - ALIKE
 
 
 def test_numbers_of_the_report_stand_in_the_page(
@@ -146,8 +174,9 @@ def test_a_rate_at_the_end_of_its_space_is_told(monkeypatch: pytest.MonkeyPatch)
     locale.set_language("en")
     found = a_report()
     tried = {"0.0001": 0.4, "0.001": 0.5, "0.003": None}
-    found["methods"]["lora"]["details"] = {"rate": 0.001, "rates": tried}
-    found["methods"]["full"]["details"] = {"model": {"rate": 0.003, "rates": tried}}
+    told = {"epoch": 1, "epochs": 2, "rates": tried}
+    found["methods"]["lora"]["details"] = {"rate": 0.001, **told}
+    found["methods"]["full"]["details"] = {"model": {"rate": 0.003, **told}}
     (told,) = [text for text in Read(page(found)).texts if "that was tried" in text]
     assert told.startswith("full fine-tuning: the best learning rate, 0.003, is the largest")
     found["methods"]["lora"]["details"]["rate"] = 0.0001
@@ -162,3 +191,33 @@ def test_a_report_without_results_is_a_page() -> None:
     errors = {"full": {"error": "no", "kind": "failed"}}
     found = report(a_task("ab"), "macro_f1", {}, errors, how=CompareConfig())
     assert Read(page(found)).open == []
+
+
+def test_a_readout_beside_the_vectors_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locale, "_chosen", None)
+    locale.set_language("en")
+    texts = Read(page(a_report())).texts
+    (told,) = [text for text in texts if "linear readout" in text]
+    assert told == (
+        "soft prompt: 100.0% together with a linear readout of its contexts; the vectors alone "
+        "91.0%, the readout alone 88.0%."
+    )
+    won = next(text for text in texts if text.startswith("best prompt:"))
+    assert won.splitlines() == [
+        "best prompt: learning rate 0.3, labels · direct · 8",
+        "2 prompts kept together",
+        "with a readout of the contexts",
+    ]
+
+
+def test_times_to_the_prompts_score_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locale, "_chosen", None)
+    locale.set_language("en")
+    found = a_report()
+    assert found["time_to_accuracy"] == {
+        "score": 0.7,
+        "seconds": {"soft_prompt": 150.0, "lora": None, "full": 90.0},
+    }
+    texts = Read(page(found)).texts
+    assert {"2:30", "1:30", "–"} <= set(texts)
+    assert any("first was 70.0%, the soft prompt's best" in text for text in texts)

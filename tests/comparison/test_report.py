@@ -57,8 +57,8 @@ def test_the_cheapest_that_is_as_good_is_recommended() -> None:
 
 def test_the_metric_decides_what_a_difference_is() -> None:
     # Right answers alone would hide what macro-F1 shows: a class that is never named.
-    rare = a_task("a" * 36 + "bbbb")
-    blind, seeing = a_result("a" * 40, 0.9), a_result("a" * 30 + "b" * 10, 0.85)
+    rare = a_task("a" * 144 + "b" * 16)
+    blind, seeing = a_result("a" * 160, 0.9), a_result("a" * 120 + "b" * 40, 0.85)
     blind["test"]["macro_f1"], seeing["test"]["macro_f1"] = 0.474, 0.74
     results = {"majority": blind, "soft_prompt": seeing}
     assert reported(rare, results)["recommendation"]["method"] == "soft_prompt"
@@ -69,9 +69,9 @@ def test_the_metric_decides_what_a_difference_is() -> None:
 
 def test_of_chrf_whole_corpora_are_told_apart() -> None:
     # On most rows the second is better; in letters the first is, by far.
-    right = ["a long sentence of many words that is easy to compare"] * 5 + ["xy"] * 15
-    first = right[:5] + ["ab"] * 15
-    second = ["zz"] * 5 + right[5:]
+    right = ["a long sentence of many words that is easy to compare"] * 8 + ["xy"] * 24
+    first = right[:8] + ["ab"] * 24
+    second = ["zz"] * 8 + right[8:]
     found = {
         name: value(score_generation(right, given), "chrf")
         for name, given in (("first", first), ("second", second))

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from softprompt.evaluation import bootstrap, mcnemar, paired, resampled, wilson
+from softprompt.evaluation import bootstrap, mcnemar, paired, swapped, wilson
 
 
 @pytest.mark.parametrize(("successes", "n"), [(0, 10), (7, 10), (83, 100), (100, 100)])
@@ -77,10 +77,19 @@ def test_paired_scores_that_differ_only_by_sign_are_equally_good() -> None:
     assert paired([1.0] * 10, [0.0] * 10) == pytest.approx(2 / 2**10)
 
 
-def test_resampled_scores_that_are_alike_are_alike() -> None:
-    values = np.arange(100.0)
-    assert resampled(100, lambda rows: values[rows].mean(), lambda rows: values[rows].mean()) == 1.0
-    better = resampled(100, lambda rows: values[rows].mean() + 1, lambda rows: values[rows].mean())
-    assert better == 1 / 2000
-    noisy = np.tile([1.0, -1.0], 50)
-    assert resampled(100, lambda rows: noisy[rows].mean(), lambda rows: 0.0) > 0.5
+def test_answerers_that_are_alike_are_alike_in_any_score() -> None:
+    values = np.concatenate([np.arange(100.0), np.arange(100.0)])
+    assert swapped(100, lambda rows: float(values[rows].mean())) == 1.0
+    values[100:] -= 1
+    assert swapped(100, lambda rows: float(values[rows].mean())) == 1 / 2000
+    noisy = np.concatenate([np.tile([1.0, -1.0], 50), np.zeros(100)])
+    assert swapped(100, lambda rows: float(noisy[rows].mean())) > 0.5
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 5])
+def test_few_rows_do_not_tell_answerers_apart(n: int) -> None:
+    values = np.concatenate([np.ones(n), np.zeros(n)])
+    # All differences have one sign: two of 2 ** n tosses are as extreme.
+    found = swapped(n, lambda rows: float(values[rows].mean() ** 2))
+    assert found == pytest.approx(2 / 2**n, abs=0.03)
+    assert found > 0.05

@@ -182,10 +182,14 @@ class FrozenModel:
                     "Change its messages, or leave the template out with --chat off.",
                 ) from error
             # A template writes the opening token as text; whoever lays a row out puts it already.
-            opening = self.tokenizer.bos_token if self.bos is not None else None
-            return str(text).removeprefix(opening or "")
+            return str(text).removeprefix(self.opening)
 
         return chat
+
+    @property
+    def opening(self) -> str:
+        """The opening token as text; empty where there is none."""
+        return str(self.tokenizer.bos_token or "") if self.bos is not None else ""
 
     def encode(self, text: str) -> list[int]:
         """Token ids of one segment of text, without special tokens added."""

@@ -22,14 +22,20 @@ from softprompt.comparison.words import (
     interval,
     kept_out,
     named,
+    parts_told,
     price,
+    reached,
     recommended,
     rows_saved,
+    score_of,
     short,
+    times_told,
 )
 from softprompt.locale import _, number, percent
 
 __all__ = ["show_comparison"]
+
+_ADHERENCE = ("format_adherence", "term_adherence", "term_precision")
 
 
 def show_comparison(console: Console, found: Mapping[str, Any]) -> None:
@@ -48,9 +54,16 @@ def show_comparison(console: Console, found: Mapping[str, Any]) -> None:
             soft_wrap=True,
         )
         console.print(_costs(found))
+        if any(_adherence(method["test"]) for method in methods.values()):
+            console.print(_kept_to(found))
     if any(method["forgetting"] for method in methods.values()):
         console.print(_forgetting(found))
+        other = _other(found)
+        if other is not None:
+            console.print(other)
     lines = [
+        *parts_told(found),
+        *(() if _priced(found) else times_told(found)),
         *kept_out(found),
         *at_edge(found),
         *rows_saved(found),
@@ -80,13 +93,12 @@ def _quality(found: Mapping[str, Any]) -> Table:
 
 
 def _costs(found: Mapping[str, Any]) -> Table:
-    """Money takes the place of the time to the best, where prices are given."""
-    priced = any(method["money"] is not None for method in found["methods"].values())
-    last = _("money") if priced else _("to best")
+    """Money takes the place of the time to the prompt's score, where prices are given."""
+    priced = _priced(found)
+    last = _("money") if priced else _("to score")
     rows = _rows(_("memory"), _("energy"), _("latency"), "95%", _("switch"), last)
     for name, method in found["methods"].items():
         latency = method["latency"] or {}
-        best = (method["seconds"] or {}).get("to_best")
         rows.add_row(
             named(name),
             size(method["peak_memory_bytes"]) if method["peak_memory_bytes"] else "",
@@ -94,14 +106,14 @@ def _costs(found: Mapping[str, Any]) -> Table:
             answered_in(latency.get("median", 0.0)),
             answered_in(latency.get("p95", 0.0)),
             answered_in(method["switch_seconds"] or 0.0),
-            price(method["money"]) if priced else clock(best) if best is not None else "",
+            price(method["money"]) if priced else reached(found, name),
             style=_style(found, name),
         )
     return rows
 
 
 def _forgetting(found: Mapping[str, Any]) -> Table:
-    """Loss on general text; the other task's scores stand in the page."""
+    """Loss on general text."""
     rows = _rows(_("untouched"), _("attached"), _("detached"), _("same outputs"))
     rows.columns[0].header = _("loss on general text")
     for name, method in found["methods"].items():
@@ -117,6 +129,41 @@ def _forgetting(found: Mapping[str, Any]) -> Table:
             style=_style(found, name),
         )
     return rows
+
+
+def _other(found: Mapping[str, Any]) -> Table | None:
+    """Scores on another task; None where none was asked for."""
+    told = {
+        name: method["forgetting"]["other"]
+        for name, method in found["methods"].items()
+        if method["forgetting"] and method["forgetting"]["other"]
+    }
+    if not told:
+        return None
+    rows = _rows(_("untouched"), _("attached"), _("detached"))
+    rows.columns[0].header = next(iter(told.values()))["name"]
+    for name, other in told.items():
+        states = (score_of(other[state]) for state in ("untouched", "attached", "detached"))
+        rows.add_row(named(name), *(text or "–" for text in states), style=_style(found, name))
+    return rows
+
+
+def _kept_to(found: Mapping[str, Any]) -> Table:
+    """How far answers keep to the form and the terms that the task demands."""
+    rows = _rows(_("format"), _("terms"), _("precision"))
+    for name, method in found["methods"].items():
+        kept = _adherence(method["test"])
+        shown = (percent(kept[key]) if key in kept else "" for key in _ADHERENCE)
+        rows.add_row(named(name), *shown, style=_style(found, name))
+    return rows
+
+
+def _adherence(test: Mapping[str, Any]) -> dict[str, float]:
+    return {key: test[key] for key in _ADHERENCE if test.get(key) is not None}
+
+
+def _priced(found: Mapping[str, Any]) -> bool:
+    return any(method["money"] is not None for method in found["methods"].values())
 
 
 def _rows(*headers: str) -> Table:

@@ -91,7 +91,7 @@ class Comparison:
         _refuse_sizes(task, config, how)
         halves(Path(how.general) if how.general else None)
         if how.other is not None:
-            _other(how.other)
+            _other(how)
         directory.create(
             {
                 "run": config.model_dump(mode="json"),
@@ -136,7 +136,7 @@ class Comparison:
             job = Job(self.task, self.config, self.how, folder.path, heard)
             if not self._tried(folder, partial(refuse, name, job), "refused"):
                 return
-            other = None if self.how.other is None else _other(self.how.other)
+            other = None if self.how.other is None else _other(self.how)
             noted = partial(_write_result, folder)
             if not self._kept(folder, partial(measured, job, method, other, noted)):
                 return
@@ -360,13 +360,18 @@ def _task(config: RunConfig) -> Task:
     return task
 
 
-def _other(data: str) -> Task:
+def _other(how: CompareConfig) -> Task:
     """The other task, whose test rows are answered; all its rows are, where it has no such part.
 
     Raises:
-        DataError: it cannot be read.
+        DataError: it cannot be read, or it is not clear which of its columns are meant.
     """
-    task = Task.from_file(data)
+    assert how.other is not None, "asked for"
+    try:
+        task = Task.from_file(how.other, input=how.other_input, target=how.other_target)
+    except DataError as error:
+        hint = error.hint.replace("--input", "--other-input").replace("--target", "--other-target")
+        raise DataError(error.message, hint) from error
     return task if task.test else replace(task, test=task.train)
 
 

@@ -13,7 +13,7 @@ class CompareConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     methods: tuple[str, ...] = Field(
-        ("majority", "zero_shot", "few_shot", "soft_prompt", "lora", "full"),
+        ("majority", "own_template", "zero_shot", "few_shot", "soft_prompt", "lora", "full"),
         min_length=1,
         description="What is measured, the cheapest first.",
     )
@@ -67,6 +67,12 @@ class CompareConfig(BaseModel):
     )
     other: str | None = Field(
         None, description="Data of another task, answered with and without what was trained."
+    )
+    other_input: str | None = Field(
+        None, description="Its input columns, separated by commas; found when not given."
+    )
+    other_target: str | None = Field(
+        None, description="Its column of answers; found when not given."
     )
     latency_rows: int = Field(30, ge=1, description="Test rows that are answered one at a time.")
     identical_rows: int = Field(

@@ -76,6 +76,7 @@ def domain_of(job: Job) -> Domain:
         settings = TaskConfig(**same, input=inputs, target=how.domain_target)
         task = Task.from_file(job.config.data, settings)
     kept = tuple(row for row in task.train if _words(_text(task, row)) not in held)
+    left_out = len(task.train) - len(kept)
     if how.domain is None:
         # Other labels of the rows that everyone learns from, and of no more.
         own = {_words(_text(job.task, row)) for row in job.task.train}
@@ -93,7 +94,6 @@ def domain_of(job: Job) -> Domain:
         own = replace(brief, metric=default_metric(learned.kind), drop_long=True)
         return of_task(learner, learned, own)
 
-    left_out = len(task.train) - len(kept)
     return Domain(f"{task.name}: {task.target}", len(kept), left_out, material)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,9 @@ class Trained:
         stored_bytes: that the task takes beside the backbone.
         shared_bytes: of these, what other tasks of the same domain need as well and share.
         seconds: by stage: `search`, `training`, and `to_best`, from the beginning of the training
-            to the best validation.
+            to the best validation, where that was of it.
+        history: seconds from the beginning, search included, and score of every validation on the
+            task.
         details: what was chosen, and what was tried for it.
     """
 
@@ -42,6 +44,7 @@ class Trained:
     stored_bytes: int = 0
     shared_bytes: int = 0
     seconds: Mapping[str, float] = field(default_factory=dict)
+    history: Sequence[Sequence[float]] = ()
     details: Mapping[str, Any] = field(default_factory=dict)
 
 

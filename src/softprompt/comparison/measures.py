@@ -29,9 +29,10 @@ from softprompt.comparison.general import halves
 from softprompt.comparison.job import Job, Trained
 from softprompt.comparison.memory import peak_memory
 from softprompt.comparison.methods import Method
-from softprompt.comparison.work import Taught
+from softprompt.comparison.work import Answered, Taught
 from softprompt.errors import SoftPromptError
 from softprompt.evaluation import value
+from softprompt.inference import Answers, adjustment_for, measure
 from softprompt.inference.scoring import score_answers
 from softprompt.prompts import Layout
 from softprompt.storage import write_json
@@ -65,6 +66,8 @@ def quality(job: Job, method: Method) -> tuple[Trained, dict[str, Any]]:
         "validation": trained.validation,
         "validation_score": value(validation.metric, job.metric),
         "validation_answers": list(validation.texts),
+        "parts": _parts(job, test, validation),
+        "history": [list(point) for point in trained.history],
         "trainable": trained.trainable,
         "stored_bytes": trained.stored_bytes,
         "shared_bytes": trained.shared_bytes,
@@ -73,6 +76,33 @@ def quality(job: Job, method: Method) -> tuple[Trained, dict[str, Any]]:
         "peak_memory_bytes": max(spent["peak_memory_bytes"], peak_memory()),
         "details": dict(trained.details),
     }
+
+
+def _parts(job: Job, test: Answered, held: Answered) -> dict[str, Any] | None:
+    """What the vectors and the readout of a prompt come to by themselves, each with the labels that
+    suit it: `prompts` and `readout`, the metric on the test rows. None where there is no readout.
+    """
+    if test.given is None or held.given is None:
+        return None
+    (rows, answers), (held_rows, held_answers) = test.given, held.given
+    if answers.readout is None or held_answers.readout is None:
+        return None
+    found = {}
+    for name, part in (("prompts", _vectors), ("readout", _readout)):
+        adjustment = adjustment_for(job.task, held_rows, part(held_answers), job.metric)
+        alone = part(answers)
+        suited = alone.at(alone.temperature, adjustment)
+        found[name] = measure(job.task, rows, suited)
+    return found
+
+
+def _vectors(answers: Answers) -> Answers:
+    return replace(answers, readout=None, adjustment=())
+
+
+def _readout(answers: Answers) -> Answers:
+    assert answers.readout is not None
+    return Answers(labels=answers.labels, log_scores=answers.readout[None])
 
 
 def _run(job: Job, method: Method) -> tuple[Trained, dict[str, Any]]:

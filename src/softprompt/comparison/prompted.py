@@ -15,10 +15,11 @@ from softprompt.comparison.job import Job
 from softprompt.comparison.work import Taught
 from softprompt.prompts import SoftPrompt
 from softprompt.training import tune
+from softprompt.training.candidates import around
 from softprompt.training.run_directory import RunDirectory
 from softprompt.training.setup import Setup
 
-__all__ = ["KEPT", "prompted", "refuse_prompt", "seconds_of", "space_of", "work_of"]
+__all__ = ["KEPT", "history_of", "prompted", "refuse_prompt", "seconds_of", "space_of", "work_of"]
 
 KEPT = ("population", "selection", "readout", "steps", "prompt")
 """What a method's details have of a run's result."""
@@ -126,13 +127,31 @@ def seconds_of(result: Mapping[str, Any], folder: Path) -> dict[str, float]:
     return {"search": 0.0, "training": whole, "to_best": min(whole, to_best)}
 
 
+def history_of(result: Mapping[str, Any], folder: Path, before: float = 0.0) -> list[list[float]]:
+    """Seconds and score of every validation of a run: of all prompts together, with the readout
+    where there is one.
+
+    Args:
+        result: of the run.
+        folder: its own.
+        before: seconds that were spent before the run.
+    """
+    begun = before + float(result["seconds"]["context"])
+    return [
+        [round(begun + float(record["seconds"]), 3), float(record.get("together", record["score"]))]
+        for record in RunDirectory(folder).records()
+        if record.get("kind") == "validation" and "seconds" in record and not record.get("interim")
+    ]
+
+
 def space_of(job: Job) -> dict[str, Any]:
     """What the run's population is drawn from."""
     training, prompt = job.config.training, job.config.prompt
+    population = training.population or (6 if job.task.choices else 4)
+    rates = training.learning_rates or around(training.learning_rate)
     return {
         "prompt": prompt.model_dump(mode="json", exclude_none=True),
-        "population": training.population or (6 if job.task.choices else 4),
-        "learning_rate": training.learning_rate,
-        "learning_rates": list(training.learning_rates),
+        "population": population,
+        "learning_rates": [training.learning_rate] if population == 1 else list(rates),
         "epochs": training.epochs,
     }

@@ -35,6 +35,8 @@ _COPIED = (
     "switch_seconds",
     "forgetting",
     "unmeasured",
+    "parts",
+    "history",
     "space",
     "details",
 )
@@ -67,8 +69,10 @@ def report(
 
     Returns:
         `format`, `task`, `metric`, `methods` (by name: `test`, `p_value` against the soft prompt,
-        costs and the rest), `errors`, `curves`, `curve_errors`, `rows_saved`, `examples`,
-        `escalation`, `prices` and `recommendation` (`method`, `best`, `p_value` between the two,
+        costs and the rest), `errors`, `curves`, `curve_errors`, `rows_saved`, `time_to_accuracy`
+        (`score`, the soft prompt's best on the validation rows, and the `seconds` until each method
+        first had it, search included, None where it never did), `examples`, `escalation`,
+        `prices` and `recommendation` (`method`, `best`, `p_value` between the two,
         `points`).
     """
     references = [str(row.answer) for row in task.test]
@@ -92,6 +96,7 @@ def report(
         "curves": {name: [list(point) for point in curve] for name, curve in points.items()},
         "curve_errors": _texts(curve_errors or {}),
         "rows_saved": rows_saved(points, REFERENCE),
+        "time_to_accuracy": _time_to_accuracy(results),
         "examples": _examples(task, results),
         "escalation": None if escalation is None else dict(escalation),
         "prices": {"per_hour": how.price_per_hour, "per_kwh": how.price_per_kwh},
@@ -149,6 +154,20 @@ def _points(
             points = [(n, value(at["test"], metric)) for n, at in measured.items()]
             found[name] = sorted([*points, (len(task.train), value(result["test"], metric))])
     return found
+
+
+def _time_to_accuracy(results: Mapping[str, Mapping[str, Any]]) -> dict[str, Any] | None:
+    """Seconds to the soft prompt's score by method; None where there is no such score."""
+    own = results.get(REFERENCE, {}).get("history")
+    if not own:
+        return None
+    target = max(score for _, score in own)
+    reached = {
+        name: next((at for at, score in result["history"] if score >= target), None)
+        for name, result in results.items()
+        if result.get("history")
+    }
+    return {"score": target, "seconds": reached}
 
 
 def _money(result: Mapping[str, Any], how: CompareConfig) -> float | None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from softprompt.evaluation import paired, resampled, score_generation, value
+from softprompt.evaluation import paired, score_generation, swapped, value
 from softprompt.evaluation.metrics.chrf import chrf_of_rows
 
 __all__ = ["LEVEL", "macro_f1_of_rows", "p_value"]
@@ -30,8 +30,9 @@ def p_value(
 ) -> float | None:
     """The chance of so large a difference in the metric between two that are equally good.
 
-    Macro-F1 and chrF are no means over rows, so rows are drawn again and again; of other metrics
-    the signs of the rows' differences are flipped (see `softprompt.evaluation`).
+    The two change places on some of the rows, again and again (see `softprompt.evaluation`): for
+    metrics that are means over rows by the signs of the rows' differences, for macro-F1 and chrF by
+    the metric of all rows.
 
     Args:
         labels: of the choices; empty for free text.
@@ -54,15 +55,11 @@ def p_value(
         return None
     right, first, second = ([row[part] for row in rows] for part in range(3))
     if metric == "macro_f1" and labels:
-        return resampled(
-            len(rows),
-            macro_f1_of_rows(labels, right, first),
-            macro_f1_of_rows(labels, right, second),
-        )
+        return swapped(len(rows), macro_f1_of_rows(labels, right * 2, first + second))
     if labels:
         return paired(_hits(right, first), _hits(right, second))
     if metric == "chrf":
-        return resampled(len(rows), chrf_of_rows(right, first), chrf_of_rows(right, second))
+        return swapped(len(rows), chrf_of_rows(right * 2, first + second))
     scores = [_by_row(right, given, metric, demands) for given in (first, second)]
     return paired(scores[0], scores[1])
 

@@ -34,8 +34,8 @@ def tuned_model(
         material: what is learned from.
 
     Returns:
-        the model, frozen, with its head; and `parameters`, `bytes`, `learned`, `seconds` and
-        `details`.
+        the model, frozen, with its head; and `parameters`, `bytes`, `learned`, `seconds`,
+        `history` and `details`.
     """
 
     def make() -> Learner:
@@ -57,6 +57,7 @@ def tuned_model(
             "bytes": folder_bytes(folder),
             "learned": asdict(found.learned),
             "seconds": found.seconds,
+            "history": found.history,
             "details": found.details,
         }
 

@@ -21,10 +21,15 @@ __all__ = [
     "interval",
     "kept_out",
     "named",
+    "parts_told",
     "price",
+    "reached",
     "recommended",
     "rows_saved",
+    "score_of",
     "short",
+    "times_told",
+    "unmeasured",
 ]
 
 _KINDS = {
@@ -115,6 +120,68 @@ def kept_out(found: Mapping[str, Any]) -> list[str]:
         text = _KINDS.get(error["kind"], _KINDS["failed"])
         lines.append(_(text).format(method=name, reason=error["error"]))
     return lines
+
+
+def parts_told(found: Mapping[str, Any]) -> list[str]:
+    """What the vectors of a prompt and the readout beside them come to by themselves."""
+    metric, lines = found["metric"], []
+    for name, method in found["methods"].items():
+        parts = method.get("parts")
+        if parts:
+            text = _(
+                "{method}: {score} together with a linear readout of its contexts; the vectors "
+                "alone {vectors}, the readout alone {readout}."
+            )
+            scores = (method["test"], parts["prompts"], parts["readout"])
+            score, vectors, readout = (percent(test[metric]) for test in scores)
+            lines.append(
+                text.format(method=named(name), score=score, vectors=vectors, readout=readout)
+            )
+    return lines
+
+
+def reached(found: Mapping[str, Any], name: str) -> str:
+    """When a method first had the soft prompt's validation score; nothing where not measured."""
+    times = (found.get("time_to_accuracy") or {}).get("seconds", {})
+    if name not in times:
+        return ""
+    return "–" if times[name] is None else clock(times[name])
+
+
+def times_told(found: Mapping[str, Any]) -> list[str]:
+    """What the times that `reached` tells are times to."""
+    told = found.get("time_to_accuracy")
+    if told is None:
+        return []
+    text = _(
+        "To the prompt's score: time, search included, until the validation score first was "
+        "{score}, the soft prompt's best; – if it never was."
+    )
+    return [text.format(score=percent(told["score"]))]
+
+
+def score_of(metric: Mapping[str, Any] | None) -> str:
+    """The metric of another task in a few characters; nothing for none."""
+    if metric is None:
+        return ""
+    return percent(metric["accuracy" if "accuracy" in metric else "token_f1"])
+
+
+def unmeasured(found: Mapping[str, Any]) -> list[str]:
+    """What could not be measured of methods that have a result, and why."""
+    lines = []
+    for name, method in found["methods"].items():
+        for what, reason in (method["unmeasured"] or {}).items():
+            text = _EXTRAS.get(what, what)
+            lines.append(f"{named(name)}: {_(text)}: {reason}")
+    return lines
+
+
+_EXTRAS = {
+    "latency": mark("time of an answer"),
+    "switch_seconds": mark("time to switch"),
+    "forgetting": mark("forgetting"),
+}
 
 
 def at_edge(found: Mapping[str, Any]) -> list[str]:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from softprompt.backbones import Backbone, Context
-from softprompt.inference import Encoded, adjustment_for, answer, encode_rows, measure
+from softprompt.inference import Answers, Encoded, adjustment_for, answer, encode_rows, measure
 from softprompt.inference.baselines import BASELINES, BaselineRequest
 from softprompt.inference.continuation import Continuation, token_log_probabilities
 from softprompt.prompts import Layout
@@ -33,10 +33,12 @@ class Answered:
     Args:
         metric: (see `softprompt.evaluation`).
         texts: the answer to each row, in order; None where it does not fit into the window.
+        given: the rows that were answered and what a trained method says of them; None of others.
     """
 
     metric: dict[str, Any]
     texts: tuple[str | None, ...]
+    given: tuple[Encoded, Answers] | None = None
 
 
 class Work(Protocol):
@@ -136,7 +138,7 @@ class Taught:
     def answered(self, task: Task, rows: Sequence[Row], column: str | None = None) -> Answered:
         encoded, answers = self._answers(task, rows)
         texts = encoded.among(rows, answers.texts)
-        return Answered(measure(task, encoded, answers, column), tuple(texts))
+        return Answered(measure(task, encoded, answers, column), tuple(texts), (encoded, answers))
 
     def fitted(self, task: Task, metric: str) -> Taught:
         """The same with labels that suit a metric, as the validation rows have it."""
@@ -148,7 +150,7 @@ class Taught:
         self._answers(task, [row])
         return time.perf_counter() - begun
 
-    def _answers(self, task: Task, rows: Sequence[Row]) -> tuple[Encoded, Any]:
+    def _answers(self, task: Task, rows: Sequence[Row]) -> tuple[Encoded, Answers]:
         encoded = self.encoded(task, rows)
         answers = answer(
             self.backbone,

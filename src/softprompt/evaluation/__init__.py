@@ -2,7 +2,7 @@
 
 from softprompt.evaluation.adjustment import best_score, decide, fit_adjustment
 from softprompt.evaluation.calibration import fit_temperature, probabilities
-from softprompt.evaluation.intervals import bootstrap, mcnemar, paired, resampled, wilson
+from softprompt.evaluation.intervals import bootstrap, mcnemar, paired, swapped, wilson
 from softprompt.evaluation.score import (
     default_metric,
     interval_of,
@@ -25,10 +25,10 @@ __all__ = [
     "mcnemar",
     "paired",
     "probabilities",
-    "resampled",
     "score_classification",
     "score_generation",
     "score_slices",
+    "swapped",
     "value",
     "wilson",
 ]

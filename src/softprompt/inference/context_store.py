@@ -221,7 +221,8 @@ def entries(root: Path) -> list[Entry]:
         if not shards and not (folder / _ABOUT).is_file():
             continue
         about = _about(folder)
-        contexts, size, used = 0, 0, 0.0
+        contexts, size = 0, 0
+        used = 0.0 if shards else _written(folder)
         for path in shards:
             # Another process may remove it meanwhile.
             with suppress(*_UNREADABLE):
@@ -231,6 +232,14 @@ def entries(root: Path) -> list[Entry]:
                     contexts += len(json.loads(file.metadata()["rows"]))
         found.append(Entry(*about, str(folder), contexts, size, used))
     return sorted(found, key=lambda entry: -entry.used)
+
+
+def _written(folder: Path) -> float:
+    """When something was last written into a folder; 0 where it has gone."""
+    try:
+        return folder.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _about(folder: Path) -> tuple[str, str]:

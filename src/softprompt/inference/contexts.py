@@ -145,7 +145,7 @@ class Contexts:
 
     def bucket(self, bucket: int) -> Context:
         """The contexts of a whole bucket."""
-        return self._unpacked(self._kept.get(bucket) or self._encode(self.buckets[bucket]))
+        return self._unpacked(self._kept.get(bucket) or self._found(self.buckets[bucket]))
 
     def select(self, bucket: int, members: Sequence[int]) -> Context:
         """The contexts of some rows of a bucket.
@@ -156,7 +156,12 @@ class Contexts:
         """
         if bucket in self._kept:
             return self._unpacked(self._kept[bucket].select(members))
-        return self._unpacked(self._encode([self.buckets[bucket][member] for member in members]))
+        return self._unpacked(self._found([self.buckets[bucket][member] for member in members]))
+
+    def _found(self, rows: Sequence[int]) -> Context:
+        """Contexts that are not kept: from disk where all are there, else encoded again."""
+        stored = self._store.get([self._rows[row] for row in rows]) if self._store else None
+        return stored or self._encode(rows)
 
     def _ids(self, bucket: int) -> list[tuple[int, ...]]:
         return [self._rows[row] for row in self.buckets[bucket]]

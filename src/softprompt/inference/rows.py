@@ -6,13 +6,13 @@ It does not know whether there is a soft prompt; the layout does.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from softprompt.errors import DataError
 from softprompt.prompts import Example, Layout, PromptTask, TooLongError
-from softprompt.tasks import Row, Task, Template, normalise
-from softprompt.tasks.rows import is_empty, messages_of
+from softprompt.tasks import Rendered, Row, Task, Template, normalise
+from softprompt.tasks.rows import conversation, is_conversation, is_empty
 
 __all__ = ["Encoded", "chat_used", "encode_rows", "task_of", "text_row"]
 
@@ -95,15 +95,18 @@ def text_row(task: PromptTask, text: Any, number: int = 1) -> Row:
 def _conversation(task: PromptTask, text: Any, number: int) -> Row:
     """The row of a text, which the user says, or of a list of messages, alone or in its column.
 
+    A list is read as one of a file is (see `softprompt.tasks.rows`), in a column as JSON too.
+
     Raises:
         DataError: it is neither.
     """
     column = task.inputs[0] if task.inputs else "messages"
     value = text.get(column) if isinstance(text, Mapping) else text
-    if isinstance(value, str):
+    written = isinstance(text, Mapping) and isinstance(value, str) and is_conversation(value)
+    if isinstance(value, str) and not written:
         value = [{"role": "user", "content": value}]
-    messages = messages_of(value, f"Input {number}", column)
-    row = Row("text", number, {}, None, tuple(messages))
+    messages, answer = conversation(value, f"Input {number}", column)
+    row = Row("text", number, {}, answer, messages)
     if is_empty(row, ()):
         raise DataError(f"{row.place} is empty.", "Give some text, or leave it out.")
     return row
@@ -147,6 +150,10 @@ def encode_rows(
         DataError: rows do not fit; the first is named and all are counted.
     """
     template = layout.backbone.chat if chat else None
+    # The layout puts the opening token; a template that begins with its text does not mean two.
+    opening = layout.backbone.opening
+    if task.template is None or not task.template.text.startswith(opening):
+        opening = ""
     choices = [choice.wording for choice in task.choices]
     examples: list[Example] = []
     kept: list[Row] = []
@@ -155,7 +162,8 @@ def encode_rows(
         own = [] if row.answer is None else [task.wording(row.answer)]
         wanted = {"choices": choices, "own": own, "none": []}[answers]
         try:
-            examples.append(layout.example(task.render(row, template), wanted, row.place))
+            rendered = _without(opening, task.render(row, template))
+            examples.append(layout.example(rendered, wanted, row.place))
             kept.append(row)
         except TooLongError as error:
             too_long.append(error)
@@ -163,3 +171,12 @@ def encode_rows(
         others = f" {len(too_long) - 1} more rows are too long as well." if too_long[1:] else ""
         raise DataError(too_long[0].message + others, too_long[0].hint)
     return Encoded(tuple(examples), tuple(kept), len(too_long))
+
+
+def _without(opening: str, rendered: Rendered) -> Rendered:
+    """Parts whose first text does not begin with the opening token's."""
+    first = rendered.parts[0] if rendered.parts else ""
+    if not opening or not isinstance(first, str):
+        return rendered
+    kept = first.removeprefix(opening)
+    return replace(rendered, parts=(*((kept,) if kept else ()), *rendered.parts[1:]))

@@ -14,7 +14,15 @@ from softprompt.tasks.layout import Layout
 from softprompt.tasks.table import Table
 from softprompt.tasks.text import as_text, is_blank, normalise
 
-__all__ = ["SEPARATOR", "Row", "input_text", "is_empty", "make_rows", "messages_of"]
+__all__ = [
+    "SEPARATOR",
+    "Row",
+    "conversation",
+    "input_text",
+    "is_conversation",
+    "is_empty",
+    "make_rows",
+]
 
 Message = Mapping[str, str]
 SEPARATOR = "\x1f"  # between the columns of an input, where it is hashed or compared as one text
@@ -96,8 +104,25 @@ def _record(table: Table, number: int, record: Mapping[str, object], layout: Lay
 
 def _conversation(table: Table, number: int, record: Mapping[str, object], layout: Layout) -> Row:
     place = f"{table.source}: row {number}"
-    messages = messages_of(record.get(layout.inputs[0]), place, layout.inputs[0])
-    answer = None
+    messages, answer = conversation(record.get(layout.inputs[0]), place, layout.inputs[0])
+    return Row(table.source, number, _texts(table, record), answer, messages)
+
+
+def conversation(
+    value: object, place: str, column: str
+) -> tuple[tuple[dict[str, str], ...], str | None]:
+    """The messages of a conversation up to its last one by the assistant, which is the answer; None
+    where it ends with another's.
+
+    Args:
+        value: a list of messages, or its JSON.
+        place: of the row, for messages.
+        column: its name.
+
+    Raises:
+        DataError: it is no conversation, or nothing stands before the answer.
+    """
+    messages, answer = _messages_of(value, place, column), None
     if messages[-1]["role"] == "assistant":
         answer = messages.pop()["content"] or None
     if not messages:
@@ -105,11 +130,17 @@ def _conversation(table: Table, number: int, record: Mapping[str, object], layou
             f"{place} has an assistant message only, and nothing that it answers.",
             "Put a user message before it.",
         )
-    return Row(table.source, number, _texts(table, record), answer, tuple(messages))
+    return tuple(messages), answer
 
 
-def messages_of(value: object, place: str, column: str) -> list[dict[str, str]]:
-    """The messages of a conversation: a list of them, or its JSON.
+def is_conversation(text: str) -> bool:
+    """Whether a text is the JSON of a list of messages."""
+    found = _parsed(text)
+    return isinstance(found, list) and bool(found) and all(isinstance(x, dict) for x in found)
+
+
+def _messages_of(value: object, place: str, column: str) -> list[dict[str, str]]:
+    """All messages of a conversation: a list of them, or its JSON.
 
     Args:
         value: what the column holds.
@@ -121,7 +152,7 @@ def messages_of(value: object, place: str, column: str) -> list[dict[str, str]]:
     """
     if isinstance(value, str):
         value = _parsed(value)
-    if not isinstance(value, list) or not value:
+    if not isinstance(value, list | tuple) or not value:
         raise DataError(
             f"{place} has no list of messages in the column {column!r}.",
             'Write [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}].',

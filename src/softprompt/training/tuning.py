@@ -117,7 +117,9 @@ class Tuning:
         plan = self._first_plan()
         if plan is not None:
             self._check_same(plan)
-        refuse_changed_settings(before, self.resolved)
+        # A run that says nothing of a search was begun without one.
+        without = {"search": {"rounds": 0}} if "search" in self.resolved else {}
+        refuse_changed_settings({**without, **before}, self.resolved)
 
     def _check_same(self, plan: Plan) -> None:
         identity = self.setup.backbone.identity

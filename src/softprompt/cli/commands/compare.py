@@ -28,8 +28,8 @@ Methods = Annotated[
         "--methods",
         metavar="LIST",
         help=mark(
-            "Methods, with commas, or `all`: majority, zero_shot, few_shot, soft_prompt, "
-            "lora_suffix, lora, lora_prompt, lora_domain_prompt, full, full_prompt."
+            "Methods, with commas, or `all`: majority, own_template, zero_shot, few_shot, "
+            "soft_prompt, lora_suffix, lora, lora_prompt, lora_domain_prompt, full, full_prompt."
         ),
     ),
 ]
@@ -85,6 +85,14 @@ Other = Annotated[
     str | None,
     typer.Option("--other", metavar="DATA", help=mark("Another task that may be forgotten.")),
 ]
+OtherInput = Annotated[
+    str | None,
+    typer.Option("--other-input", metavar="COL", help=mark("Input columns of that task.")),
+]
+OtherTarget = Annotated[
+    str | None,
+    typer.Option("--other-target", metavar="COL", help=mark("Column of that task's answers.")),
+]
 PerHour = Annotated[
     float | None,
     typer.Option("--price-per-hour", metavar="M", help=mark("Money for an hour of machine.")),
@@ -102,7 +110,7 @@ Watts = Annotated[
 
 _OWN = (
     "methods", "curve", "escalate", "domain", "domain_target", "general", "other",
-    "price_per_hour", "price_per_kwh", "watts",
+    "other_input", "other_target", "price_per_hour", "price_per_kwh", "watts",
 )  # fmt: skip
 _SECTION = "compare."
 _PATHS = ("domain", "general", "other")
@@ -130,6 +138,8 @@ def compare(
     domain_target: DomainTarget = None,
     general: General = None,
     other: Other = None,
+    other_input: OtherInput = None,
+    other_target: OtherTarget = None,
     price_per_hour: PerHour = None,
     price_per_kwh: PerKwh = None,
     watts: Watts = None,

@@ -10,19 +10,24 @@ from softprompt.comparison.methods import METHODS, WRITING, Method
 from softprompt.comparison.work import Asked
 from softprompt.errors import UsageError
 from softprompt.inference.baselines import BASELINES
+from softprompt.inference.baselines.zero_shot import hand_written
 from softprompt.locale import mark
 
 __all__ = ["asked"]
 
 
-def asked(name: str, job: Job) -> Trained:
+def asked(name: str, job: Job, *, own: bool = False) -> Trained:
     """A baseline with what it chooses chosen.
 
     Args:
         name: of the baseline.
         job: whose task and backbone count.
+        own: the task's own template in place of several wordings.
     """
     request = job.request(job.backbone())
+    if own:
+        wordings = [template.text for template in hand_written(job.task)[:1] if template]
+        request = replace(request, templates=tuple(wordings))
     # A few rows show what is chosen; the test rows are answered later, with that.
     first = replace(request, task=replace(job.task, test=job.task.test[:_SHOWN]))
     begun = time.perf_counter()
@@ -63,11 +68,20 @@ METHODS.register("majority")(
         check=_closed,
     )
 )
+METHODS.register("own_template")(
+    Method(
+        lambda job: asked("zero_shot", job, own=True),
+        mark("task's own template"),
+        1,
+        trains=False,
+        way="hand_prompt",
+    )
+)
 METHODS.register("zero_shot")(
     Method(
         lambda job: asked("zero_shot", job),
         mark("best hand prompt"),
-        1,
+        2,
         trains=False,
         way="hand_prompt",
     )
@@ -76,7 +90,7 @@ METHODS.register("few_shot")(
     Method(
         lambda job: asked("few_shot", job),
         mark("examples in context"),
-        2,
+        3,
         trains=False,
         way="hand_prompt",
     )

@@ -39,6 +39,7 @@ def full(job: Job) -> Trained:
         trainable=told["parameters"],
         stored_bytes=told["bytes"],
         seconds=told["seconds"],
+        history=told["history"],
         details=told["details"],
     )
 
@@ -52,6 +53,6 @@ def _check(job: Job) -> None:
 
 METHODS.register("full")(
     Method(
-        full, mark("full fine-tuning"), 8, way="full", forms=EVERY_FORM, check=_check, space=space
+        full, mark("full fine-tuning"), 9, way="full", forms=EVERY_FORM, check=_check, space=space
     )
 )

@@ -10,6 +10,7 @@ from softprompt.comparison.job import Job, Trained
 from softprompt.comparison.methods import METHODS, Method, whole_weights
 from softprompt.comparison.prompted import (
     KEPT,
+    history_of,
     prompted,
     refuse_prompt,
     seconds_of,
@@ -45,6 +46,7 @@ def full_prompt(job: Job) -> Trained:
             "training": before["training"] + after["training"],
             "to_best": before["training"] + after["to_best"],
         },
+        history=history_of(result, job.folder / "run", before["search"] + before["training"]),
         details={
             "domain": domain.summary,
             "model": told["details"],
@@ -63,7 +65,7 @@ METHODS.register("full_prompt")(
     Method(
         full_prompt,
         mark("domain model + prompt"),
-        9,
+        10,
         way="full",
         check=_check,
         space=lambda job: {"model": space(job), "prompt": space_of(job)},

@@ -49,6 +49,7 @@ def lora(job: Job) -> Trained:
         trainable=adapter.parameters,
         stored_bytes=told["bytes"],
         seconds=told["seconds"],
+        history=told["history"],
         details=told["details"],
     )
 
@@ -67,7 +68,7 @@ def tuned_adapter(
         make: fresh matrices; on every token of the job's own backbone when absent.
 
     Returns:
-        the matrices in a fresh backbone; and `bytes`, `learned`, `seconds`, `details`.
+        the matrices in a fresh backbone; and `bytes`, `learned`, `seconds`, `history`, `details`.
     """
     folder = job.folder / FOLDER
 
@@ -83,6 +84,7 @@ def tuned_adapter(
             "bytes": found.kept.save(folder),
             "learned": asdict(found.learned),
             "seconds": found.seconds,
+            "history": found.history,
             "details": {**found.details, "rank": job.how.lora_rank},
         }
 
@@ -120,7 +122,7 @@ METHODS.register("lora")(
     Method(
         lora,
         mark("LoRA"),
-        5,
+        6,
         way="lora",
         needs="peft",
         forms=EVERY_FORM,

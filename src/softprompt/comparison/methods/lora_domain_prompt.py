@@ -35,7 +35,7 @@ METHODS.register("lora_domain_prompt")(
     Method(
         lora_domain_prompt,
         mark("domain LoRA + prompt"),
-        7,
+        8,
         way="lora",
         needs="peft",
         check=_check,

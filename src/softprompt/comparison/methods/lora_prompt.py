@@ -8,6 +8,7 @@ it. The prompt belongs to the model with these matrices and to no other.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from softprompt.backbones import Identity
@@ -19,6 +20,7 @@ from softprompt.comparison.methods.lora import FOLDER, refuse_lora, tuned_adapte
 from softprompt.comparison.methods.lora import space as lora_space
 from softprompt.comparison.prompted import (
     KEPT,
+    history_of,
     prompted,
     refuse_prompt,
     seconds_of,
@@ -39,7 +41,8 @@ def lora_prompt(job: Job) -> Trained:
         return of_task(learner, job.task, brief)
 
     adapter, told = tuned_adapter(job, material)
-    return prompt_over(job, adapter, told)
+    trained = prompt_over(job, adapter, told)
+    return replace(trained, history=[*told["history"], *trained.history])
 
 
 def prompt_over(job: Job, adapter: Adapter, told: Mapping[str, Any], shared: int = 0) -> Trained:
@@ -77,6 +80,7 @@ def prompt_over(job: Job, adapter: Adapter, told: Mapping[str, Any], shared: int
             "training": before["training"] + after["training"],
             "to_best": before["training"] + after["to_best"],
         },
+        history=history_of(result, job.folder / "run", before["search"] + before["training"]),
         details={
             "lora": told["details"],
             **{key: result[key] for key in KEPT},
@@ -103,7 +107,7 @@ METHODS.register("lora_prompt")(
     Method(
         lora_prompt,
         mark("LoRA + soft prompt"),
-        6,
+        7,
         way="lora",
         needs="peft",
         check=refuse_lora_prompt,

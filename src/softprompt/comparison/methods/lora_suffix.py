@@ -67,6 +67,7 @@ def lora_suffix(job: Job) -> Trained:
         trainable=adapter.parameters,
         stored_bytes=told["bytes"],
         seconds=told["seconds"],
+        history=told["history"],
         details={**told["details"], "active_tokens": tokens},
     )
 
@@ -75,7 +76,7 @@ METHODS.register("lora_suffix")(
     Method(
         lora_suffix,
         mark("LoRA after the context"),
-        4,
+        5,
         way="lora",
         needs="peft",
         forms=frozenset({"continued"}),

@@ -6,6 +6,7 @@ from softprompt.comparison.job import Job, Trained
 from softprompt.comparison.methods import METHODS, WRITING, Method
 from softprompt.comparison.prompted import (
     KEPT,
+    history_of,
     prompted,
     refuse_prompt,
     seconds_of,
@@ -33,6 +34,7 @@ def soft_prompt(job: Job) -> Trained:
         trainable=result["trainable_parameters"],
         stored_bytes=result["artifact_bytes"],
         seconds=seconds_of(result, folder),
+        history=history_of(result, folder),
         details=kept,
     )
 
@@ -41,7 +43,7 @@ METHODS.register("soft_prompt")(
     Method(
         soft_prompt,
         mark("soft prompt"),
-        3,
+        4,
         way="soft_prompt",
         forms=WRITING | {"pooled"},
         check=refuse_prompt,

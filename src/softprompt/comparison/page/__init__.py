@@ -6,7 +6,7 @@ from users or files is escaped.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Any
 
@@ -21,7 +21,16 @@ from softprompt.comparison.page.tables import (
     searches,
 )
 from softprompt.comparison.report import REFERENCE
-from softprompt.comparison.words import escalation, kept_out, named, recommended, rows_saved
+from softprompt.comparison.words import (
+    escalation,
+    kept_out,
+    named,
+    parts_told,
+    recommended,
+    rows_saved,
+    times_told,
+    unmeasured,
+)
 from softprompt.locale import _, current_language, number
 
 __all__ = ["page"]
@@ -66,12 +75,12 @@ def page(found: Mapping[str, Any]) -> str:
     methods = found["methods"]
     if methods:
         parts += [
-            _section(_("Quality"), quality(found)),
+            _section(_("Quality"), quality(found) + _lines(parts_told(found))),
             _section(_("Costs"), costs(found)),
             _section(_("Quality against cost"), scatter(found)),
         ]
     if found["curves"]:
-        notes = "".join(f"<p>{escape(line)}</p>" for line in rows_saved(found))
+        notes = _lines(rows_saved(found))
         parts.append(_section(_("Learning curves"), lines(found) + saved(found) + notes))
     if any(method["forgetting"] for method in methods.values()):
         parts.append(_section(_("Forgetting"), bars(found) + forgetting(found)))
@@ -94,6 +103,10 @@ def page(found: Mapping[str, Any]) -> str:
 
 def _section(title: str, content: str) -> str:
     return f"<section>\n<h2>{escape(title)}</h2>\n{content}\n</section>"
+
+
+def _lines(told: Iterable[str]) -> str:
+    return "".join(f"<p>{escape(line)}</p>" for line in told)
 
 
 def _intro(found: Mapping[str, Any]) -> str:
@@ -140,8 +153,6 @@ def _notes(found: Mapping[str, Any]) -> str:
                 "no meter of the processor can be read."
             )
         )
-    for name, method in found["methods"].items():
-        for what, reason in (method["unmeasured"] or {}).items():
-            told.append(f"{named(name)}: {what}: {reason}")
+    told += [*times_told(found), *unmeasured(found)]
     items = "".join(f'<li class="dim">{escape(line)}</li>' for line in told)
     return _section(_("How this was measured"), f"<ul>{items}</ul>")

@@ -5,12 +5,12 @@ Every cell is escaped here and nowhere else.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any, NamedTuple
 
 from softprompt.comparison.report import REFERENCE
+from softprompt.comparison.searches import space_told, winner_told
 from softprompt.comparison.words import (
     answered_in,
     at_edge,
@@ -19,6 +19,8 @@ from softprompt.comparison.words import (
     interval,
     named,
     price,
+    reached,
+    score_of,
     short,
 )
 from softprompt.evaluation.titles import measure_name
@@ -51,7 +53,8 @@ def costs(found: Mapping[str, Any]) -> str:
     """What each method takes."""
     headers = [
         "", _("trained numbers"), _("stored"), _("search"), _("training"), _("to its best"),
-        _("memory"), _("energy"), _("answer, median"), _("answer, 95%"), _("switching"),
+        _("to the prompt's score"), _("memory"), _("energy"), _("answer, median"), _("answer, 95%"),
+        _("switching"),
     ]  # fmt: skip
     priced = any(method["money"] is not None for method in found["methods"].values())
     rows = []
@@ -68,6 +71,7 @@ def costs(found: Mapping[str, Any]) -> str:
                 clock(seconds[stage]) if seconds.get(stage) else ""
                 for stage in ("search", "training", "to_best")
             ),
+            reached(found, name),
             _size(method["peak_memory_bytes"] or 0),
             energy(method["energy"]),
             answered_in(latency.get("median", 0.0)),
@@ -111,7 +115,7 @@ def forgetting(found: Mapping[str, Any]) -> str:
         other = told["other"]
         if other is not None:
             name_of_other = other["name"]
-            row += [_score(other[state]) for state in ("untouched", "attached", "detached")]
+            row += [score_of(other[state]) for state in ("untouched", "attached", "detached")]
         rows.append(row)
     if name_of_other is not None:
         headers += [
@@ -153,10 +157,8 @@ def searches(found: Mapping[str, Any]) -> str:
     """The space that each method searched, and what won."""
     rows: list[list[Cell | str]] = []
     for name, method in found["methods"].items():
-        space = json.dumps(method["space"] or {}, ensure_ascii=False)
-        details = {k: v for k, v in (method["details"] or {}).items() if k != "population"}
-        if method["space"]:
-            won = json.dumps(details, ensure_ascii=False)
+        space, won = space_told(method), winner_told(method)
+        if space or won:
             rows.append([named(name), Cell(space, "text"), Cell(won, "text")])
     notes = "".join(f"<p>{escape(line)}</p>" for line in at_edge(found))
     return _table(["", _("space"), _("what won")], rows) + notes
@@ -165,19 +167,15 @@ def searches(found: Mapping[str, Any]) -> str:
 def _others(found: Mapping[str, Any]) -> list[str]:
     """Metrics beside the one that counts which every method has."""
     tests = [method["test"] for method in found["methods"].values()]
-    names = ("accuracy", "macro_f1", "exact_match", "token_f1", "chrf", "rougeL")
+    names = (
+        "accuracy", "macro_f1", "exact_match", "token_f1", "chrf", "rougeL",
+        "format_adherence", "term_adherence", "term_precision",
+    )  # fmt: skip
     return [
         name
         for name in names
         if name != found["metric"] and all(test.get(name) is not None for test in tests)
     ]
-
-
-def _score(metric: Mapping[str, Any] | None) -> str:
-    if metric is None:
-        return ""
-    name = "accuracy" if "accuracy" in metric else "token_f1"
-    return percent(metric[name])
 
 
 def _number(value: float | None) -> str:
