@@ -57,6 +57,11 @@ def peft_scores(folder: Path, backbone: Backbone, text: str, *, bos: bool) -> li
 
     base = AutoModelForCausalLM.from_pretrained(backbone.identity.name)
     model = peft.PeftModel.from_pretrained(base.float(), folder).eval()
+    return scores_of(model, backbone, text, bos=bos)
+
+
+def scores_of(model: Any, backbone: Backbone, text: str, *, bos: bool) -> list[float]:
+    """What PEFT's model says of two answers."""
     scores = []
     for wording in ("tích cực", "tiêu cực"):
         prompt_ids = [backbone.bos] * bos + backbone.encode(f"{text}\nĐánh giá:")
@@ -122,8 +127,8 @@ def test_a_folder_is_replaced_by_its_own_kind_alone(tmp_path: Path, saved: Backb
         export_peft(first, lora, saved)
 
 
-def theirs_saved(config: Any, backbone: Backbone, folder: Path) -> torch.Tensor:
-    """Has PEFT write a folder; the numbers of its virtual tokens."""
+def theirs_saved(config: Any, backbone: Backbone, folder: Path) -> tuple[Any, torch.Tensor]:
+    """Has PEFT write a folder; its model, and the numbers of its virtual tokens."""
     from transformers import AutoModelForCausalLM
 
     base = AutoModelForCausalLM.from_pretrained(backbone.identity.name)
@@ -131,7 +136,7 @@ def theirs_saved(config: Any, backbone: Backbone, folder: Path) -> torch.Tensor:
     model = peft.get_peft_model(base.float(), config)
     model.save_pretrained(folder)
     found: torch.Tensor = model.get_prompt_embedding_to_save(adapter_name="default").detach()
-    return found.cpu()
+    return model, found.cpu()
 
 
 CONFIGS = {
@@ -140,6 +145,21 @@ CONFIGS = {
         task_type="CAUSAL_LM", num_virtual_tokens=4, encoder_hidden_size=16
     ),
     "prefix tuning": lambda: peft.PrefixTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=4),
+    "p-tuning with an LSTM": lambda: peft.PromptEncoderConfig(
+        task_type="CAUSAL_LM",
+        num_virtual_tokens=4,
+        encoder_hidden_size=16,
+        encoder_reparameterization_type="LSTM",
+    ),
+    "prefix tuning with a network": lambda: peft.PrefixTuningConfig(
+        task_type="CAUSAL_LM",
+        num_virtual_tokens=4,
+        prefix_projection=True,
+        encoder_hidden_size=16,
+    ),
+    "prompt tuning from the vocabulary": lambda: peft.PromptTuningConfig(
+        task_type="CAUSAL_LM", num_virtual_tokens=4, prompt_tuning_init="SAMPLE_VOCAB"
+    ),
 }
 
 
@@ -147,20 +167,16 @@ CONFIGS = {
 def test_a_folder_that_peft_wrote_scores_as_in_peft(
     tmp_path: Path, saved: Backbone, kind: str
 ) -> None:
-    theirs = theirs_saved(CONFIGS[kind](), saved, tmp_path / "theirs")
+    # PEFT reads a folder of a network back with an untrained one, so its model in memory counts.
+    model, theirs = theirs_saved(CONFIGS[kind](), saved, tmp_path / "theirs")
     loaded = SoftPrompt.load(tmp_path / "theirs")
     assert loaded.placement == "front"
     assert torch.equal(loaded.vectors, theirs)
     loaded.check_backbone(saved)
     prompt = replace(make("front", saved), tensors=loaded.tensors, depth=loaded.depth)
     ours = our_scores(prompt, saved, "giao hàng nhanh")
-    if kind == "p-tuning":
-        # PEFT reads such a folder back with an untrained network; its numbers are what counts.
-        theirs_folder = export_peft(prompt, tmp_path / "plain", saved)
-    else:
-        theirs_folder = tmp_path / "theirs"
     assert ours == pytest.approx(
-        peft_scores(theirs_folder, saved, "giao hàng nhanh", bos=True), abs=1e-3
+        scores_of(model.eval(), saved, "giao hàng nhanh", bos=True), abs=1e-3
     )
 
 
@@ -178,6 +194,10 @@ def test_a_configuration_of_peft_describes_the_axes() -> None:
     axes = {kind: described(make_config()) for kind, make_config in CONFIGS.items()}
     assert axes["prompt tuning"].initialisation == "random"
     assert axes["p-tuning"].parametrisation == "encoder"
+    assert axes["p-tuning with an LSTM"].parametrisation == "encoder_lstm"
+    assert axes["prompt tuning from the vocabulary"].initialisation == "vocabulary"
+    network = axes["prefix tuning with a network"]
+    assert (network.depth, network.parametrisation) == ("kv", "encoder")
     assert (axes["prefix tuning"].depth, axes["prefix tuning"].parametrisation) == ("kv", "direct")
     with pytest.raises(ConfigError, match="of type 'LORA' describes no soft prompt"):
         described(peft.LoraConfig())
@@ -247,6 +267,26 @@ def test_a_prompt_of_peft_for_an_encoder_decoder_scores_as_in_peft(tmp_path: Pat
     with torch.no_grad():
         loss = theirs(input_ids=ids, attention_mask=torch.ones_like(ids), labels=labels).loss
     assert ours == pytest.approx(-float(loss) * labels.shape[1], abs=1e-3)
+
+
+@pytest.mark.parametrize("placement", ["front", "prefix"])
+def test_a_prompt_for_an_encoder_decoder_goes_to_peft(tmp_path: Path, placement: str) -> None:
+    backbone = tiny_encoder_decoder("t5")
+    prompt = prompt_of(placement, "input", backbone)
+    folder = export_peft(prompt, tmp_path / "peft", backbone)
+    base = tiny_encoder_decoder_model("t5").float()
+    theirs = peft.PeftModel.from_pretrained(base, folder).eval()
+    example = prompt.layout(backbone).example(Rendered(("giao hàng nhanh",), " "), ["tích cực"])
+    ours = score_answers(backbone, [example], prompt.members)[0, 0, 0]
+    ids = torch.tensor([[token for token in example.encoder if token >= 0]])
+    labels = torch.tensor([example.answers[0]])
+    with torch.no_grad():
+        loss = theirs(input_ids=ids, attention_mask=torch.ones_like(ids), labels=labels).loss
+    assert ours == pytest.approx(-float(loss) * labels.shape[1], abs=1e-3)
+    loaded = SoftPrompt.load(folder)
+    assert torch.equal(loaded.vectors, prompt.vectors)
+    with pytest.raises(UsageError, match="stands in the decoder"):
+        export_peft(prompt_of(placement, "kv", backbone), tmp_path / "kv", backbone)
 
 
 def test_what_stands_elsewhere_or_has_a_head_is_left_to_peft(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,19 @@ def test_a_name_stands_for_axes_that_there_are(name: str) -> None:
     assert config.parametrisation in PARAMETRISATIONS.names()
     assert PromptConfig(method=name, placement="suffix").placement == "suffix"
     assert PromptConfig(**config.model_dump()) == config
+    assert re.search(r"trained", PRESETS[name].formula)
+    assert re.fullmatch(
+        r".+ et al\. 20\d\d, arXiv \d{4}\.\d{5}|Li & Liang 2021, .+", PRESETS[name].paper
+    )
+    # The guide's table has every name with the same axes.
+    guide = (Path(__file__).parents[2] / "docs" / "guide.md").read_text("utf-8")
+    (line,) = [one for one in guide.splitlines() if one.startswith(f"| `{name}` ")]
+    axes = PRESETS[name].axes
+    assert [part.strip(" `") for part in line.split("|")[2:5]] == [
+        axes["placement"],
+        axes["depth"],
+        axes["parametrisation"],
+    ]
 
 
 def test_an_unknown_name_gets_the_nearest() -> None:

@@ -64,4 +64,4 @@ class PromptConfig(BaseModel):
             return values
         if not isinstance(name, str) or name not in PRESETS:
             raise ConfigError(f"Unknown method {name!r}.", nearest(str(name), PRESETS))
-        return {**PRESETS[name], **values}
+        return {**PRESETS[name].axes, **values}

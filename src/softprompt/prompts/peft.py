@@ -34,6 +34,8 @@ _TENSOR = "prompt_embeddings"
 _NOTE = "softprompt.json"
 _READ = {"PROMPT_TUNING": "input", "P_TUNING": "input", "PREFIX_TUNING": "kv"}
 """Depth by PEFT's types."""
+_TASKS = {"continued": "CAUSAL_LM", "encoder_decoder": "SEQ_2_SEQ_LM"}
+"""PEFT's task by the form of a backbone; of an encoder-decoder the prompt stands in the encoder."""
 
 
 def export_peft(prompt: SoftPrompt, path: Path, backbone: Backbone) -> Path:
@@ -51,11 +53,17 @@ def export_peft(prompt: SoftPrompt, path: Path, backbone: Backbone) -> Path:
         UsageError: PEFT's format cannot hold the prompt; the message says why.
     """
     prompt.check_backbone(backbone)
-    if backbone.form != "continued":
+    if backbone.form not in _TASKS:
         raise UsageError(
-            f"Prompts go to PEFT for decoder-only models; {backbone.identity.name} is of another "
-            "kind, which PEFT lays out differently.",
+            f"{backbone.identity.name} is an encoder, whose prompt has a head beside it; PEFT "
+            "keeps and reads heads in its own way.",
             "Use the artifact as it is.",
+        )
+    if backbone.form == "encoder_decoder" and prompt.depth != "input":
+        raise UsageError(
+            f"PEFT's prefix tuning of an encoder-decoder stands in the decoder; a prompt of depth "
+            f"{prompt.depth!r} and placement {prompt.placement!r} stands in the encoder.",
+            "Train with --depth input to export, or use the artifact as it is.",
         )
     refuse_foreign(path, _NOTE if len(prompt.members) == 1 else f"member-0/{_NOTE}")
     if prompt.depth not in _WRITTEN or prompt.placement not in {"front", "prefix"}:
@@ -66,13 +74,14 @@ def export_peft(prompt: SoftPrompt, path: Path, backbone: Backbone) -> Path:
             "Train with --placement front or prefix to export, or use the artifact as it is.",
         )
     form = _WRITTEN[prompt.depth](backbone)
+    config = {**form.config, "task_type": _TASKS[backbone.form]}
     opening_1X = form.opening_1X if prompt.placement == "prefix" else None
     members = prompt.members
     with atomic_folder(path) as folder:
         for number, vectors_PX in enumerate(members):
             inside = folder / f"member-{number}" if len(members) > 1 else folder
             inside.mkdir(exist_ok=True)
-            _write_member(prompt, vectors_PX, opening_1X, form.config, inside)
+            _write_member(prompt, vectors_PX, opening_1X, config, inside)
     return path
 
 
@@ -158,7 +167,6 @@ def _write_member(
             "taken; PEFT does not."
         )
     config = {
-        "task_type": "CAUSAL_LM",
         "base_model_name_or_path": _model_path(prompt.backbone.name),
         "revision": None,
         "inference_mode": True,

@@ -104,5 +104,5 @@ def _given(prompt: PromptConfig, *, renamed: bool) -> dict[str, Any]:
     given = prompt.model_dump(exclude_unset=True)
     if not renamed or prompt.method is None:
         return given
-    named = PRESETS[prompt.method]
+    named = PRESETS[prompt.method].axes
     return {name: value for name, value in given.items() if named.get(name) != value}
