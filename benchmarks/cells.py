@@ -12,7 +12,9 @@ from typing import Any
 from benchmarks.report import machine
 from softprompt.storage import write_json
 
-__all__ = ["Cells"]
+__all__ = ["RESULTS", "Cells"]
+
+RESULTS = Path(__file__).parent / "results"
 
 
 class Cells:

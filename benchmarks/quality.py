@@ -15,10 +15,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cells import Cells
+from benchmarks.cells import RESULTS, Cells
 from benchmarks.data import DEFAULT_DATA, METRIC, TASKS, load_task
-from benchmarks.full_finetuning import RATES, fine_tune
 from benchmarks.report import Claim, claim, missing, show
+from benchmarks.sides import FULL
+from benchmarks.studies import Study
 from softprompt import load_backbone, tune
 from softprompt.inference.baselines import BASELINES, BaselineRequest
 
@@ -26,8 +27,6 @@ OVER_BASELINE = {"vsfc": 15.0, "sst2": 8.0, "agnews": 25.0}
 BELOW_FULL = 5.0
 METHODS = ("majority", "zero_shot", "suffix", "prefix", "full")
 SEEDED = ("suffix", "prefix", "full")
-FULL_EPOCHS = 4
-RESULTS = Path(__file__).parent / "results"
 
 
 def main() -> None:
@@ -83,11 +82,6 @@ def _cell(
         if method in BASELINES:
             backbone = load_backbone(arguments.model)
             return {"test": BASELINES.get(method)(BaselineRequest(backbone, task, metric))}
-        if method == "full":
-            rate = _rate(cells, arguments, name)
-            return fine_tune(
-                task, arguments.model, rate=rate, epochs=FULL_EPOCHS, seed=seed, metric=metric
-            )
         folder = Path(tempfile.mkdtemp())
         try:
             result = tune(
@@ -103,6 +97,9 @@ def _cell(
             shutil.rmtree(folder)
         return {key: value for key, value in result.items() if key != "prompt"}
 
+    if method == "full":
+        study = Study.beside(cells, arguments.model, arguments.data, arguments.rows, None)
+        return study.side(name, FULL, seed)
     # A default run that `benchmarks.runs` has timed is the same run.
     timed = cells.read(f"{name}-tune-{seed}") if method == "suffix" else None
     if timed is not None:
@@ -117,24 +114,6 @@ def _prompts(cell: dict[str, Any]) -> Any:
     """The test metrics of a default run's prompts without the readout."""
     readout = cell.get("readout")
     return readout["test_without"] if readout and readout["kept"] else cell["test"]
-
-
-def _rate(cells: Cells, arguments: argparse.Namespace, name: str) -> float:
-    """The learning rate of full fine-tuning that is best on validation rows, seed 0, two epochs."""
-    scores: dict[float, float] = {}
-    for rate in RATES:
-
-        def search(rate: float = rate) -> dict[str, Any]:
-            task = load_task(name, arguments.data, 0, arguments.rows)
-            small = fine_tune(
-                task, arguments.model, rate=rate, epochs=2, seed=0, metric=METRIC[name]
-            )
-            return {"validation": small["validation"], "rate": rate}
-
-        cell = cells.get(f"{name}-full-rate-{rate:g}", search)
-        if cell is not None:
-            scores[rate] = cell["validation"]
-    return max(scores, key=lambda rate: scores[rate])
 
 
 def _claims(table: dict[str, dict[str, list[float]]]) -> list[Claim]:

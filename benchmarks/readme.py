@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import re
 
-from benchmarks.quality import RESULTS, markdown
+from benchmarks.cells import RESULTS
+from benchmarks.quality import markdown
 
 __all__ = ["block", "main", "replaced"]
 

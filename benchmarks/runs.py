@@ -19,12 +19,12 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from unittest.mock import patch
 
-from benchmarks.cells import Cells
+from benchmarks.cells import RESULTS, Cells
 from benchmarks.data import DEFAULT_DATA, METRIC, TASKS, load_task
-from benchmarks.full_finetuning import RATES, fine_tune
 from benchmarks.peft_methods import LORA, PROMPT_TUNING, TEXTS, Method
 from benchmarks.peft_training import Pace, choose_pace, train
-from benchmarks.quality import FULL_EPOCHS, RESULTS
+from benchmarks.sides import FULL
+from benchmarks.studies import Study
 from benchmarks.timeline import Timeline
 from softprompt import load_backbone, tune
 from softprompt.tasks import Task
@@ -34,7 +34,7 @@ from softprompt.training.run_directory import RunDirectory
 __all__ = ["Runs", "add_arguments"]
 
 SEARCH_EPOCHS = 2
-"""Passes that each learning rate of LoRA and full fine-tuning gets before one is chosen."""
+"""Passes that each learning rate of LoRA gets before one is chosen."""
 
 Cell = dict[str, Any]
 
@@ -181,24 +181,19 @@ class Runs:
         return None if best is None else self._peft(LORA, name, best, 0)
 
     def full(self, name: str, seed: int) -> Cell | None:
-        """Full fine-tuning as `benchmarks.quality` does it, in the same cells."""
-
-        def at(rate: float, epochs: int, seed: int) -> Callable[[Task], Cell]:
-            return lambda task: fine_tune(
-                task, self.model, rate=rate, epochs=epochs, seed=seed, metric=METRIC[name]
-            )
-
-        tried = {
-            rate: self._cell(
-                f"{name}-full-rate-{rate:g}", name, 0, at(rate, self.epochs or SEARCH_EPOCHS, 0)
-            )
-            for rate in RATES
-        }
-        best = _best(tried)
-        if best is None:
+        """Full fine-tuning as `softprompt compare` does it, in the cells of the studies; its
+        timeline counts the search for its rate."""
+        study = Study.beside(self.cells, self.model, self.data, self.rows, self.epochs)
+        cell = study.side(name, FULL, seed)
+        if cell is None:
             return None
-        measure = at(best, self.epochs or FULL_EPOCHS, seed)
-        return self._cell(f"{name}-full-{seed}", name, seed, measure)
+        timeline = [{"seconds": at, "score": score} for at, score in cell.get("history", ())]
+        return {
+            **cell,
+            "validation": cell["validation_score"],
+            "rate": cell["details"]["rate"],
+            "timeline": timeline,
+        }
 
     def _peft(
         self,

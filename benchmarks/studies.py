@@ -19,9 +19,8 @@ from statistics import fmean, stdev
 from textwrap import fill
 from typing import Any
 
-from benchmarks.cells import Cells
+from benchmarks.cells import RESULTS, Cells
 from benchmarks.data import DEFAULT_DATA, METRIC, has_data, load_task
-from benchmarks.quality import RESULTS
 from benchmarks.report import Claim, show
 from benchmarks.sides import Cell, Side, measure_side
 from softprompt import load_backbone
@@ -91,6 +90,13 @@ class Study:
             "epochs": arguments.epochs,
         }
         return cls.known(arguments, model, identity.weights), about
+
+    @classmethod
+    def beside(cls, cells: Cells, model: str, data: Path, rows: int, epochs: int | None) -> Study:
+        """The study whose cells lie beside those of `benchmarks.quality`."""
+        folder, stamp = cells.folder.parent.with_name("studies"), cells.folder.name
+        own = Cells(folder, stamp, only_read=cells.only_read)
+        return cls(own, None, model, data, rows, None, epochs)
 
     @classmethod
     def known(cls, arguments: argparse.Namespace, model: str, weights: str) -> Study:
@@ -193,8 +199,7 @@ class Study:
         """A side's cell, of whichever benchmark has measured it.
 
         A run of `benchmarks.quality` goes before one that was made to measure forgetting, so that
-        all tables have the same number. Full fine-tuning there has a loop of its own
-        (`benchmarks.full_finetuning`) with the same rates, batches and metric.
+        all tables have the same number.
         """
         cell = f"{name}-{side.name}-{seed}"
         if changed is not None:
@@ -250,21 +255,9 @@ def _alone(cell: Cell) -> Cell | None:
     return {**found, "test": readout["test_without"], "validation_score": score}
 
 
-def _weights(cell: Cell) -> Cell:
-    """A run of full fine-tuning at the rate that was best on validation rows."""
-    return {
-        "test": cell["test"],
-        "validation_score": cell["validation"],
-        "seconds": {"training": cell.get("seconds", cell["measured_in_seconds"])},
-        "details": {"rate": cell["rate"]},
-        "from": "benchmarks.quality",
-    }
-
-
 _EARLIER: dict[str, tuple[Sequence[str], Callable[[Cell], Cell | None]]] = {
     "suffix": (("tune", "suffix"), _of_quality),
     "alone": (("tune", "suffix"), _alone),
-    "full": (("full",), _weights),
 }
 """By side: names of its runs among the cells of `benchmarks.quality`, and how to read one."""
 

@@ -19,8 +19,8 @@ model and data.
 Both sides have the same rows, batch size, epochs and validations. PEFT's learning rate is chosen
 with the first seed; further seeds repeat its best run and ours on other rows, and the claim is the
 median of their ratios, where a run that never has the score counts 0; ratios of processor times are
-noted. LoRA and full fine-tuning of the first seed stand beside, each at its best learning rate, the
-search for it not counted.
+noted. LoRA and full fine-tuning of the first seed stand beside, LoRA at its best learning rate, the
+search for it not counted, full fine-tuning with its search, as `softprompt compare` times it.
 """
 
 from __future__ import annotations

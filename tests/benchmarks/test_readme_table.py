@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.quality import RESULTS
+from benchmarks.cells import RESULTS
 from benchmarks.readme import README, block, replaced
 
 

@@ -316,14 +316,15 @@ def test_a_run_of_quality_serves_as_a_cell(tmp_path: Path) -> None:
     write_json(tmp_path / "quality" / "stamp" / "sst2-tune-3.json", earlier)
     assert study.points("sst2", SUFFIX, 4) == pytest.approx([60, 60, 60])
     assert study.points("sst2", ALONE, 4) == pytest.approx([60, 40, 60])
-    full = {"test": {"accuracy": 0.8}, "validation": 0.7, "measured_in_seconds": 9.0, "rate": 3e-4}
-    write_json(tmp_path / "quality" / "stamp" / "sst2-full-0.json", full)
-    assert study.points("sst2", FULL, 2) == [pytest.approx(80)]
     # LoRA's loop is another there.
-    tuned = {**full, "rate": 3e-3, "seconds": 5.0}
+    tuned = {"test": {"accuracy": 0.8}, "validation": 0.7, "rate": 3e-3, "seconds": 5.0}
     write_json(tmp_path / "quality" / "stamp" / "sst2-lora-run-0.003-0.json", tuned)
     assert study.side("sst2", LORA, 0) is None
     assert "see --data" in study.why_missing("sst2")
+    # Full fine-tuning has one loop, whose cells lie beside those of the runs.
+    beside = Study.beside(kept, "nano", tmp_path, 2000, None)
+    write_json(tmp_path / "studies" / "stamp" / "sst2-full-0.json", {"test": {"accuracy": 0.8}})
+    assert beside.points("sst2", FULL, 2) == [pytest.approx(80)]
 
 
 def test_further_seeds_take_the_rate_that_the_first_chose(

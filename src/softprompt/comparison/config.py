@@ -33,10 +33,8 @@ class CompareConfig(BaseModel):
     search_epochs: int = Field(
         2, ge=1, description="Passes that each rate gets before one is chosen on validation rows."
     )
-    lora_epochs: int = Field(
-        12, ge=1, description="Passes of LoRA, which learns on where full fine-tuning is done."
-    )
-    epochs: int = Field(4, ge=1, description="Passes of full fine-tuning.")
+    lora_epochs: int = Field(12, ge=1, description="Passes of LoRA.")
+    epochs: int = Field(12, ge=1, description="Passes of full fine-tuning.")
     least_steps: int = Field(
         200,
         ge=0,
