@@ -198,6 +198,17 @@ def test_forgetting_of_another_task(begun: Any, tmp_path: Path) -> None:
     assert 0 <= found["full"]["forgetting"]["other"]["attached"]["accuracy"] <= 1
 
 
+def test_columns_of_another_task_are_named(begun: Any, tmp_path: Path) -> None:
+    other = tmp_path / "other.csv"
+    lines = [f"came at {n},{'yes' if n % 2 else 'no'},{'a' if n % 3 else 'b'}" for n in range(40)]
+    other.write_text("\n".join(["text,late,kind", *lines]))
+    with pytest.raises(DataError, match=r"Name them with --other-input and --other-target"):
+        begun("soft_prompt", other=str(other), folder="a")
+    named = {"other": str(other), "other_input": "text", "other_target": "kind"}
+    found = compare(begun("soft_prompt", folder="b", **named))["methods"]["soft_prompt"]
+    assert set(found["forgetting"]["other"]["untouched"]["per_class"]) == {"a", "b"}
+
+
 def test_escalation_stops_where_it_does_not_pay(begun: Any, tmp_path: Path) -> None:
     # Of three validation rows nothing could be told apart.
     more = {"validation_share": 0.3}

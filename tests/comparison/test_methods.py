@@ -225,6 +225,10 @@ def test_domains(job: Job, tmp_path: Path) -> None:
     other = domain_of(with_how(job, domain_target="part"))
     assert other.about == "feedback: part"
     assert other.count == len(job.task.train)
+    # Rows that nobody learns from are not said to be the test's.
+    fewer = replace(job, task=replace(job.task, train=job.task.train[:9]))
+    limited = domain_of(with_how(fewer, domain_target="part"))
+    assert (limited.count, limited.left_out) == (9, other.left_out)
     labelled = domain_of(with_how(job, domain=str(tmp_path / "feedback.jsonl")))
     # The same file is divided in the same way, so rows of the test part are not among its rows.
     assert labelled.count + labelled.left_out >= len(job.task.train)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -12,6 +13,7 @@ from tiny import tiny_backbone
 from softprompt.errors import DataError, UsageError
 from softprompt.inference import Predictor, encode_rows, predict, task_of
 from softprompt.inference.generation import generate
+from softprompt.inference.rows import text_row
 from softprompt.prompts import Example, SoftPrompt
 from softprompt.tasks import Row
 
@@ -142,11 +144,20 @@ def test_a_prompt_that_reads_conversations_reads_them_however_they_are_given() -
     ways = ["great coffee", said, {"messages": said}, {"messages": "great coffee"}]
     found = predict(prompt, ways, backbone)
     assert len({answer.probability for answer in found}) == 1
+    # As in a file, an assistant's last message is the answer and not read.
+    whole = [*said, {"role": "assistant", "content": "pos"}]
+    written = {"messages": json.dumps(whole)}
+    for given in (whole, tuple(whole), {"messages": whole}, written):
+        assert predict(prompt, [given], backbone)[0].probability == found[0].probability
+        assert text_row(task, given).answer == "pos"
+    # A text alone is what a user says, whatever it looks like.
+    assert text_row(task, written["messages"]).messages[0]["content"] == written["messages"]
     other = predict(prompt, ["giao hàng quá chậm"], backbone)[0]
     assert other.probabilities != found[0].probabilities
     for wrong, message in (
         ([{"messages": []}], "no list of messages"),
         ([[{"role": "user"}]], "without a role and a content"),
+        ([whole[1:]], "has an assistant message only"),
         ([""], "is empty"),
         ([Row("plain.csv", 7, {"messages": "great coffee"}, None)], "row 7 holds no conversation"),
     ):

@@ -6,9 +6,10 @@ import pytest
 from tiny import tiny_backbone
 
 from softprompt.errors import UsageError
+from softprompt.inference import encode_rows
 from softprompt.prompts import Layout, TooLongError
 from softprompt.prompts.placements import PLACEMENTS
-from softprompt.tasks import Template
+from softprompt.tasks import Row, Task, Template
 
 TEMPLATE = Template("{text}\nSentiment: {answer}")
 
@@ -95,6 +96,23 @@ def test_a_chat_template_that_writes_bos_does_not_write_it_twice(
     example = Layout(backbone, "suffix", 2).example(rendered, ["y"])
     assert example.context[0] == backbone.bos
     assert backbone.bos not in example.context[1:]
+
+
+@pytest.mark.parametrize("placement", ["front", "prefix", "suffix", "both"])
+def test_a_template_that_begins_with_the_opening_token_has_it_once(placement: str) -> None:
+    backbone = tiny_backbone()
+    layout = Layout(backbone, placement, 2)
+
+    def encoded(template: str, text: str) -> tuple[int, ...]:
+        row = Row("f", 1, {"text": text}, "y")
+        task = Task("t", "generation", Template(template), (), "y", ("text",), (row,), (), ())
+        (example,) = encode_rows(task, [row], layout, answers="none").examples
+        return (*example.context, *example.trunk)
+
+    plain = encoded("{text} {answer}", "ok")
+    assert encoded("<s>{text} {answer}", "ok") == plain
+    # A text of the user's keeps it.
+    assert len(encoded("{text} {answer}", "<s>ok")) > len(plain)
 
 
 def test_a_text_that_begins_like_the_opening_token_keeps_it() -> None:

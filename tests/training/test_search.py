@@ -14,7 +14,7 @@ import pytest
 import torch
 from tiny import feedback_rows, feedback_task, tiny_backbone
 
-from softprompt import SoftPrompt, search
+from softprompt import SoftPrompt, search, tune
 from softprompt.errors import ConfigError, DataError, DivergedError, UsageError
 from softprompt.inference import Contexts
 from softprompt.tasks import Task
@@ -268,6 +268,14 @@ def test_the_time_budget_is_for_everything(tmp_path: Path) -> None:
 def test_a_prompt_in_two_pieces_keeps_its_length(tmp_path: Path) -> None:
     trials = run(tmp_path, placement="both", rounds=1)["search"]
     assert {trial["length"] for trial in trials} == {4}
+
+
+def test_a_run_without_a_search_is_not_gone_on_with_as_one(tmp_path: Path) -> None:
+    task = feedback_task(tmp_path)
+    plain = {name: value for name, value in FAST.items() if name != "rounds"}
+    tune(task, tiny_backbone(), tmp_path / "run", **plain)
+    with pytest.raises(UsageError, match=r"begun with other settings: search\.rounds differ"):
+        run(tmp_path)
 
 
 def test_what_is_fixed_is_not_searched(tmp_path: Path) -> None:
