@@ -1,4 +1,4 @@
-"""Which way of adapting a model for which task? Five public tasks, eleven ways, three seeds.
+"""Which way of adapting a model for which task? Five public tasks, twelve ways, three seeds.
 
     python -m benchmarks.methods [--data FOLDER] [--plot FILE] [--json]
 
@@ -12,7 +12,8 @@ The prompt that begins as the keys and values of demonstrations is held against 
 model with the same demonstrations (the first of them, which the prompt cuts to its length, whole).
 Nothing of its rows is a constant that could be cached, so it begins as three prompts and goes on as
 one, where the others begin as six and go on as four.
-The effect of a parametrisation is measured on two tasks.
+The effect of a parametrisation is measured on two tasks, that of hybrids on one: LoRA after the
+context, a prompt over LoRA, and prompts over a model that has learned the task's own texts first.
 """
 
 from __future__ import annotations
@@ -66,8 +67,16 @@ SIDES = (
     LORA,
     FULL,
 )
+HYBRIDS = (
+    Side("lora_suffix", "LoRA after the context", "lora_suffix", rates="lora_rates"),
+    Side("lora_prompt", "LoRA + prompt", "lora_prompt"),
+    Side("lora_domain_prompt", "domain LoRA + prompt", "lora_domain_prompt"),
+    Side("full_prompt", "domain model + prompt", "full_prompt"),
+)
 CONTEXT = "kv_context"
-PARAMETRISATIONS = ("direct", "residual", "encoder", "superposition", "low_rank")
+PARAMETRISATIONS = (
+    "direct", "residual", "encoder", "encoder_lstm", "superposition", "low_rank",
+)  # fmt: skip
 Table = Mapping[str, Mapping[str, list[Cell | None]]]
 """Cells by task and side, one for each seed."""
 
@@ -78,6 +87,7 @@ def main() -> None:
     add_arguments(parser, TASKS)
     parser.add_argument("--sides", default=",".join(side.name for side in SIDES))
     parser.add_argument("--parametrisation-tasks", default="vsfc,sst2", help="may be empty")
+    parser.add_argument("--hybrid-tasks", default="vsfc", help="may be empty")
     arguments = parser.parse_args()
     study, about = Study.of(arguments)
     names, chosen = arguments.tasks.split(","), arguments.sides.split(",")
@@ -91,6 +101,9 @@ def main() -> None:
         if (cells := table[name].get(CONTEXT))
     }
     forms = _parametrisations(study, arguments)
+    for name in filter(None, arguments.hybrid_tasks.split(",")):
+        both = {s.name: _cells(study, name, s, arguments.seeds) for s in HYBRIDS}
+        table[name] = {**table.get(name, {}), **both}
     why = "; ".join(dict.fromkeys(study.why_missing(name) for name in names))
     near = {name: nearness(name, table[name], about["parameters"]) for name in names}
     claims = [_near_claim(near, why), _context_claim(table, same, why)]
@@ -111,8 +124,8 @@ def main() -> None:
         arguments,
         claims,
         details,
-        finding=finding(near, forms, edges(table)),
-        table=markdown(points),
+        finding=finding(near, forms, edges(table), points),
+        table=f"{markdown(points)}\n\n{forms_shown(forms)}",
         draw=lambda path: _draw(points, path),
     )
 
@@ -198,9 +211,11 @@ def nearness(
 
     Returns:
         by form `below` (mean points below full over the `seeds` that both have), `share` (of its
-        bytes) and `validation` (mean score); `best`, which validation rows choose among those that
-        are small, and `closest`, the nearest of all on the test rows. None where full fine-tuning
-        or all prompts are missing.
+        bytes), `validation` (mean score) and `readout` (1 where some seed keeps one); `best`, which
+        validation rows choose among those that are small, `closest`, the nearest of all on the test
+        rows, and `without_readout`, how far below the one is that validation rows choose among the
+        small ones that have none (None without any). None where full fine-tuning or all prompts are
+        missing.
     """
     full = sides.get("full", [])
     forms: dict[str, dict[str, float]] = {}
@@ -220,15 +235,26 @@ def nearness(
             - fmean(_points(name, list(whole))),
             "seeds": len(both),
             "share": max(taken) / (BYTES * parameters),
+            "readout": float(any(map(_has_readout, whole))),
         }
     if not forms:
         return None
     small = [form for form in forms if forms[form]["share"] <= SMALL]
+    bare = [form for form in small if not forms[form]["readout"]]
+    best, alone = (
+        max(some, key=lambda form: forms[form]["validation"], default=None)
+        for some in (small, bare)
+    )
     return {
         "forms": forms,
-        "best": max(small, key=lambda form: forms[form]["validation"], default=None),
+        "best": best,
+        "without_readout": None if alone is None else forms[alone]["below"],
         "closest": min(forms, key=lambda form: forms[form]["below"]),
     }
+
+
+def _has_readout(cell: Cell) -> bool:
+    return bool((cell.get("details", {}).get("readout") or {}).get("kept"))
 
 
 def _near_claim(near: Mapping[str, dict[str, Any] | None], why: str) -> Claim:
@@ -242,6 +268,8 @@ def _near_claim(near: Mapping[str, dict[str, Any] | None], why: str) -> Claim:
     )
     fewest = min(min(form["seeds"] for form in found["forms"].values()) for found in measured)
     reason = f"of {len(measured)} tasks measured, with {fewest:.0f} seeds or more"
+    bare = [x["without_readout"] for x in measured if x["without_readout"] is not None]
+    reason += f"; without a readout {sum(below <= NEAR for below in bare)} of {len(bare)}"
     one = claim(label, [float(within)], LEAST_TASKS, "at_least", "tasks", reason)
     return replace(one, n=len(measured))
 
@@ -275,6 +303,7 @@ def finding(
     near: Mapping[str, dict[str, Any] | None],
     forms: Mapping[str, Any],
     at_edge: Sequence[str] = (),
+    points: Mapping[str, Mapping[str, list[float]]] | None = None,
 ) -> str:
     """What the table comes to, in sentences."""
     said = []
@@ -291,30 +320,66 @@ def finding(
                 f"; {found['closest']} comes closer ({closest['below']:+.1f}) but takes "
                 f"{100 * closest['share']:.1f}% of its bytes"
             )
-        said.append(text + ".")
+        said.append(text + "." + (_limit(name, points or {}) if below > NEAR else ""))
     if at_edge:
         said.append(f"The best learning rate is the largest that was tried: {', '.join(at_edge)}.")
     for name, by_form in forms.items():
         spreads = {f: stdev(x["points"]) for f, x in by_form.items() if len(x["points"]) > 1}
         if spreads:
             steadiest = min(spreads, key=lambda form: spreads[form])
+            steps = {f: fmean(x["best_steps"]) for f, x in by_form.items() if x["best_steps"]}
+            fastest = min(steps, key=lambda form: steps[form])
             said.append(
-                f"{name}: {steadiest} spreads least over seeds ({spreads[steadiest]:.1f} points)."
+                f"{name}: {steadiest} spreads least over seeds ({spreads[steadiest]:.1f} points); "
+                f"{fastest} is at its best first (step {steps[fastest]:.0f} on average, direct "
+                f"{steps.get('direct', float('nan')):.0f})."
             )
     return " ".join(said) or "Nothing was measured yet."
+
+
+def _limit(name: str, points: Mapping[str, Mapping[str, list[float]]]) -> str:
+    """What LoRA and the prompts alone come to where a prompt is not near full fine-tuning."""
+    sides = {side: fmean(x) for side, x in points.get(name, {}).items() if x}
+    if not {"full", "lora"} <= set(sides):
+        return ""
+    lora = sides["full"] - sides["lora"]
+    limit = (
+        "what changes the layers gets there, what adds vectors to them does not"
+        if lora <= NEAR
+        else "low-rank changes of the layers do not get there either"
+    )
+    return f" LoRA is {lora:+.1f} below: {limit}."
+
+
+def forms_shown(forms: Mapping[str, Any]) -> str:
+    """Points, spread, seconds of training and steps to the best prompt of each parametrisation."""
+    lines = [
+        f"{'task':<8}{'parametrisation':<17}{'points':>14}{'seconds':>10}{'steps to best':>15}"
+    ]
+    for name, by_form in forms.items():
+        for form, found in by_form.items():
+            seconds, steps = (
+                f"{fmean(found[key]):.0f}" if found[key] else "–"
+                for key in ("seconds", "best_steps")
+            )
+            own = mean_spread(found["points"])
+            lines.append(f"{name:<8}{form:<17}{own:>14}{seconds:>10}{steps:>15}")
+    return "\n".join(lines) if len(lines) > 1 else ""
 
 
 def markdown(points: Mapping[str, Mapping[str, list[float]]]) -> str:
     """Mean and standard deviation over seeds, in points, as a Markdown table."""
     lines = ["| | " + " | ".join(points) + " |", "|---|" + "---|" * len(points)]
-    for side in SIDES:
+    for side in (*SIDES, *HYBRIDS):
+        if not any(by_side.get(side.name) for by_side in points.values()):
+            continue
         row = [mean_spread(by_side.get(side.name, [])) for by_side in points.values()]
         lines.append(f"| {side.title} | " + " | ".join(row) + " |")
     return "\n".join(lines)
 
 
 def _draw(points: Mapping[str, Mapping[str, list[float]]], path: Path) -> None:
-    titles = {side.name: side.title for side in SIDES}
+    titles = {side.name: side.title for side in (*SIDES, *HYBRIDS)}
     panels = [
         Panel(name, "", f"points of {METRIC[name]}", bars={titles[s]: v for s, v in sides.items()})
         for name, sides in points.items()

@@ -240,7 +240,7 @@ def _of_quality(cell: Cell) -> Cell | None:
         # Vectors are kept in fp32, at a few bytes of header.
         "described_bytes": cell["artifact_bytes"] - 4 * numbers,
         "seconds": {"search": 0.0, "training": seconds["training"] + seconds["context"]},
-        "details": {key: cell[key] for key in ("population", "selection", "steps")},
+        "details": {key: cell.get(key) for key in ("population", "selection", "readout", "steps")},
         "from": "benchmarks.quality",
     }
 
@@ -252,7 +252,8 @@ def _alone(cell: Cell) -> Cell | None:
     if found is None or not readout or not readout["kept"]:
         return found
     score = readout["validation_without"][cell["metric"]]
-    return {**found, "test": readout["test_without"], "validation_score": score}
+    details = {**found["details"], "readout": None}
+    return {**found, "test": readout["test_without"], "validation_score": score, "details": details}
 
 
 _EARLIER: dict[str, tuple[Sequence[str], Callable[[Cell], Cell | None]]] = {

@@ -363,3 +363,20 @@ def test_further_seeds_take_the_rate_that_the_first_chose(
     write_json(tmp_path / "stamp" / "vsfc-full-0-forgetting.json", told)
     assert study.side("vsfc", FULL, 0) == told
     assert study.chosen("vsfc", FULL, 0) == FULL.at(0.001)
+
+
+def test_the_table_of_parametrisations_has_speed_and_spread() -> None:
+    forms = {
+        "sst2": {
+            "direct": {"points": [60.0, 64.0], "seconds": [50.0, 70.0], "best_steps": [90, 110]},
+            "encoder": {"points": [61.0, 62.0], "seconds": [80.0, 90.0], "best_steps": [40, 60]},
+            "low_rank": {"points": [], "seconds": [], "best_steps": []},
+        }
+    }
+    lines = methods.forms_shown(forms).splitlines()
+    assert lines[1].split() == ["sst2", "direct", "62.0", "±", "2.8", "60", "100"]
+    assert lines[3].split() == ["sst2", "low_rank", "–", "–", "–"]
+    told = methods.finding({}, forms)
+    assert "encoder spreads least over seeds (0.7 points)" in told
+    assert "encoder is at its best first (step 50 on average, direct 100)" in told
+    assert methods.forms_shown({}) == ""

@@ -20,7 +20,16 @@ from softprompt.evaluation import score_generation
 
 COMMON = ["--rows", "48", "--epochs", "1", "--test-rows", "12", "--seeds", "1"]
 RUNS = {
-    "methods": ["--tasks", "sst2", "--sides", "hand,suffix,kv,full", "--parametrisation-tasks", ""],
+    "methods": [
+        "--tasks",
+        "sst2",
+        "--sides",
+        "hand,suffix,kv,full",
+        "--parametrisation-tasks",
+        "",
+        "--hybrid-tasks",
+        "",
+    ],
     "forgetting": ["--tasks", "sst2"],
     "length": ["--tasks", "sst2", "--lengths", "1,4"],
     "noise": ["--tasks", "sst2", "--kinds", "irrelevant"],
