@@ -59,6 +59,14 @@ def test_the_nearest_small_form_decides() -> None:
     near = {"sst2": found, "vsfc": None}
     claim = methods._near_claim(near, "why")
     assert (claim.value, claim.holds, claim.n) == (1, False, 1)
+    assert claim.reason.endswith("with 2 seeds or more; without a readout 1 of 1")
+    kept = {"details": {"readout": {"kept": True}}}
+    read = {**sides, "deep": [None if one is None else {**one, **kept} for one in sides["deep"]]}
+    beside = methods.nearness("sst2", read, 1_000_000)
+    assert beside is not None
+    # Prefix and suffix have one score on validation rows; the first of them counts.
+    assert (beside["best"], beside["without_readout"]) == ("deep", pytest.approx(3))
+    assert methods._near_claim({"sst2": beside}, "").reason.endswith("without a readout 0 of 1")
     text = methods.finding(near, {})
     assert "deep comes within 2 points" in text
     assert "kv comes closer (-1.0) but takes 2.1%" in text
@@ -67,7 +75,11 @@ def test_the_nearest_small_form_decides() -> None:
     one = methods.nearness("sst2", uneven, 1_000_000)
     assert one is not None
     assert (one["forms"]["suffix"]["below"], one["forms"]["suffix"]["seeds"]) == (10, 1)
-    assert methods._near_claim({"sst2": one}, "").reason.endswith("with 1 seeds or more")
+    assert "with 1 seeds or more" in methods._near_claim({"sst2": one}, "").reason
+    points = {"sst2": {"full": [80.0], "lora": [79.0]}}
+    assert "LoRA is +1.0 below: what changes the layers gets there" in methods.finding(
+        {"sst2": one}, {}, points=points
+    )
     assert methods.nearness("sst2", {"full": [None], "suffix": [cell(1)]}, 1) is None
     assert methods._near_claim({"sst2": None}, "why").reason == "why"
 

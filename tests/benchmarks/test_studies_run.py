@@ -19,17 +19,9 @@ from benchmarks import generation_tasks, scale_models
 from softprompt.evaluation import score_generation
 
 COMMON = ["--rows", "48", "--epochs", "1", "--test-rows", "12", "--seeds", "1"]
+NO_MORE = ["--parametrisation-tasks", "", "--hybrid-tasks", ""]
 RUNS = {
-    "methods": [
-        "--tasks",
-        "sst2",
-        "--sides",
-        "hand,suffix,kv,full",
-        "--parametrisation-tasks",
-        "",
-        "--hybrid-tasks",
-        "",
-    ],
+    "methods": ["--tasks", "sst2", "--sides", "hand,suffix,kv,full", *NO_MORE],
     "forgetting": ["--tasks", "sst2"],
     "length": ["--tasks", "sst2", "--lengths", "1,4"],
     "noise": ["--tasks", "sst2", "--kinds", "irrelevant"],
