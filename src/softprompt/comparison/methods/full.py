@@ -39,7 +39,7 @@ def full(job: Job) -> Trained:
         trainable=told["parameters"],
         stored_bytes=told["bytes"],
         seconds=told["seconds"],
-        history=told["history"],
+        history=told.get("history", ()),
         details=told["details"],
     )
 

@@ -49,7 +49,7 @@ def lora(job: Job) -> Trained:
         trainable=adapter.parameters,
         stored_bytes=told["bytes"],
         seconds=told["seconds"],
-        history=told["history"],
+        history=told.get("history", ()),
         details=told["details"],
     )
 

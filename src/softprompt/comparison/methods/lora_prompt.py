@@ -42,7 +42,7 @@ def lora_prompt(job: Job) -> Trained:
 
     adapter, told = tuned_adapter(job, material)
     trained = prompt_over(job, adapter, told)
-    return replace(trained, history=[*told["history"], *trained.history])
+    return replace(trained, history=[*told.get("history", ()), *trained.history])
 
 
 def prompt_over(job: Job, adapter: Adapter, told: Mapping[str, Any], shared: int = 0) -> Trained:

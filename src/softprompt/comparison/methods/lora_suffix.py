@@ -67,7 +67,7 @@ def lora_suffix(job: Job) -> Trained:
         trainable=adapter.parameters,
         stored_bytes=told["bytes"],
         seconds=told["seconds"],
-        history=told["history"],
+        history=told.get("history", ()),
         details={**told["details"], "active_tokens": tokens},
     )
 
