@@ -35,6 +35,11 @@ class Cells:
         file = self.folder / f"{name}.json"
         return dict(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else None
 
+    def drop(self, name: str) -> None:
+        """Removes a cell that is measured anew."""
+        if not self.only_read:
+            (self.folder / f"{name}.json").unlink(missing_ok=True)
+
     def get(self, name: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:
         """The cell of that name, measured if it is not there yet; None if it may not be."""
         found = self.read(name)

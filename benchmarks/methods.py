@@ -293,9 +293,10 @@ def edges(table: Table) -> list[str]:
     for name, by_side in table.items():
         for side, cells in by_side.items():
             details = (cells[0] or {}).get("details", {}) if cells else {}
-            tried = [float(rate) for rate in details.get("rates") or {}]
-            if len(tried) > 1 and details["rate"] == max(tried):
-                found.append(f"{side} on {name}")
+            for part in (details, details.get("lora"), details.get("model")):
+                tried = [float(rate) for rate in (part or {}).get("rates") or {}]
+                if part and len(tried) > 1 and part["rate"] == max(tried):
+                    found.append(f"{side} on {name}")
     return found
 
 
@@ -320,7 +321,8 @@ def finding(
                 f"; {found['closest']} comes closer ({closest['below']:+.1f}) but takes "
                 f"{100 * closest['share']:.1f}% of its bytes"
             )
-        said.append(text + "." + (_limit(name, points or {}) if below > NEAR else ""))
+        far = found["forms"][found["closest"]]["below"] > NEAR
+        said.append(text + "." + (_limit(name, points or {}) if far else ""))
     if at_edge:
         said.append(f"The best learning rate is the largest that was tried: {', '.join(at_edge)}.")
     for name, by_form in forms.items():
@@ -331,8 +333,8 @@ def finding(
             fastest = min(steps, key=lambda form: steps[form])
             said.append(
                 f"{name}: {steadiest} spreads least over seeds ({spreads[steadiest]:.1f} points); "
-                f"{fastest} is at its best first (step {steps[fastest]:.0f} on average, direct "
-                f"{steps.get('direct', float('nan')):.0f})."
+                f"{fastest} is at its best first (step {steps[fastest]:.0f} on average"
+                + (f", direct {steps['direct']:.0f})." if "direct" in steps else ").")
             )
     return " ".join(said) or "Nothing was measured yet."
 

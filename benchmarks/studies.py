@@ -159,6 +159,11 @@ class Study:
             changed: a name, and what is done to the task of a seed before anything learns from it.
         """
         found = self._finished(name, side, seed, changed and changed[0])
+        if found is not None and seed and side.rates:
+            first = self._finished(name, side, 0, changed and changed[0])
+            if first is None or first["details"]["rate"] != found["details"]["rate"]:
+                # The first seed has chosen another rate since, or is to choose yet.
+                found = None
         if found is not None or self.cells.only_read or self.lacks(side):
             return found
         chosen = self.chosen(name, side, seed, changed)
@@ -170,6 +175,8 @@ class Study:
             return self.measured(task, chosen, seed, METRIC[name])
 
         cell = f"{name}-{side.name}-{seed}" + (f"-{changed[0]}" if changed else "")
+        if has_data(name, self.data):
+            self.cells.drop(cell)
         return self.cell(cell, name, seed, measure)
 
     def chosen(

@@ -392,3 +392,15 @@ def test_the_table_of_parametrisations_has_speed_and_spread() -> None:
     assert "encoder spreads least over seeds (0.7 points)" in told
     assert "encoder is at its best first (step 50 on average, direct 100)" in told
     assert methods.forms_shown({}) == ""
+
+
+def test_a_seed_at_another_rate_than_the_first_is_measured_anew(tmp_path: Path) -> None:
+    cells = Cells(tmp_path / "studies", "stamp", only_read=True)
+    study = Study(cells, None, "nano", tmp_path, 2000)
+    for seed, rate in ((1, 3e-3), (2, 1e-3)):
+        told = {"test": {"accuracy": 0.5}, "details": {"rate": rate}}
+        write_json(tmp_path / "studies" / "stamp" / f"sst2-lora-{seed}.json", told)
+    assert study.points("sst2", LORA, 3) == []
+    told = {"test": {"accuracy": 0.6}, "details": {"rate": 1e-3}}
+    write_json(tmp_path / "studies" / "stamp" / "sst2-lora-0.json", told)
+    assert study.points("sst2", LORA, 3) == [pytest.approx(60), pytest.approx(50)]

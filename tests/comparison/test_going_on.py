@@ -210,6 +210,7 @@ def test_what_is_recommended_is_said_as_it_is() -> None:
 @pytest.mark.parametrize(
     ("scores", "best", "kept_from", "rate"),
     [
+        # The rate is that of the best full training, which further seeds take.
         ([0.4, 0.9, 0.6, 0.5], 1, "search", 1e-3),
         ([0.4, 0.5, 0.8, 0.6], 2, "training", 1e-3),
         ([0.4, 0.5, 0.6, 0.8], 3, "training", 1e-2),
@@ -240,6 +241,8 @@ def test_the_best_weights_of_all_trainings_are_kept(
     assert found.validation == scores[best]
     assert (found.details["kept"], found.details["rate"]) == (kept_from, rate)
     assert list(found.details["trained"].values()) == scores[2:]
+    assert found.details["kept_rate"] == [1e-3, 1e-2, *map(float, found.details["trained"])][best]
+    assert (found.details["epochs"], found.details["full_epochs"]) == (2 if best > 1 else 1, 2)
     assert len(after) == len(scores)
     assert not list(job.folder.rglob("searched*"))
     kept = [p for name, p in found.work.taught.backbone.model.named_parameters() if "lora_" in name]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,9 @@ def with_how(job: Job, **how: Any) -> Job:
 
 @pytest.mark.parametrize("name", TAUGHT)
 def test_a_method_is_measured_in_every_respect(name: str, job: Job) -> None:
+    begun = time.perf_counter()
     found = json.loads(json.dumps(measured(job, METHODS.get(name))))
+    took = time.perf_counter() - begun
     assert len(found["answers"]) == len(job.task.test)
     assert set(found["answers"]) <= set(job.task.labels)
     assert len(found["validation_answers"]) == len(job.task.validation)
@@ -53,7 +56,7 @@ def test_a_method_is_measured_in_every_respect(name: str, job: Job) -> None:
         assert 0 < found["seconds"]["to_best"] <= found["seconds"]["training"]
     seconds = [at for at, _ in found["history"]]
     assert seconds[0] > 0 and seconds == sorted(seconds)
-    assert seconds[-1] <= 1.05 * (found["seconds"]["search"] + found["seconds"]["training"])
+    assert seconds[-1] <= took
     assert max(score for _, score in found["history"]) >= found["validation"] - 1e-9
     assert 0 < found["latency"]["median"] <= found["latency"]["p95"]
     assert found["switch_seconds"] > 0

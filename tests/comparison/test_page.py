@@ -84,6 +84,7 @@ def a_report() -> dict[str, Any]:
             "rate": 0.001,
             "epoch": 3,
             "epochs": 4,
+            "full_epochs": 4,
             "rates": {"0.001": 0.4},
             "trained": {"0.001": 0.5},
         }
@@ -174,7 +175,7 @@ def test_a_rate_at_the_end_of_its_space_is_told(monkeypatch: pytest.MonkeyPatch)
     locale.set_language("en")
     found = a_report()
     tried = {"0.0001": 0.4, "0.001": 0.5, "0.003": None}
-    told = {"epoch": 1, "epochs": 2, "rates": tried}
+    told = {"epoch": 1, "epochs": 2, "full_epochs": 2, "rates": tried}
     found["methods"]["lora"]["details"] = {"rate": 0.001, **told}
     found["methods"]["full"]["details"] = {"model": {"rate": 0.003, **told}}
     (told,) = [text for text in Read(page(found)).texts if "that was tried" in text]
@@ -221,3 +222,33 @@ def test_times_to_the_prompts_score_are_told(monkeypatch: pytest.MonkeyPatch) ->
     texts = Read(page(found)).texts
     assert {"2:30", "1:30", "–"} <= set(texts)
     assert any("first was 70.0%, the soft prompt's best" in text for text in texts)
+
+
+def test_searches_are_told_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locale, "_chosen", None)
+    locale.set_language("en")
+    found = a_report()
+    search = {"rates": {"0.001": 0.5, "0.01": 0.9}, "trained": {"0.001": 0.7, "0.01": 0.6}}
+    kept = {"rate": 0.001, "kept_rate": 0.01, "epoch": 2, "epochs": 2, "full_epochs": 12}
+    found["methods"]["lora"]["details"] = {**kept, **search}
+    # A domain of plain text is judged by nats per token.
+    texts = {"rates": {"0.001": -3.4, "0.01": None}, "trained": {"0.001": -2.9}}
+    about = {"rate": 0.001, "kept_rate": 0.001, "epoch": 7, "epochs": 12, "full_epochs": 12}
+    full = found["methods"]["full"]
+    full["space"] = {"model": full["space"], "prompt": {}}
+    full["details"] = {"domain": {"about": "news"}, "model": {**about, **texts}}
+    read = Read(page(found)).texts
+    assert "learning rates 0.001, 2 passes each; in full: 0.001 · 0.01, 12 passes" in read
+    assert (
+        "learning rate 0.01, pass 2 of 2\nsearch: 0.001: 50.0% · 0.01: 90.0%\n"
+        + ("in full: 0.001: 70.0% · 0.01: 60.0%")
+        in read
+    )
+    assert (
+        "domain: news\nlearning rate 0.001, pass 7 of 12\nsearch: 0.001: -3.400 · 0.01: –\n"
+        + ("in full: 0.001: -2.900")
+        in read
+    )
+    told = at_edge(found)
+    assert [line.split(":")[0] for line in told] == ["LoRA", "full fine-tuning"]
+    assert "0.01, is the largest" in told[0] and "0.001, is the smallest" in told[1]

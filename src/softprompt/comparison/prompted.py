@@ -128,17 +128,25 @@ def seconds_of(result: Mapping[str, Any], folder: Path) -> dict[str, float]:
 
 
 def history_of(result: Mapping[str, Any], folder: Path, before: float = 0.0) -> list[list[float]]:
-    """Seconds and score of every validation of a run: of all prompts together, with the readout
-    where there is one.
+    """Seconds and score of every validation of a run: of all prompts together, with the readout,
+    where that is what is kept; else of the best prompt alone. None of a run that grew, whose
+    records begin with its last length.
 
     Args:
         result: of the run.
         folder: its own.
-        before: seconds that were spent before the run.
+        before: seconds that were spent before the run, loading the model among them.
     """
-    begun = before + float(result["seconds"]["context"])
+    if (folder / "lengths").is_dir():
+        return []
+    spent, readout = result["seconds"], result["readout"]
+    measured = sum(float(spent[part]) for part in ("context", "training", "evaluation"))
+    # What is in the total alone comes before the first step: threads and the plan.
+    begun = before + float(spent["context"]) + max(0.0, float(spent["total"]) - measured)
+    whole = result["selection"]["members"] > 1 and (readout is None or readout["kept"])
+    name = "together" if whole else "score"
     return [
-        [round(begun + float(record["seconds"]), 3), float(record.get("together", record["score"]))]
+        [round(begun + float(record["seconds"]), 3), float(record.get(name, record["score"]))]
         for record in RunDirectory(folder).records()
         if record.get("kind") == "validation" and "seconds" in record and not record.get("interim")
     ]

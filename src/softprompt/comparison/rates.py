@@ -40,10 +40,11 @@ class Searched(Generic[T]):
         learned: what their training came to.
         seconds: `search`, `training`, and `to_best`, from the beginning of the training, where the
             best weights are of it. A full training that is not the best is part of the search.
-        details: `rate` (of the full training that was best), `epoch`, `epochs`; `rates` with the
-            validation score of each in the search and `trained` with that of those that were
-            trained in full, None where training diverged; `kept`: the weights of the `training` or
-            of the `search`.
+        details: `rate` and `full_epochs` of the full training that was best; `kept_rate`, `epoch`
+            and `epochs` of the training whose weights are kept, and `kept`, whether that was a
+            full `training` or of the `search`; `rates` with the validation score of each in the
+            search and `trained` with that of those that were trained in full, None where training
+            diverged.
         history: seconds from the beginning and score of every validation.
     """
 
@@ -110,6 +111,8 @@ def _searched(trial: _Trial[T], rates: Sequence[float], epochs: int) -> Searched
         seconds["to_best"] = run.ready - run.begun + best.seconds_to_best
     details = {
         "rate": rate,
+        "full_epochs": epochs if run is None else run.learned.epochs,
+        "kept_rate": trial.best.rate,
         "epoch": best.epoch,
         "epochs": best.epochs,
         "kept": "training" if "to_best" in seconds else "search",
@@ -144,18 +147,20 @@ class _Best:
     def __init__(self, file: Path) -> None:
         self._file = file
         self.learned: Learned | None = None
+        self.rate = math.nan
 
-    def offer(self, learner: Learner, learned: Learned, *, write: bool = True) -> None:
+    def offer(self, learner: Learner, learned: Learned, rate: float, *, write: bool = True) -> None:
         """Keeps weights that are as good as those before or better.
 
         Args:
             learner: that has them.
             learned: what they came to.
+            rate: that they were trained at.
             write: to disk too; what is trained last is still in memory when all is done.
         """
         if self.learned is not None and learned.score < self.learned.score:
             return
-        self.learned = learned
+        self.learned, self.rate = learned, rate
         if write:
             self._file.parent.mkdir(parents=True, exist_ok=True)
             tensors = {str(n): p.detach().cpu().contiguous() for n, p in enumerate(learner.free)}
@@ -255,7 +260,7 @@ class _Trial(Generic[T]):
         progress = self._job.reporter.progress
         learned = learn(learner, lessons, brief, noted=noted, progress=progress)
         self.last = learned
-        self.best.offer(learner, learned, write=not last)
+        self.best.offer(learner, learned, rate, write=not last)
         return _Run(learned, begun, ready, time.perf_counter())
 
 

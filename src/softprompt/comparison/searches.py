@@ -27,7 +27,7 @@ def space_told(method: Mapping[str, Any]) -> str:
             told += "; " + _("rank {n}").format(n=number(space["rank"]))
         if found.get("trained"):
             told += "; " + _("in full: {rates}, {n} passes").format(
-                rates=_listed(found["trained"]), n=number(found["epochs"])
+                rates=_listed(found["trained"]), n=number(found["full_epochs"])
             )
         lines.append(told)
     candidates = details.get("population") or []
@@ -52,7 +52,9 @@ def winner_told(method: Mapping[str, Any]) -> str:
     for _space, found in _weights(method["space"] or {}, details):
         lines.append(
             _("learning rate {rate}, pass {n} of {total}").format(
-                rate=f"{found['rate']:g}", n=number(found["epoch"]), total=number(found["epochs"])
+                rate=f"{found.get('kept_rate', found['rate']):g}",
+                n=number(found["epoch"]),
+                total=number(found["epochs"]),
             )
         )
         if found.get("rates"):
@@ -101,10 +103,14 @@ def _weights(
 
 
 def _scores(scores: Mapping[str, float | None]) -> str:
-    """Validation scores by rate."""
-    return _listed(
-        f"{rate}: {'–' if score is None else percent(score)}" for rate, score in scores.items()
-    )
+    """Validation scores by rate; of plain text, nats per token, which are below zero."""
+
+    def told(score: float | None) -> str:
+        if score is None:
+            return "–"
+        return number(score, 3) if score < 0 else percent(score)
+
+    return _listed(f"{rate}: {told(score)}" for rate, score in scores.items())
 
 
 def _listed(parts: Sequence[str] | Iterator[str] | Mapping[str, Any]) -> str:

@@ -199,7 +199,8 @@ def at_edge(found: Mapping[str, Any]) -> list[str]:
 def _searches(details: Mapping[str, Any]) -> Iterator[tuple[float, list[float]]]:
     """The best rate and those tried of each search that a method made, its parts' included."""
     if details.get("rates"):
-        yield details["rate"], [float(rate) for rate in details["rates"]]
+        best = details.get("kept_rate", details["rate"])
+        yield best, [float(rate) for rate in details["rates"]]
     for part in details.values():
         if isinstance(part, Mapping):
             yield from _searches(part)

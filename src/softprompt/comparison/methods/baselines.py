@@ -38,7 +38,7 @@ def asked(name: str, job: Job, *, own: bool = False) -> Trained:
         request = replace(request, templates=(str(chosen["template"]),))
     if chosen.get("shown"):
         request = replace(request, shown=tuple(chosen["shown"]))
-    return Trained(Asked(name, request), seconds={"search": took}, details=details)
+    return Trained(Asked(name, request), seconds={} if own else {"search": took}, details=details)
 
 
 def _closed(job: Job) -> None:

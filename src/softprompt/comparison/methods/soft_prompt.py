@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from softprompt.comparison.job import Job, Trained
 from softprompt.comparison.methods import METHODS, WRITING, Method
 from softprompt.comparison.prompted import (
@@ -20,7 +22,9 @@ __all__ = ["soft_prompt"]
 
 def soft_prompt(job: Job) -> Trained:
     """A run in the method's folder; its population is its search."""
+    begun = time.perf_counter()
     backbone = job.backbone()
+    loaded = time.perf_counter() - begun
     folder = job.folder / "run"
     result = prompted(job, backbone, folder)
     training = job.config.training
@@ -34,7 +38,7 @@ def soft_prompt(job: Job) -> Trained:
         trainable=result["trainable_parameters"],
         stored_bytes=result["artifact_bytes"],
         seconds=seconds_of(result, folder),
-        history=history_of(result, folder),
+        history=history_of(result, folder, loaded),
         details=kept,
     )
 
