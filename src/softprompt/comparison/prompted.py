@@ -143,7 +143,8 @@ def history_of(result: Mapping[str, Any], folder: Path, before: float = 0.0) -> 
     measured = sum(float(spent[part]) for part in ("context", "training", "evaluation"))
     # What is in the total alone comes before the first step: threads and the plan.
     begun = before + float(spent["context"]) + max(0.0, float(spent["total"]) - measured)
-    whole = result["selection"]["members"] > 1 and (readout is None or readout["kept"])
+    trained = sum(one["left"] is None for one in result["population"])
+    whole = result["selection"]["members"] == trained and (readout is None or readout["kept"])
     name = "together" if whole else "score"
     return [
         [round(begun + float(record["seconds"]), 3), float(record.get(name, record["score"]))]

@@ -50,13 +50,10 @@ def winner_told(method: Mapping[str, Any]) -> str:
     if details.get("domain"):
         lines.append(_("domain: {about}").format(about=details["domain"]["about"]))
     for _space, found in _weights(method["space"] or {}, details):
-        lines.append(
-            _("learning rate {rate}, pass {n} of {total}").format(
-                rate=f"{found.get('kept_rate', found['rate']):g}",
-                n=number(found["epoch"]),
-                total=number(found["epochs"]),
-            )
-        )
+        rate = f"{found.get('kept_rate', found['rate']):g}"
+        passes, total = number(found["epoch"]), number(found["epochs"])
+        text = _("learning rate {rate}, pass {n} of {total}")
+        lines.append(text.format(rate=rate, n=passes, total=total))
         if found.get("rates"):
             lines.append(_("search: {scores}").format(scores=_scores(found["rates"])))
         if found.get("rates") and found.get("trained"):
