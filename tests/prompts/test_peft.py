@@ -285,7 +285,7 @@ def test_a_prompt_for_an_encoder_decoder_goes_to_peft(tmp_path: Path, placement:
     assert ours == pytest.approx(-float(loss) * labels.shape[1], abs=1e-3)
     loaded = SoftPrompt.load(folder)
     assert torch.equal(loaded.vectors, prompt.vectors)
-    with pytest.raises(UsageError, match="stands in the decoder"):
+    with pytest.raises(UsageError, match="before everything in the decoder"):
         export_peft(prompt_of(placement, "kv", backbone), tmp_path / "kv", backbone)
 
 

@@ -43,7 +43,14 @@ def test_an_encoder_decoder_from_start_to_use(tmp_path: Path, placement: str, de
     prompt = used_as_measured(result, task, backbone, tmp_path / "feedback.jsonl")
     assert prompt.placement == placement
     assert module_fingerprint(backbone.model) == before
-    with pytest.raises(UsageError, match="of another kind"):
+    if (placement, depth) == ("front", "input"):
+        folder = export_peft(prompt, tmp_path / "peft", backbone)
+        several = [folder / f"member-{n}" for n in range(len(prompt.members))]
+        parts = several if len(several) > 1 else [folder]
+        for part, vectors in zip(parts, prompt.members, strict=True):
+            assert torch.equal(SoftPrompt.load(part).vectors, vectors)
+        return
+    with pytest.raises(UsageError, match=r"PEFT (cannot hold|holds) a prompt"):
         export_peft(prompt, tmp_path / "peft", backbone)
 
 

@@ -61,9 +61,10 @@ def export_peft(prompt: SoftPrompt, path: Path, backbone: Backbone) -> Path:
         )
     if backbone.form == "encoder_decoder" and prompt.depth != "input":
         raise UsageError(
-            f"PEFT's prefix tuning of an encoder-decoder stands in the decoder; a prompt of depth "
-            f"{prompt.depth!r} and placement {prompt.placement!r} stands in the encoder.",
-            "Train with --depth input to export, or use the artifact as it is.",
+            "PEFT holds a prompt for an encoder-decoder as embeddings before the text, or as keys "
+            f"and values before everything in the decoder; one of placement {prompt.placement!r} "
+            f"and depth {prompt.depth!r} is neither.",
+            "Train with --placement front --depth input to export, or use the artifact as it is.",
         )
     refuse_foreign(path, _NOTE if len(prompt.members) == 1 else f"member-0/{_NOTE}")
     if prompt.depth not in _WRITTEN or prompt.placement not in {"front", "prefix"}:
