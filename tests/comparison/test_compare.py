@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -280,3 +281,22 @@ def test_the_default_is_what_most_people_ask_for() -> None:
     names = CompareConfig().methods
     assert list(names) == sorted(names, key=lambda name: METHODS.get(name).cost)
     assert {"soft_prompt", "lora", "full"} <= set(names)
+
+
+def test_a_metric_that_cannot_be_is_refused_before_anything_is_measured(
+    begun: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match="cannot be chosen by 'chrf'"):
+        begun("majority", training={"metric": "chrf"}, folder="a")
+    monkeypatch.setitem(sys.modules, "sacrebleu", None)
+    (tmp_path / "model").mkdir()
+    lines = [json.dumps({"question": f"q {n}", "answer": f"word {n}"}) for n in range(40)]
+    (tmp_path / "pairs.jsonl").write_text("\n".join(lines))
+    config = RunConfig.of(
+        str(tmp_path / "pairs.jsonl"),
+        backbone={"model": str(save_tiny(tmp_path / "model"))},
+        training={"metric": "chrf"},
+    )
+    with pytest.raises(UsageError, match=r"needs a library .* softprompt\[generation\]"):
+        Comparison.begin(tmp_path / "run", config, CompareConfig())
+    assert not (tmp_path / "run").exists()

@@ -35,6 +35,7 @@ from softprompt.storage import write_bytes, write_json
 from softprompt.tasks import Task
 from softprompt.tasks.splits import draw
 from softprompt.training import Reporter, RunConfig
+from softprompt.training.checks import check_metric
 from softprompt.training.plan import refuse_changed
 from softprompt.training.run_directory import RunDirectory
 from softprompt.training.tuning import GENERATED_VALIDATION_ROWS
@@ -71,7 +72,8 @@ class Comparison:
         """A new comparison in an empty or absent folder.
 
         Raises:
-            UsageError: the folder is in use, a method is unknown or needs a package that is absent.
+            UsageError: the folder is in use, a method is unknown, or a method or the metric needs a
+                package that is absent.
             DataError: a file cannot be read, or the task has no test rows.
         """
         for name in how.methods:
@@ -88,6 +90,7 @@ class Comparison:
             # Taking the methods that are usual is no mistake where one of them does not apply.
             usual = tuple(n for n in how.methods if not METHODS.get(n).choices_only)
             how = how.model_copy(update={"methods": usual})
+        check_metric(task, metric_of(config, task))
         _refuse_sizes(task, config, how)
         halves(Path(how.general) if how.general else None)
         if how.other is not None:

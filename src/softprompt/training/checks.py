@@ -30,7 +30,7 @@ from softprompt.training.optimizers import OPTIMIZERS
 if TYPE_CHECKING:
     from softprompt.training.setup import Setup
 
-__all__ = ["check", "refuse_disagreement"]
+__all__ = ["check", "check_metric", "refuse_disagreement"]
 
 
 def check(setup: Setup) -> None:
@@ -47,7 +47,7 @@ def check(setup: Setup) -> None:
         )
     _names(setup)
     _objective(setup)
-    _metric(task, setup.metric)
+    check_metric(task, setup.metric)
     if setup.slice_column and setup.slice_column not in task.train[0].columns:
         raise DataError(
             f"There is no column {setup.slice_column!r} to slice by.",
@@ -148,8 +148,12 @@ def _told_apart(setup: Setup) -> None:
             )
 
 
-def _metric(task: Task, name: str) -> None:
-    """Whether a prompt can be chosen by it: one row is scored."""
+def check_metric(task: Task, name: str) -> None:
+    """Whether a prompt can be chosen by it: one row is scored.
+
+    Raises:
+        UsageError: it is none of the task's metrics, or its library is not installed.
+    """
     if task.choices:
         label = task.labels[0]
         value(score_classification([label], [label], task.labels), name)
