@@ -6,6 +6,7 @@ import io
 import json
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -155,3 +156,47 @@ def test_mistakes(shell: Shell, data: Path, tmp_path: Path) -> None:
     assert "absent.csv" in absent
     assert not (tmp_path / "d").exists()
     assert "holds no comparison" in shell.mistake("compare", "--resume", tmp_path / "c")
+
+
+def test_adherence_to_a_form_has_a_table_of_what_was_measured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(locale, "_chosen", None)
+    locale.set_language("en")
+    method: dict[str, Any] = {
+        "test": {"n": 9, "token_f1": 0.5, "format_adherence": 0.875},
+        "p_value": None,
+        "trainable_parameters": 0,
+        "stored_bytes": 0,
+        "seconds": {},
+        "peak_memory_bytes": 0,
+        "energy": None,
+        "latency": None,
+        "switch_seconds": None,
+        "money": None,
+        "forgetting": {
+            "loss": {"untouched": 1.0, "attached": 1.0, "detached": None},
+            "other": {
+                "name": "reviews",
+                "untouched": {"accuracy": 0.25},
+                "attached": {"accuracy": 0.125},
+                "detached": None,
+            },
+            "detached_identical": None,
+        },
+    }
+    found = {
+        "metric": "token_f1",
+        "methods": {"soft_prompt": method},
+        "errors": {},
+        "rows_saved": {},
+        "escalation": None,
+        "recommendation": None,
+    }
+    console = Console(file=io.StringIO(), width=80)
+    show_comparison(console, found)
+    lines = [line.split() for line in console.file.getvalue().splitlines()]  # type: ignore[attr-defined]
+    assert ["format"] in lines
+    assert ["soft", "prompt", "87.5%"] in lines
+    assert ["reviews", "untouched", "attached", "detached"] in lines
+    assert ["soft", "prompt", "25.0%", "12.5%", "–"] in lines

@@ -297,6 +297,6 @@ def test_a_metric_that_cannot_be_is_refused_before_anything_is_measured(
         backbone={"model": str(save_tiny(tmp_path / "model"))},
         training={"metric": "chrf"},
     )
-    with pytest.raises(UsageError, match=r"needs a library .* softprompt\[generation\]"):
+    with pytest.raises(UsageError, match=r"needs a library .*softprompt\[generation\]"):
         Comparison.begin(tmp_path / "run", config, CompareConfig())
     assert not (tmp_path / "run").exists()

@@ -31,11 +31,15 @@ from softprompt.comparison.words import (
     short,
     times_told,
 )
-from softprompt.locale import _, number, percent
+from softprompt.locale import _, mark, number, percent
 
 __all__ = ["show_comparison"]
 
-_ADHERENCE = ("format_adherence", "term_adherence", "term_precision")
+_ADHERENCE = {
+    "format_adherence": mark("format"),
+    "term_adherence": mark("terms"),
+    "term_precision": mark("precision"),
+}
 
 
 def show_comparison(console: Console, found: Mapping[str, Any]) -> None:
@@ -150,10 +154,12 @@ def _other(found: Mapping[str, Any]) -> Table | None:
 
 def _kept_to(found: Mapping[str, Any]) -> Table:
     """How far answers keep to the form and the terms that the task demands."""
-    rows = _rows(_("format"), _("terms"), _("precision"))
+    methods = found["methods"].values()
+    told = [key for key in _ADHERENCE if any(key in _adherence(m["test"]) for m in methods)]
+    rows = _rows(*(_(_ADHERENCE[key]) for key in told))
     for name, method in found["methods"].items():
         kept = _adherence(method["test"])
-        shown = (percent(kept[key]) if key in kept else "" for key in _ADHERENCE)
+        shown = (percent(kept[key]) if key in kept else "" for key in told)
         rows.add_row(named(name), *shown, style=_style(found, name))
     return rows
 
