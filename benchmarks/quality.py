@@ -129,9 +129,12 @@ def _claims(table: dict[str, dict[str, list[float]]]) -> list[Claim]:
         else:
             claims.append(missing(label, bound, "at_least", "points", reason))
         label = f"{name}_below_full"
-        if soft and len(full) == len(soft):
-            below = [b - a for a, b in zip(soft, full, strict=True)]
-            claims.append(claim(label, below, BELOW_FULL, "at_most", f"points of {METRIC[name]}"))
+        if soft and full:
+            # Seeds are measured from the first on; what one side lacks are the last.
+            below = [b - a for a, b in zip(soft, full, strict=False)]
+            told = f"{len(below)} seeds have both" if len(full) != len(soft) else ""
+            unit = f"points of {METRIC[name]}"
+            claims.append(claim(label, below, BELOW_FULL, "at_most", unit, told))
         else:
             claims.append(missing(label, BELOW_FULL, "at_most", "points", reason))
     return claims

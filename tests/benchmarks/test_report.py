@@ -54,6 +54,8 @@ def test_claims_of_a_half_measured_table_are_missing() -> None:
     over, below = _claims(table)
     assert (over.value, over.n, over.holds) == (36.0, 2, True)
     assert below.value is None
+    _, below = _claims({"vsfc": {**table["vsfc"], "full": [63.0]}})
+    assert (below.value, below.n, below.reason) == (3.0, 1, "1 seeds have both")
     assert "| best hand prompt | 25.0 |" in markdown(table)
     assert "61.0 ± 1.4" in markdown(table)
 
