@@ -19,6 +19,14 @@ from softprompt.comparison import METHODS
 QUICK = ["--epochs", 1, "--length", 4, "--set", "population=1"]
 
 
+def lines_of(metric: str, methods: dict[str, Any]) -> list[str]:
+    """What the terminal shows of methods."""
+    report = {"errors": {}, "rows_saved": {}, "escalation": None, "recommendation": None}
+    console = Console(file=io.StringIO(), width=80)
+    show_comparison(console, {"metric": metric, "methods": methods, **report})
+    return console.file.getvalue().splitlines()  # type: ignore[attr-defined,no-any-return]
+
+
 def test_a_comparison_from_start_to_table(
     shell: Shell, data: Path, tiny_folder: Path, tmp_path: Path
 ) -> None:
@@ -64,17 +72,7 @@ def test_every_table_fits_eighty_columns(language: str, monkeypatch: pytest.Monk
             "detached_identical": 1.0,
         },
     }
-    found = {
-        "metric": "macro_f1",
-        "methods": dict.fromkeys(METHODS, method),
-        "errors": {},
-        "rows_saved": {},
-        "escalation": None,
-        "recommendation": None,
-    }
-    console = Console(file=io.StringIO(), width=80)
-    show_comparison(console, found)
-    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    lines = lines_of("macro_f1", dict.fromkeys(METHODS, method))
     assert len(lines) > 3 * len(METHODS.names())
     assert "…" not in "".join(lines)
     assert all(len(line.rstrip()) <= 80 for line in lines if not line.startswith("p: "))
@@ -185,17 +183,7 @@ def test_adherence_to_a_form_has_a_table_of_what_was_measured(
             "detached_identical": None,
         },
     }
-    found = {
-        "metric": "token_f1",
-        "methods": {"soft_prompt": method},
-        "errors": {},
-        "rows_saved": {},
-        "escalation": None,
-        "recommendation": None,
-    }
-    console = Console(file=io.StringIO(), width=80)
-    show_comparison(console, found)
-    lines = [line.split() for line in console.file.getvalue().splitlines()]  # type: ignore[attr-defined]
+    lines = [line.split() for line in lines_of("token_f1", {"soft_prompt": method})]
     assert ["format"] in lines
     assert ["soft", "prompt", "87.5%"] in lines
     assert ["reviews", "untouched", "attached", "detached"] in lines

@@ -152,6 +152,7 @@ def test_the_page_speaks_vietnamese(monkeypatch: pytest.MonkeyPatch) -> None:
     locale.set_language("en")
     english = Read(page(a_report()))
     assert "Quality" in english.texts
+    assert not [text for text in read.texts if "learning rate" in text]
     # What both pages have is numbers, names and what users wrote.
     both = set(read.texts) & set(english.texts)
     same = {text for text in both if re.search("[a-z]{3}", text) and "color-scheme" not in text}

@@ -253,20 +253,24 @@ def test_other_peft_folders_are_refused(tmp_path: Path) -> None:
         SoftPrompt.load(tmp_path)
 
 
+def same_as_theirs(prompt: SoftPrompt, backbone: Any, theirs: Any) -> None:
+    """An encoder-decoder scores an answer with the prompt as PEFT's model does."""
+    example = prompt.layout(backbone).example(Rendered(("giao hàng nhanh",), " "), ["tích cực"])
+    ours = score_answers(backbone, [example], prompt.members)[0, 0, 0]
+    ids = torch.tensor([[token for token in example.encoder if token >= 0]])
+    labels = torch.tensor([example.answers[0]])
+    with torch.no_grad():
+        loss = theirs(input_ids=ids, attention_mask=torch.ones_like(ids), labels=labels).loss
+    assert ours == pytest.approx(-float(loss) * labels.shape[1], abs=1e-3)
+
+
 def test_a_prompt_of_peft_for_an_encoder_decoder_scores_as_in_peft(tmp_path: Path) -> None:
     config = peft.PromptTuningConfig(task_type="SEQ_2_SEQ_LM", num_virtual_tokens=4)
     theirs = peft.get_peft_model(tiny_encoder_decoder_model("t5").float(), config).eval()
     theirs.save_pretrained(tmp_path)
     loaded, backbone = SoftPrompt.load(tmp_path), tiny_encoder_decoder("t5")
     assert loaded.length == 4
-    rendered = Rendered(("giao hàng nhanh",), " ")
-    example = loaded.layout(backbone).example(rendered, ["tích cực"])
-    ours = score_answers(backbone, [example], loaded.members)[0, 0, 0]
-    ids = torch.tensor([[token for token in example.encoder if token >= 0]])
-    labels = torch.tensor([example.answers[0]])
-    with torch.no_grad():
-        loss = theirs(input_ids=ids, attention_mask=torch.ones_like(ids), labels=labels).loss
-    assert ours == pytest.approx(-float(loss) * labels.shape[1], abs=1e-3)
+    same_as_theirs(loaded, backbone, theirs)
 
 
 @pytest.mark.parametrize("placement", ["front", "prefix"])
@@ -276,13 +280,7 @@ def test_a_prompt_for_an_encoder_decoder_goes_to_peft(tmp_path: Path, placement:
     folder = export_peft(prompt, tmp_path / "peft", backbone)
     base = tiny_encoder_decoder_model("t5").float()
     theirs = peft.PeftModel.from_pretrained(base, folder).eval()
-    example = prompt.layout(backbone).example(Rendered(("giao hàng nhanh",), " "), ["tích cực"])
-    ours = score_answers(backbone, [example], prompt.members)[0, 0, 0]
-    ids = torch.tensor([[token for token in example.encoder if token >= 0]])
-    labels = torch.tensor([example.answers[0]])
-    with torch.no_grad():
-        loss = theirs(input_ids=ids, attention_mask=torch.ones_like(ids), labels=labels).loss
-    assert ours == pytest.approx(-float(loss) * labels.shape[1], abs=1e-3)
+    same_as_theirs(prompt, backbone, theirs)
     loaded = SoftPrompt.load(folder)
     assert torch.equal(loaded.vectors, prompt.vectors)
     with pytest.raises(UsageError, match="before everything in the decoder"):

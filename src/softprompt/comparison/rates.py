@@ -1,8 +1,8 @@
 """The small search that every method that trains weights gets, so that none is handicapped.
 
 Each rate trains for a few epochs. The best on validation rows then trains in full, and so does the
-next lower one: a short training favours large rates (on SST-2 LoRA's choice after 2 epochs was 4.6
-points worse after 12). What is kept is what was best of all these trainings, so that no weights are
+next lower one: a short training favours large rates (benchmarks/LOG.md, "LoRA and full fine-tuning
+without a handicap"). What is kept is what was best of all these trainings, so that no weights are
 given up for ones that are worse on validation rows.
 """
 

@@ -34,7 +34,9 @@ def space_told(method: Mapping[str, Any]) -> str:
     if candidates:
         count = _("{n} prompts").format(n=number(len(candidates)))
         rates = _listed(f"{x:g}" for x in sorted({one["learning_rate"] for one in candidates}))
-        lines.append(f"{count}; {_('learning rates {rates}').format(rates=rates)}")
+        # Outside an f-string, where the catalogue's reader finds it.
+        drawn = _("learning rates {rates}").format(rates=rates)
+        lines.append(f"{count}; {drawn}")
         for text, key in _axes():
             values = _listed(dict.fromkeys(str(one[key]) for one in candidates))
             lines.append(f"{text}: {values}")
