@@ -65,7 +65,7 @@ def test_the_folder_is_readable_without_the_project(tmp_path: Path) -> None:
     ]
     assert load_file(path / "prompt.safetensors")["vectors"].shape == (4, 32)
     described = json.loads((path / "prompt.json").read_text(encoding="utf-8"))
-    assert described["format"] == 6
+    assert described["format"] == 7
     assert described["task"]["choices"][0] == {"label": "pos", "wording": "tích cực"}
     assert "| test | 10 | accuracy | 0.800 | 0.400 to 0.900 |" in (path / "README.md").read_text()
 
@@ -89,7 +89,7 @@ def edit(path: Path) -> None:
 
 def newer(path: Path) -> None:
     file = path / "prompt.json"
-    file.write_text(file.read_text().replace('"format": 6', '"format": 99'))
+    file.write_text(file.read_text().replace('"format": 7', '"format": 99'))
 
 
 def no_json(path: Path) -> None:
@@ -110,7 +110,7 @@ def nothing(path: Path) -> None:
         (cut, "damaged or cut off"),
         (flip, "'vectors' in .* is not the one that prompt.json names"),
         (edit, "was changed after it was written"),
-        (newer, "has format 99; this version reads up to 6"),
+        (newer, "has format 99; this version reads up to 7"),
         (no_json, "it is not JSON"),
         (no_tensors, "prompt.safetensors is missing"),
         (nothing, "is not a soft prompt: there is no prompt.json"),

@@ -10,6 +10,7 @@ from tiny import tiny_backbone
 from softprompt.backbones import Backbone
 from softprompt.prompts import PromptTask, SoftPrompt
 from softprompt.prompts.depths import DEPTHS
+from softprompt.prompts.readout import numbers_read
 from softprompt.tasks import Choice
 
 KINDS = list(
@@ -41,7 +42,7 @@ def made(
         prefix = f"member.{member}." if members > 1 else ""
         tensors |= {prefix + name: tensor for name, tensor in found.items()}
     if readout and placement == "suffix" and kind == "score":
-        numbers = sum(heads * size for heads, size in backbone.key_shapes)
+        numbers = numbers_read(backbone)
         tensors |= {
             "readout.weight": torch.randn(len(CHOICES), numbers, generator=generator),
             "readout.bias": torch.randn(len(CHOICES), generator=generator),

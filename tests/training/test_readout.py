@@ -19,7 +19,7 @@ from softprompt import SoftPrompt, evaluate, predict, tune
 from softprompt.errors import UsageError
 from softprompt.inference import Contexts
 from softprompt.prompts import PromptConfig
-from softprompt.prompts.readout import Readout, read_values
+from softprompt.prompts.readout import Readout, numbers_read, read_values
 from softprompt.training import Reporter, TrainingConfig
 from softprompt.training.readout import fit_readout
 from softprompt.training.setup import Setup
@@ -33,14 +33,16 @@ def setup_of(folder: Path, **training: Any) -> Setup:
     return Setup.of(task, tiny_backbone(), PromptConfig(length=4), TrainingConfig(**training))
 
 
-def test_what_is_read_is_the_mean_of_the_values_without_the_opening_token() -> None:
+def test_what_is_read_is_mean_and_deviation_of_the_values_without_the_opening_token() -> None:
     backbone = tiny_backbone()
     rows = [[backbone.bos or 0, 5, 6, 7, 8], [backbone.bos or 0, 9]]
     context = backbone.encode_context(rows)
     found = read_values(backbone, context)
     for b, row in enumerate(rows):
-        means = [v[b, :, 1 : len(row)].mean(1).flatten() for v in context.values]
-        torch.testing.assert_close(found[b], torch.cat(means))
+        values = [v[b, :, 1 : len(row)] for v in context.values]
+        means = [v.mean(1).flatten() for v in values]
+        deviations = [v.std(1, correction=0).flatten() for v in values]
+        torch.testing.assert_close(found[b], torch.cat([*means, *deviations]))
 
 
 def test_padding_and_neighbours_change_nothing() -> None:
@@ -59,7 +61,18 @@ def test_of_many_layers_evenly_spaced_ones_are_read(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("softprompt.prompts.readout.MOST_NUMBERS", heads * size)
     context = backbone.encode_context([[1, 5, 6]])
     found = read_values(backbone, context)
-    torch.testing.assert_close(found[0], context.values[-1][0, :, 1:3].mean(1).flatten())
+    last = context.values[-1][0, :, 1:3]
+    read = torch.cat([last.mean(1).flatten(), last.std(1, correction=0).flatten()])
+    torch.testing.assert_close(found[0], read)
+
+
+def test_a_readout_of_an_older_format_reads_the_means_alone() -> None:
+    backbone = tiny_backbone()
+    half = numbers_read(backbone) // 2
+    older = Readout(torch.randn(2, half), torch.zeros(2))
+    context = backbone.encode_context([[1, 5, 6, 7]])
+    means = torch.cat([v[0, :, 1:4].mean(1).flatten() for v in context.values])
+    torch.testing.assert_close(older.logits(backbone, context)[0], older.weight_CF @ means)
 
 
 def test_it_is_the_logistic_regression_of_a_library(tmp_path: Path) -> None:
@@ -78,8 +91,10 @@ def test_it_is_the_logistic_regression_of_a_library(tmp_path: Path) -> None:
     size[size == 0] = 1
     gold = [setup.task.labels.index(str(row.answer)) for row in train.rows]
     given = fitted.validation_NC.argmax(1)
+    # The library has one row of weights for two labels, where here each label has its own.
+    assert len(setup.task.labels) == 2
     library = [
-        LogisticRegression(C=penalty, max_iter=300)
+        LogisticRegression(C=2 * penalty, max_iter=300)
         .fit(((values[0] - mean) / size).double().numpy(), gold)
         .predict(((values[1] - mean) / size).double().numpy())
         for penalty in (3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)

@@ -12,7 +12,7 @@ from softprompt.errors import ArtifactError
 
 __all__ = ["FORMAT", "migrate"]
 
-FORMAT = 6
+FORMAT = 7
 
 
 def _add_population(description: dict[str, Any]) -> dict[str, Any]:
@@ -53,12 +53,18 @@ def _add_demands(description: dict[str, Any]) -> dict[str, Any]:
     return {**description, "task": {**description["task"], "demands": {}}}
 
 
+def _add_spread(description: dict[str, Any]) -> dict[str, Any]:
+    """Format 6 has readouts of means alone; the width of their rows says so (`Readout.logits`)."""
+    return description
+
+
 _STEPS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
     1: _add_population,
     2: _add_scoring,
     3: _add_adjustment,
     4: _add_adjustment_alone,
     5: _add_demands,
+    6: _add_spread,
 }
 
 

@@ -204,11 +204,12 @@ class SoftPrompt:
                 f"{wanted}.",
                 f"Load it with --model {self.backbone.name}.",
             )
-        readout = self.readout
-        if readout is not None and readout.weight_CF.shape[1] != numbers_read(backbone):
+        readout, numbers = self.readout, numbers_read(backbone)
+        # The half of them are the means, which older artifacts read alone.
+        if readout is not None and readout.weight_CF.shape[1] not in (numbers, numbers // 2):
             raise ArtifactError(
                 f"The prompt's readout reads {readout.weight_CF.shape[1]} numbers; "
-                f"{backbone.identity.name} has {numbers_read(backbone)}.",
+                f"{backbone.identity.name} has {numbers}.",
                 f"Load it with --model {self.backbone.name}.",
             )
         theirs = backbone.identity

@@ -1,6 +1,7 @@
 """A readout: rows that read a label from what the frozen model has made of a text already.
 
-    x        mean over a context's tokens of the cached values of its layers, [F]
+    x        mean and standard deviation, over a context's tokens, of the cached values of its
+             layers, [F]
     log q(c) = log softmax over c of (x . row c + bias c)
     p(c)     = (mean over the prompts of p_k(c) + q(c)) / 2
 
@@ -28,7 +29,7 @@ __all__ = ["Readout", "numbers_read", "read_values", "without_readout"]
 
 WEIGHT, BIAS = "readout.weight", "readout.bias"
 MOST_NUMBERS = 8192
-"""Numbers F that are read at most: of large models evenly spaced layers."""
+"""Values of a position that are read at most: of large models evenly spaced layers."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +37,7 @@ class Readout:
     """Rows and biases, one a choice.
 
     Args:
-        weight_CF: [C, F] fp32.
+        weight_CF: [C, F] fp32; [C, F / 2] where means alone are read, as up to format 6.
         bias_C: [C] fp32.
     """
 
@@ -61,7 +62,7 @@ class Readout:
             backbone: whose contexts they are.
             context: whole, nothing of the text left out.
         """
-        values_BF = read_values(backbone, context)
+        values_BF = read_values(backbone, context)[:, : self.weight_CF.shape[1]]
         return torch.addmm(self.bias_C, values_BF, self.weight_CF.T)
 
 
@@ -72,7 +73,8 @@ def without_readout(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def read_values(backbone: Backbone, context: Context) -> Tensor:
-    """[B, F] fp32, on the CPU: the mean over each row's tokens of the values of some layers.
+    """[B, F] fp32, on the CPU: over each row's tokens the means of the values of some layers, and
+    then their standard deviations.
 
     The opening token is left out: its state is of another size and the same for all texts.
 
@@ -89,18 +91,22 @@ def read_values(backbone: Backbone, context: Context) -> Tensor:
     first_B = (context.lengths_B > skipped).long() * skipped
     seen_BT = (place_T >= first_B[:, None]) & (place_T < context.lengths_B[:, None])
     share_BT = seen_BT.float() / seen_BT.sum(1, keepdim=True).clamp(min=1)
-    found = []
+    means, spreads = [], []
     for layer in layers:
         values_BJTd = context.values[layer].float()
         share = share_BT.to(values_BJTd.device)
-        found.append(torch.einsum("bjtd,bt->bjd", values_BJTd, share).flatten(1))
-    return torch.cat(found, 1).cpu()
+        mean_BJd = torch.einsum("bjtd,bt->bjd", values_BJTd, share)
+        apart_BJTd = (values_BJTd - mean_BJd[:, :, None]).square_()
+        spread_BJd = torch.einsum("bjtd,bt->bjd", apart_BJTd, share).sqrt_()
+        means.append(mean_BJd.flatten(1))
+        spreads.append(spread_BJd.flatten(1))
+    return torch.cat([*means, *spreads], 1).cpu()
 
 
 def numbers_read(backbone: Backbone) -> int:
-    """F of a backbone."""
+    """F of a backbone: two for each value of a position that is read."""
     shapes = backbone.key_shapes
-    return sum(shapes[n][0] * shapes[n][1] for n in _layers(backbone))
+    return 2 * sum(shapes[n][0] * shapes[n][1] for n in _layers(backbone))
 
 
 def _layers(backbone: Backbone) -> list[int]:

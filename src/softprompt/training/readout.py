@@ -1,15 +1,14 @@
 """Fits a readout (see `softprompt.prompts.readout`) to the contexts of a run.
 
-Logistic regression over what the cache already holds: one convex fit for each of a few penalties,
-the strongest first, until the validation rows find one worse than the one before. It knows nothing
-of the prompts that it stands beside.
+Logistic regression (`softprompt.training.logistic`) over what the cache already holds: one convex
+fit for each of a few penalties, the strongest first, until the validation rows find one worse than
+the one before. It knows nothing of the prompts that it stands beside.
 
 Shapes: N rows, C choices, F numbers read of a row.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -17,12 +16,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.special import log_softmax
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
 
 from softprompt.evaluation import fit_temperature
 from softprompt.inference import Answers, Contexts, Encoded, suited_score
 from softprompt.prompts.readout import Readout, numbers_read, read_values
+from softprompt.training.logistic import logistic_path
 from softprompt.training.reporters import Reporter
 from softprompt.training.setup import Setup
 
@@ -121,23 +119,16 @@ def _values(setup: Setup, contexts: Contexts, most: int) -> NDArray[np.float32]:
 def _path(
     values_NF: NDArray[np.float32], gold_N: NDArray[np.int64], choices: int
 ) -> Iterator[tuple[Numbers, Numbers]]:
-    """[C, F] weights and [C] biases at each penalty, begun where the one before ended.
+    """[C, F] weights and [C] biases at each penalty.
 
     A choice without rows is as good as never given.
     """
-    model = LogisticRegression(max_iter=300, warm_start=True)
-    for penalty in PENALTIES:
-        model.set_params(C=penalty)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            model.fit(values_NF, gold_N)
+    given, label_N = np.unique(gold_N, return_inverse=True)
+    values, labels = torch.from_numpy(values_NF), torch.from_numpy(label_N)
+    for rows, biases in logistic_path(values, labels, PENALTIES):
         weight_CF = np.zeros((choices, values_NF.shape[1]))
         bias_C = np.full(choices, _NEVER)
-        rows, biases = model.coef_, model.intercept_
-        if len(model.classes_) == 2:
-            # One row for the second of two choices: half of it for each, with opposite signs.
-            rows, biases = (np.concatenate([-one, one]) / 2 for one in (rows, biases))
-        weight_CF[model.classes_], bias_C[model.classes_] = rows, biases
+        weight_CF[given], bias_C[given] = rows, biases
         yield weight_CF, bias_C
 
 
