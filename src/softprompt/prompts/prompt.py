@@ -204,12 +204,11 @@ class SoftPrompt:
                 f"{wanted}.",
                 f"Load it with --model {self.backbone.name}.",
             )
-        readout, numbers = self.readout, numbers_read(backbone)
-        # The half of them are the means, which older artifacts read alone.
-        if readout is not None and readout.weight_CF.shape[1] not in (numbers, numbers // 2):
+        readout = self.readout
+        if readout is not None and not readout.fits(backbone):
             raise ArtifactError(
                 f"The prompt's readout reads {readout.weight_CF.shape[1]} numbers; "
-                f"{backbone.identity.name} has {numbers}.",
+                f"{backbone.identity.name} has {numbers_read(backbone)}.",
                 f"Load it with --model {self.backbone.name}.",
             )
         theirs = backbone.identity

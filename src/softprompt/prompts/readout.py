@@ -54,6 +54,11 @@ class Readout:
         """Its tensors under the names that an artifact gives them."""
         return {WEIGHT: self.weight_CF.contiguous(), BIAS: self.bias_C.contiguous()}
 
+    def fits(self, backbone: Backbone) -> bool:
+        """Whether its rows are as wide as what is read of the backbone, or as the means alone."""
+        numbers = numbers_read(backbone)
+        return self.weight_CF.shape[1] in (numbers, numbers // 2)
+
     @torch.no_grad()
     def logits(self, backbone: Backbone, context: Context) -> Tensor:
         """[B, C] fp32, on the CPU, for rows whose texts are those contexts.
