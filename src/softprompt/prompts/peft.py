@@ -72,7 +72,8 @@ def export_peft(prompt: SoftPrompt, path: Path, backbone: Backbone) -> Path:
             f"PEFT cannot hold a prompt of placement {prompt.placement!r} and depth "
             f"{prompt.depth!r}: its virtual tokens always stand before the whole input, as "
             "embeddings or as keys and values.",
-            "Train with --placement front or prefix to export, or use the artifact as it is.",
+            "Train with --placement front or prefix and --depth input or kv to export, or use the "
+            "artifact as it is.",
         )
     form = _WRITTEN[prompt.depth](backbone)
     config = {**form.config, "task_type": _TASKS[backbone.form]}
