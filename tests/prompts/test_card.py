@@ -26,3 +26,10 @@ def test_every_measure_stands_in_the_card() -> None:
     text = card(replace(make("suffix"), metrics={"test": labels}))
     assert "| test | 2 | accuracy | 0.500 | 0.095 to 0.905 |" in text
     assert "| test | 2 | macro-F1 | 0.333 | " in text
+
+
+def test_a_chat_template_is_told_of() -> None:
+    plain = make("suffix")
+    told = "a user's message in the model's chat template"
+    assert told in card(replace(plain, task=replace(plain.task, chat=True)))
+    assert told not in card(plain)

@@ -49,6 +49,7 @@ def card(prompt: SoftPrompt) -> str:
     ]
     if task.template is not None:
         lines += ["", "## Template", "", "```text", task.template, "```"]
+        lines += ["", "It is a user's message in the model's chat template."] if task.chat else []
     if task.choices:
         lines += ["", "## Answers", "", "| label | wording |", "|---|---|"]
         lines += [f"| {choice.label} | {choice.wording} |" for choice in task.choices]
