@@ -216,7 +216,12 @@ class Study:
             names, converted = _EARLIER.get(side.name, ((side.name,), _of_quality))
             earlier = [self.earlier.read(f"{name}-{other}-{seed}") for other in names]
             found = next((converted(one) for one in earlier if one is not None), None)
-        return found or self.cells.read(f"{cell}-forgetting")
+        found = found or self.cells.read(f"{cell}-forgetting")
+        if found is None and side.name in _WITHIN:
+            other, part = _WITHIN[side.name]
+            whole = self.cells.read(f"{name}-{other}-{seed}")
+            found = whole and part(whole, METRIC[name])
+        return found
 
     def lacks(self, side: Side) -> bool:
         """Whether a side needs a package that is not installed."""
@@ -268,6 +273,21 @@ _EARLIER: dict[str, tuple[Sequence[str], Callable[[Cell], Cell | None]]] = {
     "alone": (("tune", "suffix"), _alone),
 }
 """By side: names of its runs among the cells of `benchmarks.quality`, and how to read one."""
+
+
+def _prompts(cell: Cell, metric: str) -> Cell:
+    """The same of a run that a study has measured."""
+    readout = cell["details"].get("readout")
+    if not readout or not readout["kept"]:
+        return cell
+    score = readout["validation_without"][metric]
+    details = {**cell["details"], "readout": None}
+    test = cell["parts"]["prompts"]
+    return {**cell, "test": test, "validation_score": score, "details": details, "parts": None}
+
+
+_WITHIN: dict[str, tuple[str, Callable[[Cell, str], Cell]]] = {"alone": ("suffix", _prompts)}
+"""By side: another one whose runs hold it too, and how to read it from one."""
 
 
 def mean_spread(points: Sequence[float]) -> str:

@@ -328,6 +328,12 @@ def test_a_run_of_quality_serves_as_a_cell(tmp_path: Path) -> None:
     write_json(tmp_path / "quality" / "stamp" / "sst2-tune-3.json", earlier)
     assert study.points("sst2", SUFFIX, 4) == pytest.approx([60, 60, 60])
     assert study.points("sst2", ALONE, 4) == pytest.approx([60, 40, 60])
+    # So does a run that a study has measured.
+    whole = {"test": {"accuracy": 0.9}, "validation_score": 0.9, "details": {"readout": parts}}
+    whole["parts"] = {"prompts": {"accuracy": 0.3}}
+    write_json(tmp_path / "studies" / "stamp" / "sst2-suffix-4.json", whole)
+    assert study.points("sst2", SUFFIX, 5) == pytest.approx([60, 60, 60, 90])
+    assert study.points("sst2", ALONE, 5) == pytest.approx([60, 40, 60, 30])
     # LoRA's loop is another there.
     tuned = {"test": {"accuracy": 0.8}, "validation": 0.7, "rate": 3e-3, "seconds": 5.0}
     write_json(tmp_path / "quality" / "stamp" / "sst2-lora-run-0.003-0.json", tuned)
