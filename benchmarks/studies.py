@@ -276,7 +276,7 @@ _EARLIER: dict[str, tuple[Sequence[str], Callable[[Cell], Cell | None]]] = {
 
 
 def _prompts(cell: Cell, metric: str) -> Cell:
-    """The same of a run that a study has measured."""
+    """What the prompts do without their readout in a run that a study has measured."""
     readout = cell["details"].get("readout")
     if not readout or not readout["kept"]:
         return cell
