@@ -230,6 +230,8 @@ def test_a_prefix_of_other_sizes_is_refused(tmp_path: Path, saved: Backbone) -> 
 def test_what_peft_cannot_hold_is_refused(tmp_path: Path, saved: Backbone, placement: str) -> None:
     with pytest.raises(UsageError, match="its virtual tokens always stand before the whole input"):
         export_peft(make(placement, saved), tmp_path / "peft", saved)
+    with pytest.raises(UsageError, match="--depth input or kv"):
+        export_peft(prompt_of("front", "deep", saved), tmp_path / "peft", saved)
     assert not (tmp_path / "peft").exists()
 
 

@@ -65,7 +65,7 @@ def logistic_path(
 
 
 def _directions(values_NF: Tensor) -> tuple[Tensor, Tensor]:
-    """[F, R] the directions in which rows vary, of length one, and [R] the rows' length along each."""
+    """[F, R] directions in which rows vary, of length one, and [R] the rows' length along each."""
     rows, numbers = values_NF.shape
     if rows > numbers:
         variance_R, directions_FR = torch.linalg.eigh(values_NF.T @ values_NF)
