@@ -94,6 +94,8 @@ def test_too_many_open_requests_are_refused_and_counted_down() -> None:
         first = opened(server, ASK)
         ticket = engine.ticket()
         assert server.refused(429, "GET", "/v1/models")["code"] == "overloaded"
+        with server.http() as client:
+            assert client.get("/metrics").status_code == 200, "who watches still sees it"
         ticket.put(answer())
         assert b"200 OK" in first.recv(1000)
         assert eventually(lambda: server.service.open == 0)
@@ -221,6 +223,7 @@ def test_a_server_that_stops_lets_requests_finish(held: Running, engine: Held) -
         held.server.handle_exit(signal.SIGTERM, None)
         assert checked(client.get("/ready"), 503)["code"] == "draining"
         assert client.get("/health").status_code == 200
+        assert client.get("/metrics").status_code == 200
         response = client.post("/v1/completions", json=ASK)
         assert checked(response, 503)["code"] == "draining"
         assert response.headers["retry-after"]

@@ -24,6 +24,8 @@ from softprompt.serving.http.service import Service
 __all__ = ["Gate", "is_loopback"]
 
 _OPEN = {"/health", "/ready", "/openapi.json"}
+# What a server does is asked most when it is full or leaving.
+_ALWAYS = {"/metrics"}
 _UPLOADS = {"/v1/prompts", "/v1/files"}
 # A body that comes in drops would hold its place among the open requests for days.
 _SLOWEST = 16 << 10
@@ -63,6 +65,9 @@ class Gate:
             await _may_call(headers)(scope, receive, send)
             return
         note_of(scope).caller = self._caller(headers)
+        if scope["path"] in _ALWAYS:
+            await self._app(scope, self._limited(scope, headers, receive), send)
+            return
         if service.draining:
             raise draining()
         if service.open >= service.config.max_open:
