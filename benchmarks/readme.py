@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from argparse import ArgumentParser
 
 from benchmarks.cells import RESULTS
 from benchmarks.quality import markdown
@@ -22,11 +23,14 @@ def block() -> str:
     """The table with what it rests on, from the stored report."""
     report = json.loads((RESULTS / "quality.json").read_text(encoding="utf-8"))
     details, machine = report["details"], report["machine"]
-    backbone = f"`{details['model']}` ({details['revision']})"
+    points = details["points"].values()
+    seeds, full = (max(len(task[side]) for task in points) for side in ("suffix", "full"))
     note = (
-        f"Test score in points (macro-F1 for UIT-VSFC, accuracy elsewhere) with {backbone}: 2,000 "
-        "training rows, mean ± standard deviation over seeds (one seed without ±, – not measured "
-        "with this version), whole test files. Measured by "
+        "Points on whole test files (macro-F1 for UIT-VSFC, accuracy elsewhere) of "
+        f"`{details['model']}` ({details['revision']}), the small model in the package: 2,000 "
+        "training rows; mean ± standard deviation of "
+        f"{seeds} seeds, {full} for full fine-tuning. Readout: a linear classifier over what the "
+        "frozen model computes anyway. Measured by "
         f"`python -m benchmarks.quality --json` on {machine['cores']} cores."
     )
     return f"{markdown(details['points'])}\n\n{note}\n"
@@ -40,6 +44,7 @@ def replaced(readme: str, content: str) -> str:
 
 def main() -> None:
     """Rewrites README.md."""
+    ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "").parse_args()
     README.write_text(replaced(README.read_text(encoding="utf-8"), block()), encoding="utf-8")
 
 

@@ -11,10 +11,15 @@ import torch
 from tiny import feedback_task, save_tiny
 
 from comparison.conftest import FAST, HOW
+from softprompt.backbones import Backbone, Context, load_backbone
 from softprompt.comparison import METHODS, CompareConfig, Comparison, compare
+from softprompt.comparison.domain import _parts
 from softprompt.comparison.job import Job
+from softprompt.comparison.learner import Learner
+from softprompt.comparison.weights import Lesson, _without_context, of_task
 from softprompt.comparison.whole import loaded
 from softprompt.errors import UsageError
+from softprompt.inference.continuation import Continuation, token_log_probabilities
 from softprompt.training import Reporter, RunConfig
 
 
@@ -107,3 +112,42 @@ def test_an_encoder_writes_nothing(tmp_path: Path) -> None:
     for name in ("lora", "full"):
         with pytest.raises(UsageError, match="is an encoder"):
             METHODS.get(name).check(job)
+
+
+@pytest.mark.parametrize("architecture", ["t5", "llama"])
+def test_weights_learn_from_rows_as_they_are_scored(tmp_path: Path, architecture: str) -> None:
+    """What an encoder has read stays read by it, and it learns too."""
+    comparison = begin(tmp_path, architecture)
+    task, backbone = comparison.task, tiny_backbone(tmp_path, architecture)
+    brief = Lesson(1e-3, 1, 0, "accuracy")
+    learner = Learner.of(backbone, len(task.choices), 0)
+    (example, *_) = of_task(learner, task, brief).examples
+    with torch.no_grad():
+        constant = backbone.encode_context([example.context])
+        scored = token_log_probabilities(
+            backbone, constant, Continuation.of([example], backbone.device), ()
+        )
+    backbone.model.requires_grad_(True)
+    whole = Continuation.of([_without_context(backbone, example)], backbone.device)
+    learned = token_log_probabilities(backbone, Context.empty(1, backbone.device), whole, ())
+    torch.testing.assert_close(learned, scored, atol=1e-4, rtol=0)
+    (-learned.sum()).backward()
+    still = [
+        name
+        for name, p in backbone.model.named_parameters()
+        if p.grad is None or not bool(p.grad.any())
+    ]
+    assert not still
+
+
+def test_a_text_is_read_by_an_encoder_and_gone_on_with_by_its_decoder(tmp_path: Path) -> None:
+    backbone = tiny_backbone(tmp_path, "t5")
+    ids = [*backbone.encode("the soup was cold and late"), backbone.eos]
+    (part,) = _parts(backbone, "the soup was cold and late")
+    assert part.encoder[: len(ids) // 2] == tuple(ids[: len(ids) // 2])
+    assert part.answers == (tuple(ids[len(ids) // 2 :]),)
+    assert part.trunk == (backbone.start,)
+
+
+def tiny_backbone(folder: Path, architecture: str) -> Backbone:
+    return load_backbone(str(save_tiny(folder / "other", architecture)), dtype="fp32")

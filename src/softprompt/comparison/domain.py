@@ -137,7 +137,16 @@ def _parts(backbone: Backbone, text: str) -> list[Example]:
     ids = [*opening, *backbone.encode(text), backbone.eos]
     width = min(_PART_TOKENS, backbone.window)
     pieces = [ids[start : start + width] for start in range(0, len(ids), width)]
-    return [Example((), tuple(x[:1]), (tuple(x[1:]),)) for x in pieces if len(x) > 1]
+    return [_piece(backbone, ids) for ids in pieces if len(ids) > 1]
+
+
+def _piece(backbone: Backbone, ids: list[int]) -> Example:
+    """Tokens to learn from: all, or where an encoder reads beside a decoder, the second half."""
+    if backbone.form != "encoder_decoder":
+        return Example((), tuple(ids[:1]), (tuple(ids[1:]),))
+    middle = max(1, len(ids) // 2)
+    read = (*ids[:middle], *backbone.closing)
+    return Example((), (backbone.start,), (tuple(ids[middle:]),), encoder=read)
 
 
 def _words(text: str) -> str:

@@ -197,8 +197,7 @@ def learn(
     contexts = material.contexts or Contexts(backbone, material.examples, bucket_rows=8 * BATCH)
     buckets, examples = contexts.buckets, list(material.examples)
     if material.contexts is None:
-        # The whole row is trained, so nothing of it is a constant context.
-        examples = [replace(e, context=(), trunk=e.context + e.trunk) for e in examples]
+        examples = [_without_context(backbone, example) for example in examples]
     optimizer = torch.optim.AdamW(free, lr=lesson.rate, weight_decay=DECAY)
     # Keys and values that are cached have a precision of their own.
     half = material.contexts is None and _half_pays(backbone)
@@ -233,6 +232,13 @@ def learn(
         for parameter, own in zip(free, kept, strict=True):
             parameter.copy_(own)
     return Learned(*best, epochs)
+
+
+def _without_context(backbone: Backbone, example: Example) -> Example:
+    """A row nothing of which is constant: all that reads it learns, an encoder too."""
+    if backbone.form == "encoder_decoder":
+        return replace(example, context=(), encoder=example.encoder or example.context)
+    return replace(example, context=(), trunk=example.context + example.trunk)
 
 
 def _refuse_infinite(what: str, found: float, rate: float, step: int) -> None:
