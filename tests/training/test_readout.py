@@ -106,7 +106,7 @@ def test_it_is_the_logistic_regression_of_a_library(tmp_path: Path) -> None:
         np.testing.assert_allclose(at_work, fitted.validation_NC[rows], rtol=1e-3, atol=1e-3)
 
 
-def test_of_very_many_rows_the_first_are_learned_from_and_all_are_answered(
+def test_of_very_many_rows_some_are_learned_from_and_all_are_answered(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     setup = setup_of(tmp_path, readout="on")
@@ -129,6 +129,37 @@ def test_of_very_many_rows_the_first_are_learned_from_and_all_are_answered(
     assert fitted is not None
     assert learned == [count]
     assert len(fitted.validation_NC) == len(validation.rows)
+
+
+def test_few_of_many_rows_have_the_labels_of_all() -> None:
+    gold = np.array([0] * 900 + [1] * 90 + [2] * 10)
+    places = READOUT.drawn(gold, 100, seed=3)
+    assert np.bincount(gold[places]).tolist() == [90, 9, 1]
+    assert (np.diff(places) > 0).all()
+    assert places != READOUT.drawn(gold, 100, seed=4)
+    assert READOUT.drawn(gold, 5000, seed=3) == list(range(1000))
+    assert set(gold[READOUT.drawn(gold, 3, seed=0)]) == {0, 1, 2}
+
+
+def test_a_label_that_was_never_seen_is_never_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setup = setup_of(tmp_path, readout="on")
+    train, validation = (
+        setup.encode(rows, "choices") for rows in (setup.task.train, setup.task.validation)
+    )
+    contexts = [Contexts(setup.backbone, part.examples, 1 << 28) for part in (train, validation)]
+    more = replace(
+        setup.task, choices=(*setup.task.choices, replace(setup.task.choices[0], label="other"))
+    )
+    monkeypatch.setattr(READOUT, "fit_temperature", lambda scores, gold: 20.0)
+    fitted = fit_readout(
+        replace(setup, task=more), train, validation, (contexts[0], contexts[1]), Reporter()
+    )
+    assert fitted is not None
+    place = more.labels.index("other")
+    others = np.delete(fitted.validation_NC, place, axis=1)
+    assert (fitted.validation_NC[:, place] < others.max(1) - 20).all()
 
 
 def test_weaker_penalties_are_left_once_one_is_worse(

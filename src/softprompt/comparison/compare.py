@@ -1,6 +1,7 @@
 """A comparison in a folder: every method measured once, written down, and all of them side by side.
 
     config.json             task, backbone, prompt, training, and what is compared
+    backbone.json           precision and fingerprints of the backbone, once it was loaded
     methods/NAME/           what a method keeps; result.json when it is measured, error.json where
                             it could not be
     methods/NAME/rows-N/    the same with N training rows, for the learning curve
@@ -23,12 +24,14 @@ from typing import Any
 
 from softprompt.comparison.config import CompareConfig
 from softprompt.comparison.escalation import Held, Step, judged, steps_of
+from softprompt.comparison.files import hashes
 from softprompt.comparison.general import halves
 from softprompt.comparison.job import Job, metric_of
 from softprompt.comparison.measures import measured, quality
 from softprompt.comparison.memory import is_out_of_memory
 from softprompt.comparison.methods import METHODS, Method, refuse
 from softprompt.comparison.page import page
+from softprompt.comparison.pinned import Pinned
 from softprompt.comparison.report import report
 from softprompt.errors import DataError, SoftPromptError, UsageError
 from softprompt.storage import write_bytes, write_json
@@ -99,7 +102,7 @@ class Comparison:
             {
                 "run": config.model_dump(mode="json"),
                 "comparison": how.model_dump(mode="json"),
-                "data": dict(task.hashes),
+                "data": {**task.hashes, **hashes(how)},
             }
         )
         return cls(folder)
@@ -114,7 +117,7 @@ class Comparison:
         """
         task = _task(self.config)
         if self._data is not None:
-            refuse_changed(self._data, task.hashes)
+            refuse_changed(self._data, {**task.hashes, **hashes(self.how)})
         return task
 
     @property
@@ -136,7 +139,7 @@ class Comparison:
         method, heard = METHODS.get(name), reporter or Reporter()
         folder = self._folder(name)
         if not _finished(folder):
-            job = Job(self.task, self.config, self.how, folder.path, heard)
+            job = self._job(self.task, folder, heard)
             if not self._tried(folder, partial(refuse, name, job), "refused"):
                 return
             other = None if self.how.other is None else _other(self.how)
@@ -147,8 +150,12 @@ class Comparison:
             folder = self._folder(name, rows)
             if folder.read("result.json") is None:
                 task = _limited(self.task, rows, self.config.training.seed)
-                job = Job(task, self.config, self.how, folder.path, heard)
+                job = self._job(task, folder, heard)
                 self._kept(folder, partial(_point, job, method))
+
+    def _job(self, task: Task, folder: RunDirectory, reporter: Reporter) -> Job:
+        pinned = Pinned(self.directory.path / "backbone.json")
+        return Job(task, self.config, self.how, folder.path, reporter, pinned=pinned)
 
     def failed(self, name: str, message: str, kind: str = "failed") -> None:
         """Writes down why a method has no result."""

@@ -10,6 +10,7 @@ from typing import Any
 from softprompt.backbones import Backbone, load_backbone
 from softprompt.comparison.config import CompareConfig
 from softprompt.comparison.learner import Learner
+from softprompt.comparison.pinned import Pinned
 from softprompt.comparison.work import Work
 from softprompt.evaluation import default_metric
 from softprompt.inference import chat_used, encode_rows
@@ -66,6 +67,8 @@ class Job:
         reporter: hears of progress.
         loaded: a backbone that everyone who only looks at it shares; None where each has a fresh
             one.
+        pinned: precision and fingerprints of what is loaded for the same comparison; None where
+            nothing else is compared.
     """
 
     task: Task
@@ -74,6 +77,7 @@ class Job:
     folder: Path
     reporter: Reporter
     loaded: Backbone | None = None
+    pinned: Pinned | None = None
 
     @property
     def metric(self) -> str:
@@ -85,11 +89,20 @@ class Job:
 
         Args:
             settings: that go before the configuration's.
+
+        Raises:
+            UsageError: it is not the one that the comparison began with.
         """
         if self.loaded is not None and not settings:
             return self.loaded
         values = {**self.config.backbone.model_dump(), **settings}
-        return load_backbone(values.pop("model"), **values)
+        if self.pinned is not None:
+            values = self.pinned.settings(values)
+        backbone = load_backbone(values.pop("model"), **values)
+        # A precision of its own says nothing of the one to keep, nor does another model.
+        if self.pinned is not None and not {"model", "dtype"} & settings.keys():
+            self.pinned.check(backbone)
+        return backbone
 
     def learner(self, backbone: Backbone) -> Learner:
         """A backbone with the head that the task's choices need of it, before any training."""

@@ -113,18 +113,33 @@ def work_of(
     )
 
 
-def seconds_of(result: Mapping[str, Any], folder: Path) -> dict[str, float]:
-    """The run's training, its search included, and the time to its best validation."""
-    records = RunDirectory(folder).records()
+def seconds_of(result: Mapping[str, Any], folder: Path, loaded: float = 0.0) -> dict[str, float]:
+    """What a run took, its search, its plan and the choice among its prompts included, and the time
+    to its best validation: as other methods are timed.
+
+    Args:
+        result: of the run.
+        folder: its own.
+        loaded: seconds that loading the model took.
+    """
     reached = [
         float(record["seconds"])
-        for record in records
+        for record in RunDirectory(folder).records()
         if record["step"] == result["best_step"] and "seconds" in record
     ]
-    training = float(result["seconds"]["training"])
-    whole = training + float(result["seconds"]["context"])
-    to_best = float(result["seconds"]["context"]) + (reached[0] if reached else training)
+    before, spent = _before(result, loaded), result["seconds"]
+    training = float(spent["training"])
+    whole = before + training + float(spent["evaluation"])
+    to_best = before + (reached[0] if reached else training)
     return {"search": 0.0, "training": whole, "to_best": min(whole, to_best)}
+
+
+def _before(result: Mapping[str, Any], loaded: float) -> float:
+    """Seconds before the first step: loading, threads, the plan and contexts."""
+    spent = result["seconds"]
+    parts = sum(float(spent[part]) for part in ("context", "training", "evaluation"))
+    # What is in the total alone comes before the first step.
+    return loaded + float(spent["context"]) + max(0.0, float(spent["total"]) - parts)
 
 
 def history_of(result: Mapping[str, Any], folder: Path, before: float = 0.0) -> list[list[float]]:
@@ -139,10 +154,7 @@ def history_of(result: Mapping[str, Any], folder: Path, before: float = 0.0) -> 
     """
     if (folder / "lengths").is_dir():
         return []
-    spent, readout = result["seconds"], result["readout"]
-    measured = sum(float(spent[part]) for part in ("context", "training", "evaluation"))
-    # What is in the total alone comes before the first step: threads and the plan.
-    begun = before + float(spent["context"]) + max(0.0, float(spent["total"]) - measured)
+    begun, readout = _before(result, before), result["readout"]
     trained = sum(one["left"] is None for one in result["population"])
     whole = result["selection"]["members"] == trained and (readout is None or readout["kept"])
     name = "together" if whole else "score"

@@ -129,7 +129,7 @@ class Loop:
         self.objective, self.depth = OBJECTIVES.get(objective), depth
         self.per_epoch = steps_per_epoch(rows.contexts.buckets, config.batch_size)
         self.course, self.patience = Course(0), 1
-        self.step, self.seconds = 0, 0.0
+        self.step, self.seconds, self._since = 0, 0.0, 0.0
         self._hiding = Hiding(config.seed, config.token_dropout)
 
     @property
@@ -189,8 +189,8 @@ class Loop:
         self.course = course
         every = validation_interval(self.per_epoch, course.steps, self.config.validations)
         self.patience = self.config.patience or max(6, 2 * course.steps // every // 3)
-        begun = saved = time.perf_counter()
-        earlier = self.seconds
+        saved = time.perf_counter()
+        self._since = saved - self.seconds
         halvings, due = dict(course.halvings), True
         with Interrupt() as interrupt:
             if self.step == 0:
@@ -200,7 +200,7 @@ class Loop:
             while stopped == "finished" and self.step < course.steps:
                 self.train_step()
                 now = time.perf_counter()
-                self.seconds = earlier + now - begun
+                self.seconds = now - self._since
                 self.reporter.progress(self.step, course.steps)
                 halving = self.step in halvings
                 due = halving or self.step % every == 0 or self.step == course.steps
@@ -212,7 +212,7 @@ class Loop:
                     self._checkpoint()
                     saved = time.perf_counter()
                 stopped = self._reason(interrupt)
-            self.seconds = earlier + time.perf_counter() - begun
+            self.seconds = time.perf_counter() - self._since
             interrupted = stopped == "interrupted"
             if not due and not interrupted:
                 self._validate()
@@ -322,6 +322,8 @@ class Loop:
         watched: dict[int, tuple[dict[str, Any], list[str]]] = {}
         measured: dict[int, dict[str, Any]] = {}
         found = self.validate(now)
+        # A score is there when its validation ends.
+        self.seconds = time.perf_counter() - self._since
         for member, vectors_PX, (score, record) in zip(members, now, found, strict=True):
             number = member.candidate.number
             member.scored(vectors_PX, score, self.step)

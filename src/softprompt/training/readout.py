@@ -72,48 +72,72 @@ def fit_readout(
         return None
     reporter.stage("readout", {"rows": len(train.rows)})
     labels = setup.task.labels
-    most = MOST_NUMBERS // numbers_read(setup.backbone)
-    values_NF = _values(setup, contexts[0], min(most, len(train.rows)))
-    gold = np.array([labels.index(str(row.answer)) for row in train.rows[: len(values_NF)]])
+    gold = np.array([labels.index(str(row.answer)) for row in train.rows])
     if len(set(gold.tolist())) < 2:
         return None
+    most = MOST_NUMBERS // numbers_read(setup.backbone)
+    chosen = drawn(gold, most, setup.training.seed)
+    values_NF, gold = _values(setup, contexts[0], chosen), gold[chosen]
     # All of them: every validation row is scored with the readout that is kept.
-    held_NF = _values(setup, contexts[1], len(validation.rows))
+    held_NF = _values(setup, contexts[1], range(len(validation.rows)))
     mean_F, size_F = values_NF.mean(0, np.float64), values_NF.std(0, np.float64)
     size_F[size_F == 0] = 1.0
     values_NF -= mean_F.astype(np.float32)
     values_NF /= size_F.astype(np.float32)
-    right = [labels.index(str(row.answer)) for row in validation.rows]
-    tried: list[tuple[float, float, Numbers, Numbers, Numbers]] = []
+    right = np.array([labels.index(str(row.answer)) for row in validation.rows])
+    never = ~np.isin(np.arange(len(labels)), gold)
+    tried: list[tuple[float, Numbers, Numbers, Numbers]] = []
     for rows_CF, biases_C in _path(values_NF, gold, len(labels)):
         # In numbers as they are cached.
         weight_CF = rows_CF / size_F
         bias_C = biases_C - weight_CF @ mean_F
         scores_NC = held_NF @ weight_CF.T + bias_C
-        temperature = fit_temperature(scores_NC[None], right)
-        likelihood = log_softmax(scores_NC / temperature, axis=-1)[np.arange(len(right)), right]
-        tried.append((float(likelihood.mean()), temperature, weight_CF, bias_C, scores_NC))
+        known = ~never[right]
+        temperature = fit_temperature(scores_NC[None, known], right[known].tolist())
+        weight_CF, bias_C = weight_CF / temperature, bias_C / temperature
+        # However uncertain it is of the others.
+        bias_C[never] = _NEVER
+        scores_NC = held_NF @ weight_CF.T + bias_C
+        likelihood = log_softmax(scores_NC, axis=-1)[np.arange(len(right)), right]
+        tried.append((float(likelihood.mean()), weight_CF, bias_C, scores_NC))
         reporter.progress(len(tried), len(PENALTIES))
         if len(tried) > 1 and tried[-1][0] < tried[-2][0]:
             break
     # The likelihood tells more of few rows than the metric does.
-    _, temperature, weight_CF, bias_C, scores_NC = max(tried, key=lambda one: one[0])
+    _, weight_CF, bias_C, scores_NC = max(tried, key=lambda one: one[0])
     score = suited_score(setup.task, validation, _alone(labels, scores_NC), setup.metric)
     readout = Readout(
-        torch.tensor(weight_CF / temperature, dtype=torch.float32),
-        torch.tensor(bias_C / temperature, dtype=torch.float32),
+        torch.tensor(weight_CF, dtype=torch.float32), torch.tensor(bias_C, dtype=torch.float32)
     )
-    return Fitted(readout, scores_NC / temperature, score)
+    return Fitted(readout, scores_NC, score)
 
 
-def _values(setup: Setup, contexts: Contexts, most: int) -> NDArray[np.float32]:
-    """[N, F] what is read of the first N = `most` rows, in their order."""
+def drawn(gold_N: NDArray[np.int64], most: int, seed: int) -> list[int]:
+    """Places of at most so many rows, in their order: of each label its share, and one at least.
+
+    Args:
+        gold_N: label of each row.
+        most: how many.
+        seed: that draws.
+    """
+    rank_N = np.empty(len(gold_N))
+    shuffled = np.random.default_rng(seed).permutation(len(gold_N))
+    for label in np.unique(gold_N):
+        members = shuffled[gold_N[shuffled] == label]
+        rank_N[members] = np.arange(len(members)) / len(members)
+    chosen: list[int] = np.sort(np.argsort(rank_N, kind="stable")[:most]).tolist()
+    return chosen
+
+
+def _values(setup: Setup, contexts: Contexts, wanted: Sequence[int]) -> NDArray[np.float32]:
+    """[N, F] what is read of some rows, in their order."""
     found: dict[int, NDArray[np.float32]] = {}
+    chosen = set(wanted)
     for number, rows in enumerate(contexts.buckets):
-        if min(rows) < most:
+        if not chosen.isdisjoint(rows):
             values_BF = read_values(setup.backbone, contexts.bucket(number)).numpy()
-            found |= {row: values_BF[place] for place, row in enumerate(rows) if row < most}
-    return np.stack([found[row] for row in range(len(found))])
+            found |= {row: values_BF[place] for place, row in enumerate(rows) if row in chosen}
+    return np.stack([found[row] for row in wanted])
 
 
 def _path(

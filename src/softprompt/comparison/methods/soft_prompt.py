@@ -37,7 +37,7 @@ def soft_prompt(job: Job) -> Trained:
         validation=float(result["validation"][result["metric"]]),
         trainable=result["trainable_parameters"],
         stored_bytes=result["artifact_bytes"],
-        seconds=seconds_of(result, folder),
+        seconds=seconds_of(result, folder, loaded),
         history=history_of(result, folder, loaded),
         details=kept,
     )

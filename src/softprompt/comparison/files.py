@@ -1,0 +1,30 @@
+"""The files that a comparison reads beside its task's rows. It does not know what is in them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from softprompt.comparison.config import CompareConfig
+from softprompt.errors import DataError
+from softprompt.storage import sha256
+
+__all__ = ["hashes"]
+
+_HUB = "hf:"
+
+
+def hashes(how: CompareConfig) -> dict[str, str]:
+    """Digests of general text, domain and the other task by file name; a hub's sets have none.
+
+    Raises:
+        DataError: a file cannot be read.
+    """
+    found = {}
+    for name in filter(None, (how.general, how.domain, how.other)):
+        if name.startswith(_HUB):
+            continue
+        try:
+            found[name] = sha256(Path(name).read_bytes())
+        except OSError as error:
+            raise DataError(f"The file {name} cannot be read: {error.strerror}.") from error
+    return found
