@@ -171,18 +171,19 @@ def shown(task: Task, backbone: Any, seed: int, length: int) -> int:
 
 
 def _parametrisations(study: Study, arguments: argparse.Namespace) -> dict[str, Any]:
-    """By task and parametrisation: points, seconds of training, and seconds to the best prompt."""
+    """By task and parametrisation: points, seconds of training, those of the processor, seconds to
+    the best prompt, and steps."""
     found: dict[str, Any] = {}
     for name in filter(None, arguments.parametrisation_tasks.split(",")):
         found[name] = {}
         for form in PARAMETRISATIONS:
-            prompt = {"parametrisation": form}
-            side = ALONE if form == "direct" else Side(form, form, prompt=prompt, training=WITHOUT)
+            side = Side(form, form, prompt={"parametrisation": form}, training=WITHOUT)
             cells = [study.side(name, side, seed) for seed in range(arguments.seeds)]
             whole = [cell for cell in cells if cell is not None]
             found[name][form] = {
                 "points": _points(name, cells),
                 "seconds": [cell["seconds"]["training"] for cell in whole],
+                "processor_seconds": [cell["energy"]["cpu_seconds"] for cell in whole],
                 "to_best": [cell["seconds"].get("to_best") for cell in whole],
                 "best_steps": [winner(cell)["best_step"] for cell in whole],
             }
@@ -354,15 +355,15 @@ def _limit(name: str, points: Mapping[str, Mapping[str, list[float]]]) -> str:
 
 
 def forms_shown(forms: Mapping[str, Any]) -> str:
-    """Points, spread, seconds of training and steps to the best prompt of each parametrisation."""
+    """Points, spread, processor time and steps to the best prompt of each parametrisation."""
     lines = [
-        f"{'task':<8}{'parametrisation':<17}{'points':>14}{'seconds':>10}{'steps to best':>15}"
+        f"{'task':<8}{'parametrisation':<17}{'points':>14}{'CPU s':>10}{'steps to best':>15}"
     ]
     for name, by_form in forms.items():
         for form, found in by_form.items():
             seconds, steps = (
                 f"{fmean(found[key]):.0f}" if found[key] else "–"
-                for key in ("seconds", "best_steps")
+                for key in ("processor_seconds", "best_steps")
             )
             own = mean_spread(found["points"])
             lines.append(f"{name:<8}{form:<17}{own:>14}{seconds:>10}{steps:>15}")
