@@ -219,6 +219,38 @@ def load_peft(path: Path) -> SoftPrompt:
             ),
             _("Use PEFT for it."),
         )
+    vectors_PX = _first_module(_table(path), config)
+    ours = _read(path / _NOTE) if (path / _NOTE).is_file() else {}
+    placement = "front"
+    if ours.get("bos_included"):
+        placement, vectors_PX = "prefix", vectors_PX[1:]
+    name = str(config.get("base_model_name_or_path") or "")
+    try:
+        identity = Identity(**ours["backbone"]) if ours else Identity(name, None, "", "")
+        return SoftPrompt(
+            tensors=_TENSORS[_READ[config["peft_type"]]](vectors_PX, config),
+            placement=placement,
+            depth=_READ[config["peft_type"]],
+            task=_task(ours),
+            backbone=identity,
+            initialisation="peft",
+            dtype=ours.get("dtype", "fp32"),
+        )
+    except (KeyError, TypeError) as error:
+        raise ArtifactError(
+            _("A file in {path} lacks or garbles a field ({error}).").format(
+                path=path, error=error
+            ),
+            _("Copy the folder again."),
+        ) from error
+
+
+def _table(path: Path) -> Tensor:
+    """The table of virtual tokens in a folder.
+
+    Raises:
+        ArtifactError: there is none, or something else beside it.
+    """
     file = path / "adapter_model.safetensors"
     try:
         tensors = load_tensors(file.read_bytes())
@@ -249,30 +281,7 @@ def load_peft(path: Path) -> SoftPrompt:
             ),
             _("Copy it again, or save it again with PEFT."),
         )
-    vectors_PX = _first_module(whole.float(), config)
-    ours = _read(path / _NOTE) if (path / _NOTE).is_file() else {}
-    placement = "front"
-    if ours.get("bos_included"):
-        placement, vectors_PX = "prefix", vectors_PX[1:]
-    name = str(config.get("base_model_name_or_path") or "")
-    try:
-        identity = Identity(**ours["backbone"]) if ours else Identity(name, None, "", "")
-        return SoftPrompt(
-            tensors=_TENSORS[_READ[config["peft_type"]]](vectors_PX, config),
-            placement=placement,
-            depth=_READ[config["peft_type"]],
-            task=_task(ours),
-            backbone=identity,
-            initialisation="peft",
-            dtype=ours.get("dtype", "fp32"),
-        )
-    except (KeyError, TypeError) as error:
-        raise ArtifactError(
-            _("A file in {path} lacks or garbles a field ({error}).").format(
-                path=path, error=error
-            ),
-            _("Copy the folder again."),
-        ) from error
+    return whole.float()
 
 
 def _first_module(vectors_PX: Tensor, config: dict[str, Any]) -> Tensor:
