@@ -16,7 +16,7 @@ import pytest
 from babel import numbers
 
 from softprompt import locale
-from softprompt.locale import current_language, mark, number, percent, set_language
+from softprompt.locale import current_language, figure, mark, number, percent, set_language
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = Path(locale.__file__).parent
@@ -144,6 +144,18 @@ def test_numbers_suit_the_language() -> None:
         "-0,5",
     ]
     assert [percent(0.6125), percent(1, 0), percent(-0.031, 2)] == ["61,3%", "100%", "-3,10%"]
+
+
+def test_figures_have_as_many_digits_as_they_need() -> None:
+    values = [(0.003, "g"), (1e-05, "g"), (1200.0, "g"), (0.25, ""), (1234.5, ".2f"), (0.01, ".1e")]
+    set_language("en")
+    assert [figure(*value) for value in values] == [
+        "0.003", "1e-05", "1200", "0.25", "1234.50", "1.0e-02",
+    ]  # fmt: skip
+    set_language("vi")
+    assert [figure(*value) for value in values] == [
+        "0,003", "1e-05", "1200", "0,25", "1234,50", "1,0e-02",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("code", locale.LANGUAGES)

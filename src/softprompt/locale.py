@@ -16,6 +16,7 @@ __all__ = [
     "LANGUAGES",
     "_",
     "current_language",
+    "figure",
     "mark",
     "ngettext",
     "number",
@@ -92,6 +93,16 @@ def percent(fraction: float, digits: int = 1) -> str:
         digits: decimal places shown.
     """
     return f"{number(100 * fraction, digits)}%"
+
+
+def figure(value: float, form: str = "g") -> str:
+    """A number with as many digits as it needs: 0.003 and 1e-05 in English, 0,003 in Vietnamese.
+
+    Args:
+        value: the number; nothing is grouped.
+        form: of Python's formats, the empty one for all digits.
+    """
+    return f"{value:{form}}".replace(".", _SEPARATORS[current_language()][1])
 
 
 @cache

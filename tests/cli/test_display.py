@@ -145,6 +145,16 @@ def test_without_a_terminal_there_are_plain_lines(monkeypatch: pytest.MonkeyPatc
     assert left[0].endswith(f"about {duration((100 - done) * 0.4)} left")
 
 
+def test_decimals_suit_the_language() -> None:
+    set_language("vi")
+    console, file = printed(force_terminal=True)
+    with Display(console) as shown:
+        shown.stage("weights", {"rate": 0.0003})
+        shown.record({"step": 5, "score": 0.5, "loss": 1.25})
+    assert "Huấn luyện trọng số với tốc độ học 0,0003" in file.getvalue()
+    assert "mất mát 1,25, điểm 50,0%" in file.getvalue()
+
+
 def test_what_contexts_will_take_is_said_before_they_are_computed() -> None:
     about = {"rows": 2500, "bytes": 1_400_000_000, "estimate_seconds": 75.0}
     for live in (False, True):

@@ -253,3 +253,8 @@ def test_searches_are_told_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None
     told = at_edge(found)
     assert [line.split(":")[0] for line in told] == ["LoRA", "full fine-tuning"]
     assert "0.01, is the largest" in told[0] and "0.001, is the smallest" in told[1]
+    locale.set_language("vi")
+    read = Read(page(found)).texts
+    assert "tốc độ học 0,001, mỗi tốc độ 2 lượt; huấn luyện đủ: 0,001 · 0,01, 12 lượt" in read
+    assert any("tìm kiếm: 0,001: 50,0% · 0,01: 90,0%" in text for text in read)
+    assert "tốc độ học tốt nhất, 0,01," in at_edge(found)[0]

@@ -18,7 +18,7 @@ from rich.text import Text
 
 from softprompt.cli.amounts import duration, size
 from softprompt.cli.streams import error_console, warn
-from softprompt.locale import _, mark, number, percent
+from softprompt.locale import _, figure, mark, number, percent
 from softprompt.training.reporters import Reporter
 
 __all__ = ["Display", "counting"]
@@ -95,7 +95,8 @@ class Display(Reporter):
 
     def stage(self, name: str, about: Mapping[str, Any]) -> None:
         """Ends the bar before and begins one; several baselines share theirs."""
-        text = _(_STAGES[name]).format(**about) if name in _STAGES else name
+        told = {k: figure(v, "") if isinstance(v, float) else v for k, v in about.items()}
+        text = _(_STAGES[name]).format(**told) if name in _STAGES else name
         if text != self._text or not self._live:
             self._finish()
             self._text, self._begun = text, time.monotonic()
@@ -137,7 +138,7 @@ class Display(Reporter):
             score=percent(score), best=percent(self._best)
         )
         if "loss" in record:
-            note = _("loss {loss}, {rest}").format(loss=f"{record['loss']:.2f}", rest=note)
+            note = _("loss {loss}, {rest}").format(loss=figure(record["loss"], ".2f"), rest=note)
         if self._task is not None:
             self._progress.update(self._task, note=note)
         step = _("step {step}: {note}").format(step=record["step"], note=note)

@@ -107,7 +107,7 @@ def _check_amount(flag: str, given: int | None) -> None:
     if given is not None and given < 1:
         raise UsageError(
             _("The setting {name} cannot be {value}.").format(name=flag, value=given),
-            "It is a whole number, 1 or more.",
+            _("It is a whole number, 1 or more."),
         )
 
 

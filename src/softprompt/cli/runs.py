@@ -11,7 +11,7 @@ from rich.console import Console
 
 from softprompt.cli.amounts import duration, measure_name, size
 from softprompt.cli.tables import comparison, show_metric
-from softprompt.locale import _, mark, number, percent
+from softprompt.locale import _, figure, mark, number, percent
 
 __all__ = ["show_commands", "show_run", "systems"]
 
@@ -99,7 +99,7 @@ def show_population(console: Console, result: Mapping[str, Any]) -> None:
     console.print(
         text.format(
             n=number(len(population)),
-            rate=f"{best['learning_rate']:.3g}",
+            rate=figure(best["learning_rate"], ".3g"),
             initialisation=best["initialisation"],
             metric=measure_name(result["metric"]),
             score=percent(best["score"] or 0.0),

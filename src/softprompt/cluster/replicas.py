@@ -16,6 +16,7 @@ from softprompt.backbones import Identity
 from softprompt.cluster.replica import Replica
 from softprompt.cluster.settings import ReplicaSettings
 from softprompt.errors import BackboneError, SoftPromptError, UsageError
+from softprompt.locale import _, figure
 
 __all__ = ["ReplicaSettings", "Replicas"]
 
@@ -65,8 +66,10 @@ class Replicas:
         except Exception as error:
             self.close()
             raise BackboneError(
-                f"The replicas cannot start with the model {settings.model!r}: {_first(error)}",
-                "Ray's logs (in /tmp/ray/session_latest/logs/serve) say more.",
+                _("The replicas cannot start with the model {model!r}: {error}").format(
+                    model=settings.model, error=_first(error)
+                ),
+                _("Ray's logs (in /tmp/ray/session_latest/logs/serve) say more."),
             ) from error
 
     def handle(self, key: str) -> Any:
@@ -106,8 +109,8 @@ class Replicas:
             self._ray.init(log_to_driver=False, logging_level="error", **options)
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise UsageError(
-                f"The Ray cluster cannot be reached: {_first(error)}",
-                "Check RAY_ADDRESS; without it a cluster is started here.",
+                _("The Ray cluster cannot be reached: {error}").format(error=_first(error)),
+                _("Check RAY_ADDRESS; without it a cluster is started here."),
             ) from error
 
     def _room(self) -> None:
@@ -118,15 +121,19 @@ class Replicas:
         """
         there, settings = self._ray.cluster_resources(), self.settings
         for what, name, each in (
-            ("cores", "CPU", settings.cpus),
-            ("GPUs", "GPU", settings.gpus),
+            (_("cores"), "CPU", settings.cpus),
+            (_("GPUs"), "GPU", settings.gpus),
         ):
             wanted = each * settings.replicas
             if wanted > there.get(name, 0):
                 raise UsageError(
-                    f"{settings.replicas} replicas take {wanted:g} {what}; the cluster has "
-                    f"{there.get(name, 0):g}.",
-                    "Ask for fewer --replicas.",
+                    _("{n} replicas take {wanted} {what}; the cluster has {there}.").format(
+                        n=settings.replicas,
+                        wanted=figure(wanted),
+                        what=what,
+                        there=figure(there.get(name, 0)),
+                    ),
+                    _("Ask for fewer --replicas."),
                 )
 
 
@@ -170,8 +177,8 @@ def _library() -> tuple[Any, Any]:
         from ray import serve
     except ImportError as error:
         raise UsageError(
-            "Replicas need Ray Serve, which is not installed.",
-            "Run: pip install 'softprompt[ray]'",
+            _("Replicas need Ray Serve, which is not installed."),
+            _("Run: pip install 'softprompt[ray]'"),
         ) from error
     return ray, serve
 

@@ -15,6 +15,7 @@ import torch
 from softprompt.backbones import Backbone, Context
 from softprompt.comparison.learner import Learner
 from softprompt.errors import UsageError
+from softprompt.locale import _
 from softprompt.storage import atomic_folder
 
 __all__ = ["Adapter", "SuffixBackbone", "folder_bytes"]
@@ -55,9 +56,10 @@ class Adapter:
                 self.model: Any = get_peft_model(backbone.model, settings)
             except ValueError as error:
                 raise UsageError(
-                    f"LoRA finds no layers in {type(backbone.model).__name__}"
-                    f" ({str(error).splitlines()[0]}).",
-                    "The nearest that works is soft_prompt.",
+                    _("LoRA finds no layers in {model} ({error}).").format(
+                        model=type(backbone.model).__name__, error=str(error).splitlines()[0]
+                    ),
+                    _("The nearest that works is soft_prompt."),
                 ) from error
 
     @property

@@ -19,7 +19,7 @@ from softprompt.comparison.methods import METHODS
 from softprompt.comparison.report import VERSION
 from softprompt.comparison.significance import LEVEL
 from softprompt.errors import UsageError
-from softprompt.locale import mark
+from softprompt.locale import _, mark
 
 __all__ = ["OPTIONS", "RULES", "Rule", "Situation", "advise"]
 
@@ -267,15 +267,17 @@ def _measured(report: Mapping[str, Any], quality: str | None) -> dict[str, Any]:
     """
     if report.get("format") != VERSION or not {"methods", "metric", "recommendation"} <= {*report}:
         raise UsageError(
-            f"This is no report of a comparison (format {report.get('format')!r}).",
-            "Give the report.json that `softprompt compare` wrote.",
+            _("This is no report of a comparison (format {format!r}).").format(
+                format=report.get("format")
+            ),
+            _("Give the report.json that `softprompt compare` wrote."),
         )
     chosen = report["recommendation"]
     ways = [METHODS.get(name).way for name in report["methods"] if name in METHODS]
     if chosen is None or not any(ways):
         raise UsageError(
-            "The report has no measurements yet.",
-            "Go on with `softprompt compare --resume DIR` first.",
+            _("The report has no measurements yet."),
+            _("Go on with `softprompt compare --resume DIR` first."),
         )
     metric, cheapest, best = report["metric"], chosen["method"], chosen["best"]
     beyond_guessing = METHODS.get(cheapest).way is not None

@@ -34,6 +34,7 @@ from softprompt.comparison.page import page
 from softprompt.comparison.pinned import Pinned
 from softprompt.comparison.report import report
 from softprompt.errors import DataError, SoftPromptError, UsageError
+from softprompt.locale import _
 from softprompt.storage import write_bytes, write_json
 from softprompt.tasks import Task
 from softprompt.tasks.splits import draw
@@ -61,8 +62,8 @@ class Comparison:
         stored = self.directory.read("config.json")
         if stored is None or "comparison" not in stored:
             raise UsageError(
-                f"{folder} holds no comparison.",
-                "Name the folder that `softprompt compare` was given with --output.",
+                _("{folder} holds no comparison.").format(folder=folder),
+                _("Name the folder that `softprompt compare` was given with --output."),
             )
         how = stored["comparison"]
         # A comparison that says nothing of LoRA's passes was begun with those of full fine-tuning.
@@ -83,8 +84,10 @@ class Comparison:
             needed = METHODS.get(name).needs
             if needed is not None and find_spec(needed) is None:
                 raise UsageError(
-                    f"The method {name!r} needs {needed}, which is not installed.",
-                    "Run: pip install 'softprompt[compare]', or leave it out of --methods.",
+                    _("The method {name!r} needs {needed}, which is not installed.").format(
+                        name=name, needed=needed
+                    ),
+                    _("Run: pip install 'softprompt[compare]', or leave it out of --methods."),
                 )
         directory = RunDirectory(folder)
         directory.refuse_used("compare")
@@ -345,7 +348,7 @@ def _write_result(folder: RunDirectory, found: Mapping[str, Any]) -> None:
 
 def _point(job: Job, method: Method) -> dict[str, Any]:
     """A point of the learning curve; what was trained for it is not kept."""
-    _, found = quality(job, method)
+    _trained, found = quality(job, method)
     for part in job.folder.iterdir() if job.folder.is_dir() else ():
         if part.is_dir():
             shutil.rmtree(part)
@@ -359,13 +362,13 @@ def _task(config: RunConfig) -> Task:
     task = Task.from_file(config.data, config.task)
     if not task.test:
         raise DataError(
-            "There are no test rows to compare methods on.",
-            "Name a file with --test, or leave test_share above 0.",
+            _("There are no test rows to compare methods on."),
+            _("Name a file with --test, or leave test_share above 0."),
         )
     if not task.validation:
         raise DataError(
-            "There are no validation rows to choose settings by.",
-            "Name a file with --validation, or leave validation_share above 0.",
+            _("There are no validation rows to choose settings by."),
+            _("Name a file with --validation, or leave validation_share above 0."),
         )
     return task
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from softprompt.locale import _, mark
+
 __all__ = ["CompareConfig"]
 
 
@@ -15,73 +17,95 @@ class CompareConfig(BaseModel):
     methods: tuple[str, ...] = Field(
         ("majority", "own_template", "zero_shot", "few_shot", "soft_prompt", "lora", "full"),
         min_length=1,
-        description="What is measured, the cheapest first.",
+        description=mark("What is measured, the cheapest first."),
     )
     lora_rates: tuple[float, ...] = Field(
-        (3e-4, 1e-3, 3e-3), min_length=1, description="Peak rates that LoRA chooses among."
+        (3e-4, 1e-3, 3e-3), min_length=1, description=mark("Peak rates that LoRA chooses among.")
     )
-    lora_rank: int = Field(8, ge=1, description="Rank of LoRA's matrices, on every linear layer.")
+    lora_rank: int = Field(
+        8, ge=1, description=mark("Rank of LoRA's matrices, on every linear layer.")
+    )
     full_rates: tuple[float, ...] = Field(
-        (1e-4, 3e-4, 1e-3), min_length=1, description="Peak rates of full fine-tuning."
+        (1e-4, 3e-4, 1e-3), min_length=1, description=mark("Peak rates of full fine-tuning.")
     )
     suffix_tokens: int = Field(
         16,
         ge=1,
-        description="Tokens before the answer that LoRA after the context is active on; what "
-        "stands before them is a constant.",
+        description=mark(
+            "Tokens before the answer that LoRA after the context is active on; what "
+            "stands before them is a constant."
+        ),
     )
     search_epochs: int = Field(
-        2, ge=1, description="Passes that each rate gets before one is chosen on validation rows."
+        2,
+        ge=1,
+        description=mark("Passes that each rate gets before one is chosen on validation rows."),
     )
-    lora_epochs: int = Field(12, ge=1, description="Passes of LoRA.")
-    epochs: int = Field(12, ge=1, description="Passes of full fine-tuning.")
+    lora_epochs: int = Field(12, ge=1, description=mark("Passes of LoRA."))
+    epochs: int = Field(12, ge=1, description=mark("Passes of full fine-tuning."))
     least_steps: int = Field(
         200,
         ge=0,
-        description="Steps that training weights gets at least, half of them at each rate that is "
-        "tried: few rows get more passes, 40 at most.",
+        description=mark(
+            "Steps that training weights gets at least, half of them at each rate that is "
+            "tried: few rows get more passes, 40 at most."
+        ),
     )
     domain: str | None = Field(
         None,
-        description="File of the broad domain that `lora_domain_prompt` and `full_prompt` learn "
-        "first: labelled rows, or plain text (.txt, passages separated by empty lines); not given: "
-        "the task's own texts.",
+        description=mark(
+            "File of the broad domain that `lora_domain_prompt` and `full_prompt` learn "
+            "first: labelled rows, or plain text (.txt, passages separated by empty lines); not "
+            "given: the task's own texts."
+        ),
     )
     domain_target: str | None = Field(
         None,
-        description="Column of the domain's answers; without a domain file, a column of the data.",
+        description=mark(
+            "Column of the domain's answers; without a domain file, a column of the data."
+        ),
     )
     curve: tuple[int, ...] = Field(
-        (), description="Numbers of training rows to measure as well, beside all of them."
+        (), description=mark("Numbers of training rows to measure as well, beside all of them.")
     )
     escalate: bool = Field(
         False,
-        description="Begin with the cheapest method, go on only while validation says it pays.",
+        description=mark(
+            "Begin with the cheapest method, go on only while validation says it pays."
+        ),
     )
     general: str | None = Field(
         None,
-        description="File of general text that forgetting is measured on (passages separated by "
-        "empty lines); not given: a small built-in one in English and Vietnamese.",
+        description=mark(
+            "File of general text that forgetting is measured on (passages separated by "
+            "empty lines); not given: a small built-in one in English and Vietnamese."
+        ),
     )
     other: str | None = Field(
-        None, description="Data of another task, answered with and without what was trained."
+        None, description=mark("Data of another task, answered with and without what was trained.")
     )
     other_input: str | None = Field(
-        None, description="Its input columns, separated by commas; found when not given."
+        None, description=mark("Its input columns, separated by commas; found when not given.")
     )
     other_target: str | None = Field(
-        None, description="Its column of answers; found when not given."
+        None, description=mark("Its column of answers; found when not given.")
     )
-    latency_rows: int = Field(30, ge=1, description="Test rows that are answered one at a time.")
+    latency_rows: int = Field(
+        30, ge=1, description=mark("Test rows that are answered one at a time.")
+    )
     identical_rows: int = Field(
-        64, ge=1, description="Test rows whose scores are compared bit by bit."
+        64, ge=1, description=mark("Test rows whose scores are compared bit by bit.")
     )
-    price_per_hour: float | None = Field(None, ge=0, description="Money for an hour of machine.")
-    price_per_kwh: float | None = Field(None, ge=0, description="Money for a kWh of energy.")
+    price_per_hour: float | None = Field(
+        None, ge=0, description=mark("Money for an hour of machine.")
+    )
+    price_per_kwh: float | None = Field(None, ge=0, description=mark("Money for a kWh of energy."))
     watts: float = Field(
         10.0,
         gt=0,
-        description="Watts of a busy core, by which energy is estimated where no meter is read.",
+        description=mark(
+            "Watts of a busy core, by which energy is estimated where no meter is read."
+        ),
     )
 
     @field_validator("curve")
@@ -93,5 +117,5 @@ class CompareConfig(BaseModel):
             ValueError: a size is below 1.
         """
         if any(size < 1 for size in sizes):
-            raise ValueError("sizes of a learning curve are whole numbers above 0")
+            raise ValueError(_("sizes of a learning curve are whole numbers above 0"))
         return tuple(sorted(set(sizes)))

@@ -22,6 +22,7 @@ from softprompt.comparison.weights import Lesson, Material, of_task
 from softprompt.errors import DataError
 from softprompt.evaluation import default_metric
 from softprompt.inference.continuation import Continuation, token_log_probabilities
+from softprompt.locale import _, mark
 from softprompt.prompts import Example
 from softprompt.tasks import Row, Task, TaskConfig, normalise
 
@@ -64,7 +65,7 @@ def domain_of(job: Job) -> Domain:
     held = {_words(_text(job.task, row)) for row in (*job.task.validation, *job.task.test)}
     if how.domain is None and how.domain_target is None:
         texts = [_text(job.task, row) for row in job.task.train]
-        return _of_texts("the task's own texts", texts, held)
+        return _of_texts(mark("the task's own texts"), texts, held)
     if how.domain is not None and how.domain.endswith(".txt"):
         return _of_texts(Path(how.domain).name, passages_of(Path(how.domain)), held)
     if how.domain is not None:
@@ -86,8 +87,10 @@ def domain_of(job: Job) -> Domain:
     learned = replace(task, train=kept, validation=chosen_by)
     if not kept or not chosen_by:
         raise DataError(
-            f"The domain {task.name!r} has no training or no validation rows of its own.",
-            "Name a larger file with --domain, or leave it out.",
+            _("The domain {name!r} has no training or no validation rows of its own.").format(
+                name=task.name
+            ),
+            _("Name a larger file with --domain, or leave it out."),
         )
 
     def material(learner: Learner, brief: Lesson) -> Material:
@@ -101,9 +104,10 @@ def _of_texts(about: str, texts: Sequence[str], held: set[str]) -> Domain:
     kept = [text for text in dict.fromkeys(texts) if _words(text) not in held]
     if len(kept) < _FEWEST_TEXTS:
         raise DataError(
-            f"The domain ({about}) has {len(kept)} texts of its own; at least {_FEWEST_TEXTS} are "
-            "needed.",
-            "Name a larger file with --domain.",
+            _("The domain ({about}) has {n} texts of its own; at least {least} are needed.").format(
+                about=_(about), n=len(kept), least=_FEWEST_TEXTS
+            ),
+            _("Name a larger file with --domain."),
         )
     border = max(1, round(len(kept) * _HELD_SHARE))
 

@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 
 from softprompt.errors import DataError
+from softprompt.locale import _
 from softprompt.tasks import normalise
 
 __all__ = ["BUILT_IN", "halves", "passages_of"]
@@ -30,15 +31,22 @@ def passages_of(file: Path) -> list[str]:
     try:
         text = normalise(file.read_text(encoding="utf-8-sig"))
     except OSError as error:
-        raise DataError(f"The text {file} cannot be read: {error.strerror}.") from error
+        raise DataError(
+            _("The text {file} cannot be read: {error}.").format(file=file, error=error.strerror)
+        ) from error
     except UnicodeDecodeError as error:
-        raise DataError(f"The text {file} is not UTF-8.", "Convert it first.") from error
+        raise DataError(
+            _("The text {file} is not UTF-8.").format(file=file), _("Convert it first.")
+        ) from error
     parts = re.split(r"\n\s*\n", text)
     if len(parts) == 1:
         parts = text.split("\n")
     passages = [" ".join(part.split()) for part in parts if part.strip()]
     if not passages:
-        raise DataError(f"The text {file} is empty.", "Name a file with some passages of text.")
+        raise DataError(
+            _("The text {file} is empty.").format(file=file),
+            _("Name a file with some passages of text."),
+        )
     return passages
 
 
@@ -60,7 +68,7 @@ def halves(file: Path | None = None) -> list[tuple[str, str]]:
         found.append((" ".join(words[:middle]), " " + " ".join(words[middle:])))
     if not found:
         raise DataError(
-            f"No passage of {file} has at least {_FEWEST_WORDS} words.",
-            "Name a file with longer passages.",
+            _("No passage of {file} has at least {n} words.").format(file=file, n=_FEWEST_WORDS),
+            _("Name a file with longer passages."),
         )
     return found

@@ -34,6 +34,7 @@ from softprompt.errors import SoftPromptError
 from softprompt.evaluation import value
 from softprompt.inference import Answers, adjustment_for, measure
 from softprompt.inference.scoring import score_answers
+from softprompt.locale import _
 from softprompt.prompts import Layout
 from softprompt.storage import write_json
 from softprompt.tasks import Task
@@ -160,7 +161,7 @@ def measured(
     """
     trained, found = quality(job, method)
     found["space"] = dict(method.space(job))
-    ended = dict.fromkeys(_EXTRAS, "the process ended while it was measured")
+    ended = dict.fromkeys(_EXTRAS, _("the process ended while it was measured"))
     noted({**found, **dict.fromkeys(_EXTRAS), "unmeasured": ended, "provisional": True})
     found["unmeasured"] = {}
     _try(found, "latency", lambda: _latency(job, trained))
@@ -201,7 +202,7 @@ def _switching(trained: Trained) -> float:
     if taught is None or taught.switch is None:
         return 0.0
     times = []
-    for _ in range(SWITCHES):
+    for _switch in range(SWITCHES):
         begun = time.perf_counter()
         taught.switch()
         times.append(time.perf_counter() - begun)
@@ -221,7 +222,7 @@ def _forgetting(job: Job, trained: Trained, other: Task | None) -> dict[str, Any
     loss: dict[str, Any] = {"passages": len(passages)}
     scores: dict[str, Any] = {}
     loss["untouched"], loss["tokens"] = untouched.continuation_loss(passages)
-    loss["attached"], _ = taught.continuation_loss(passages)
+    loss["attached"], _each = taught.continuation_loss(passages)
     if other is not None:
         scores["name"] = other.name
         scores["untouched"] = _score(untouched, other)
@@ -230,7 +231,7 @@ def _forgetting(job: Job, trained: Trained, other: Task | None) -> dict[str, Any
     loss["detached"] = scores["detached"] = None
     if taught.detach is not None:
         detached = _bare(taught.detach(), taught)
-        loss["detached"], _ = detached.continuation_loss(passages)
+        loss["detached"], _each = detached.continuation_loss(passages)
         same = _identical(job, untouched, detached)
         if other is not None:
             scores["detached"] = _score(detached, other)

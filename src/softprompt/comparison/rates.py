@@ -24,6 +24,7 @@ from softprompt.comparison.job import Job
 from softprompt.comparison.learner import Learner
 from softprompt.comparison.weights import Learned, Lesson, Material, learn
 from softprompt.errors import DivergedError
+from softprompt.locale import _, figure
 from softprompt.storage import write_bytes
 
 __all__ = ["Searched", "lesson", "searched"]
@@ -272,8 +273,11 @@ def _refuse_none(scores: Mapping[float, float]) -> None:
     """
     if all(map(math.isinf, scores.values())):
         raise DivergedError(
-            f"Training diverged at every rate that was tried: {', '.join(map(str, scores))}.",
-            "Try lower rates.",
+            _("Training diverged at every rate that was tried: {rates}.").format(
+                # Translators: between numbers, which may have decimals.
+                rates=_(", ").join(figure(rate, "") for rate in scores)
+            ),
+            _("Try lower rates."),
         )
 
 

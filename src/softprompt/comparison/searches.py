@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from softprompt.locale import _, number, percent
+from softprompt.locale import _, figure, number, percent
 
 __all__ = ["space_told", "winner_told"]
 
@@ -20,20 +20,21 @@ def space_told(method: Mapping[str, Any]) -> str:
     if details.get("templates_tried", 1) > 1:
         lines.append(_("{n} wordings").format(n=number(details["templates_tried"])))
     for space, found in _weights(method["space"] or {}, details):
-        rates = _listed(f"{rate:g}" for rate in space["rates"])
+        rates = _listed(map(figure, space["rates"]))
         passes = number(space["search_epochs"])
         told = _("learning rates {rates}, {n} passes each").format(rates=rates, n=passes)
         if "rank" in space:
             told += "; " + _("rank {n}").format(n=number(space["rank"]))
         if found.get("trained"):
             told += "; " + _("in full: {rates}, {n} passes").format(
-                rates=_listed(found["trained"]), n=number(found["full_epochs"])
+                rates=_listed(figure(float(rate)) for rate in found["trained"]),
+                n=number(found["full_epochs"]),
             )
         lines.append(told)
     candidates = details.get("population") or []
     if candidates:
         count = _("{n} prompts").format(n=number(len(candidates)))
-        rates = _listed(f"{x:g}" for x in sorted({one["learning_rate"] for one in candidates}))
+        rates = _listed(map(figure, sorted({one["learning_rate"] for one in candidates})))
         # Outside an f-string, where the catalogue's reader finds it.
         drawn = _("learning rates {rates}").format(rates=rates)
         lines.append(f"{count}; {drawn}")
@@ -50,9 +51,9 @@ def winner_told(method: Mapping[str, Any]) -> str:
     if details.get("template"):
         lines.append(str(details["template"]))
     if details.get("domain"):
-        lines.append(_("domain: {about}").format(about=details["domain"]["about"]))
+        lines.append(_("domain: {about}").format(about=_(details["domain"]["about"])))
     for _space, found in _weights(method["space"] or {}, details):
-        rate = f"{found.get('kept_rate', found['rate']):g}"
+        rate = figure(found.get("kept_rate", found["rate"]))
         passes, total = number(found["epoch"]), number(found["epochs"])
         text = _("learning rate {rate}, pass {n} of {total}")
         lines.append(text.format(rate=rate, n=passes, total=total))
@@ -72,7 +73,7 @@ def _prompts_told(details: Mapping[str, Any]) -> Iterator[str]:
     best = max(candidates, key=lambda one: one["score"])
     values = _listed(str(best[key]) for _text, key in _axes())
     yield _("best prompt: learning rate {rate}, {values}").format(
-        rate=f"{best['learning_rate']:g}", values=values
+        rate=figure(best["learning_rate"]), values=values
     )
     members = (details.get("selection") or {}).get("members", 1)
     if members > 1:
@@ -109,7 +110,7 @@ def _scores(scores: Mapping[str, float | None]) -> str:
             return "–"
         return number(score, 3) if score < 0 else percent(score)
 
-    return _listed(f"{rate}: {told(score)}" for rate, score in scores.items())
+    return _listed(f"{figure(float(rate))}: {told(score)}" for rate, score in scores.items())
 
 
 def _listed(parts: Sequence[str] | Iterator[str] | Mapping[str, Any]) -> str:

@@ -25,6 +25,7 @@ from softprompt.comparison.learner import Learner
 from softprompt.errors import DivergedError
 from softprompt.inference import Contexts, Encoded, answer, encode_rows, suited_score
 from softprompt.inference.continuation import Continuation, token_log_probabilities
+from softprompt.locale import _, figure
 from softprompt.prompts import Example
 from softprompt.tasks import Task
 from softprompt.training.objectives import OBJECTIVES
@@ -215,13 +216,13 @@ def learn(
             before = _before(backbone, material.contexts, batch)
             _step(learner, *picked, material.objective, half, before)
             norm = torch.nn.utils.clip_grad_norm_(free, 1.0)
-            _refuse_infinite("gradient", float(norm), lesson.rate, step)
+            _refuse_infinite(_("gradient"), float(norm), lesson.rate, step)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             step += 1
             progress(step, total)
         score = material.score()
-        _refuse_infinite("validation score", score, lesson.rate, step)
+        _refuse_infinite(_("validation score"), score, lesson.rate, step)
         noted(score)
         if best is None or score > best[0]:
             best = score, epoch + 1, time.perf_counter() - begun
@@ -244,8 +245,10 @@ def _without_context(backbone: Backbone, example: Example) -> Example:
 def _refuse_infinite(what: str, found: float, rate: float, step: int) -> None:
     if not math.isfinite(found):
         raise DivergedError(
-            f"At rate {rate:g} the {what} is not finite any more after {step} steps.",
-            "Try a lower rate.",
+            _("At rate {rate} the {what} is not finite any more after {step} steps.").format(
+                rate=figure(rate), what=what, step=step
+            ),
+            _("Try a lower rate."),
         )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from softprompt.comparison.methods import METHODS
 from softprompt.evaluation import interval_of
-from softprompt.locale import _, mark, number, percent
+from softprompt.locale import _, figure, mark, number, percent
 
 __all__ = [
     "answered_in",
@@ -191,7 +191,7 @@ def at_edge(found: Mapping[str, Any]) -> list[str]:
         for rate, tried in _searches(method.get("details") or {}):
             end = {max(tried): _LARGEST, min(tried): _SMALLEST}.get(float(f"{rate:g}"))
             if end is not None and len(tried) > 1:
-                text = _(end).format(method=named(name), rate=f"{rate:g}")
+                text = _(end).format(method=named(name), rate=figure(rate))
                 lines.append(text)
     return lines
 

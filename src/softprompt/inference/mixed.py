@@ -19,6 +19,7 @@ from softprompt.backbones import Backbone, Beside, Context, Inserted, Pass, exte
 from softprompt.errors import ArtifactError, BackboneError
 from softprompt.inference.continuation import Continuation
 from softprompt.inference.laid_row import LaidRow
+from softprompt.locale import _
 from softprompt.prompts import Example
 from softprompt.prompts.depths import DEPTHS, Entering
 
@@ -55,8 +56,8 @@ class ReadyPrompt:
         put = vectors_PX.to(backbone.device, backbone.compute_dtype)
         if not bool(put.isfinite().all()):
             raise ArtifactError(
-                f"The prompt's vectors are too large for {backbone.dtype}.",
-                "Answer in fp32 or bf16, or train the prompt again.",
+                _("The prompt's vectors are too large for {dtype}.").format(dtype=backbone.dtype),
+                _("Answer in fp32 or bf16, or train the prompt again."),
             )
         return cls(len(vectors_PX), where.computed, where.enter(put, backbone))
 
@@ -165,9 +166,11 @@ def _laid(backbone: Backbone, rows: Sequence[MixedRow]) -> tuple[Continuation, P
     """
     if backbone.form != "continued":
         raise BackboneError(
-            f"Rows with different prompts are answered together by decoders only; "
-            f"{backbone.identity.name} is of another kind.",
-            "Use `softprompt predict`, or a Predictor, for this prompt.",
+            _(
+                "Rows with different prompts are answered together by decoders only; {model} is of "
+                "another kind."
+            ).format(model=backbone.identity.name),
+            _("Use `softprompt predict`, or a Predictor, for this prompt."),
         )
     prompts = list(dict.fromkeys(row.prompt for row in rows if row.prompt is not None))
     # Places that are computed and places that are not count apart: they come from two tables.

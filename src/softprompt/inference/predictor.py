@@ -14,6 +14,7 @@ from softprompt.backbones import Backbone, load_backbone
 from softprompt.errors import DataError, UsageError, nearest
 from softprompt.inference.answers import Answers, answer, measure
 from softprompt.inference.rows import Encoded, encode_rows, task_of, text_row
+from softprompt.locale import _
 from softprompt.prompts import SoftPrompt
 from softprompt.tasks import Row, TaskConfig, read_rows
 
@@ -52,9 +53,11 @@ class Predictor:
     def __init__(self, prompt: SoftPrompt, backbone: Backbone | None = None) -> None:
         if prompt.task.kind == "vectors":
             raise UsageError(
-                f"The prompt stands among the vectors of a module ({prompt.backbone.name}), which "
-                "reads no texts.",
-                "Use run_vectors with an adapter of the module.",
+                _(
+                    "The prompt stands among the vectors of a module ({module}), which reads no "
+                    "texts."
+                ).format(module=prompt.backbone.name),
+                _("Use run_vectors with an adapter of the module."),
             )
         self.prompt = prompt
         named = prompt.backbone
@@ -76,13 +79,13 @@ class Predictor:
         """
         if isinstance(texts, str):
             raise UsageError(
-                "A list of texts is wanted, and one text is given.", "Write predict([text])."
+                _("A list of texts is wanted, and one text is given."), _("Write predict([text]).")
             )
         rows = [
             text if isinstance(text, Row) else text_row(self.prompt.task, text, number)
             for number, text in enumerate(texts, 1)
         ]
-        _, answers = self._answer(rows, drop_long=False, progress=progress)
+        _encoded, answers = self._answer(rows, drop_long=False, progress=progress)
         chances = answers.probabilities
         if chances is None:
             return [Prediction(text, None, {}) for text in answers.texts]
@@ -109,21 +112,24 @@ class Predictor:
         """
         if slice_column is not None and rows and slice_column not in rows[0].columns:
             raise DataError(
-                f"There is no column {slice_column!r} to slice by.",
+                _("There is no column {name!r} to slice by.").format(name=slice_column),
                 nearest(slice_column, rows[0].columns),
             )
         labels = set(self.prompt.task.labels)
         for row in rows:
             if row.answer is None:
                 raise DataError(
-                    f"{row.place} has no answer in the column {self.prompt.task.target!r}.",
-                    "Evaluate on rows with answers; use `softprompt predict` for others.",
+                    _("{place} has no answer in the column {column!r}.").format(
+                        place=row.place, column=self.prompt.task.target
+                    ),
+                    _("Evaluate on rows with answers; use `softprompt predict` for others."),
                 )
             if labels and row.answer not in labels:
                 raise DataError(
-                    f"{row.place} has the unknown label {row.answer!r}; "
-                    f"the prompt knows {sorted(labels)}.",
-                    "Correct the label, or train a prompt that knows it.",
+                    _("{place} has the unknown label {label!r}; the prompt knows {labels}.").format(
+                        place=row.place, label=row.answer, labels=sorted(labels)
+                    ),
+                    _("Correct the label, or train a prompt that knows it."),
                 )
         encoded, answers = self._answer(rows, drop_long=drop_long, progress=progress)
         return measure(self._task, encoded, answers, slice_column)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from softprompt.errors import DataError
+from softprompt.locale import _
 from softprompt.prompts import Example, Layout, PromptTask, TooLongError
 from softprompt.tasks import Rendered, Row, Task, Template, normalise
 from softprompt.tasks.rows import conversation, is_conversation, is_empty
@@ -76,19 +77,23 @@ def text_row(task: PromptTask, text: Any, number: int = 1) -> Row:
     if isinstance(text, str):
         if len(task.inputs) != 1:
             raise DataError(
-                f"The prompt reads the columns {list(task.inputs)}, and one text is given.",
-                "Give a mapping with these columns, or a file with --file.",
+                _("The prompt reads the columns {columns}, and one text is given.").format(
+                    columns=list(task.inputs)
+                ),
+                _("Give a mapping with these columns, or a file with --file."),
             )
         text = {task.inputs[0]: text}
     if not isinstance(text, Mapping) or not all(isinstance(x, str) for x in text.values()):
         raise DataError(
-            f"Input {number} is no text: {str(text)[:60]!r}.",
-            "Give texts, or mappings from column to text.",
+            _("Input {number} is no text: {text!r}.").format(number=number, text=str(text)[:60]),
+            _("Give texts, or mappings from column to text."),
         )
     columns = {name: normalise(value) for name, value in text.items()}
-    row = Row("text", number, columns, None)
+    row = Row(_("text"), number, columns, None)
     if not any(columns.get(name) for name in task.inputs):
-        raise DataError(f"{row.place} is empty.", "Give some text, or leave it out.")
+        raise DataError(
+            _("{place} is empty.").format(place=row.place), _("Give some text, or leave it out.")
+        )
     return row
 
 
@@ -105,10 +110,12 @@ def _conversation(task: PromptTask, text: Any, number: int) -> Row:
     written = isinstance(text, Mapping) and isinstance(value, str) and is_conversation(value)
     if isinstance(value, str) and not written:
         value = [{"role": "user", "content": value}]
-    messages, answer = conversation(value, f"Input {number}", column)
-    row = Row("text", number, {}, answer, messages)
+    messages, answer = conversation(value, _("Input {number}").format(number=number), column)
+    row = Row(_("text"), number, {}, answer, messages)
     if is_empty(row, ()):
-        raise DataError(f"{row.place} is empty.", "Give some text, or leave it out.")
+        raise DataError(
+            _("{place} is empty.").format(place=row.place), _("Give some text, or leave it out.")
+        )
     return row
 
 
@@ -121,8 +128,10 @@ def chat_used(setting: str, layout: Layout) -> bool:
     has = layout.backbone.chat is not None
     if setting == "on" and not has:
         raise DataError(
-            f"The model {layout.backbone.identity.name!r} has no chat template.",
-            "Leave --chat out, or choose an instruction model.",
+            _("The model {model!r} has no chat template.").format(
+                model=layout.backbone.identity.name
+            ),
+            _("Leave --chat out, or choose an instruction model."),
         )
     return has and setting != "off"
 
@@ -168,8 +177,10 @@ def encode_rows(
         except TooLongError as error:
             too_long.append(error)
     if too_long and not drop_long:
-        others = f" {len(too_long) - 1} more rows are too long as well." if too_long[1:] else ""
-        raise DataError(too_long[0].message + others, too_long[0].hint)
+        message, more = too_long[0].message, len(too_long) - 1
+        if more:
+            message += " " + _("{n} more rows are too long as well.").format(n=more)
+        raise DataError(message, too_long[0].hint)
     return Encoded(tuple(examples), tuple(kept), len(too_long))
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from softprompt.backbones import Adapter
 from softprompt.errors import ArtifactError, UsageError
+from softprompt.locale import _
 from softprompt.prompts import SoftPrompt
 from softprompt.prompts.placements import PLACEMENTS, pieces
 from softprompt.tasks import Slot
@@ -29,8 +30,10 @@ def vectors_before(placement: str, length: int) -> int:
     """
     if not pieces(placement):
         raise UsageError(
-            f"The placement {placement!r} needs a template, and inputs of a module have none.",
-            "Choose front, suffix or both.",
+            _(
+                "The placement {placement!r} needs a template, and inputs of a module have none."
+            ).format(placement=placement),
+            _("Choose front, suffix or both."),
         )
     count = 0
     for part in PLACEMENTS.get(placement)(("",), length):
@@ -56,14 +59,23 @@ def run_vectors(prompt: SoftPrompt, adapter: Adapter, inputs: Any) -> Tensor:
     mine, theirs = prompt.backbone, adapter.identity
     if mine.weights != theirs.weights:
         raise ArtifactError(
-            f"The prompt belongs to {mine.name} (weights {mine.weights[:12]}), and the module "
-            f"given is {theirs.name} (weights {theirs.weights[:12]}).",
-            "Give the module that it was trained over, or train one for this module.",
+            _(
+                "The prompt belongs to {trained} (weights {mine}), and the module given is {given} "
+                "(weights {theirs})."
+            ).format(
+                trained=mine.name,
+                mine=mine.weights[:12],
+                given=theirs.name,
+                theirs=theirs.weights[:12],
+            ),
+            _("Give the module that it was trained over, or train one for this module."),
         )
     if prompt.depth != "input" or prompt.heads:
         raise UsageError(
-            f"A prompt of depth {prompt.depth!r} does not stand among a module's vectors.",
-            "Use one that tune_vectors made.",
+            _("A prompt of depth {depth!r} does not stand among a module's vectors.").format(
+                depth=prompt.depth
+            ),
+            _("Use one that tune_vectors made."),
         )
     rows = adapter.embedded(inputs)
     vectors_PD = prompt.vectors.to(rows[0])

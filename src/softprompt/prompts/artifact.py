@@ -18,6 +18,7 @@ from torch import Tensor
 
 from softprompt.backbones import Identity
 from softprompt.errors import ArtifactError, ConfigError, UsageError
+from softprompt.locale import _
 from softprompt.prompts.card import card
 from softprompt.prompts.migrations import FORMAT, migrate
 from softprompt.prompts.prompt import PromptTask, SoftPrompt
@@ -66,8 +67,10 @@ def refuse_foreign(path: Path, sign: str) -> None:
     """
     if path.is_dir() and any(path.iterdir()) and not (path / sign).is_file():
         raise UsageError(
-            f"The folder {path} is in use by something else: there is no {sign} in it.",
-            "Name another folder, or one that does not exist yet.",
+            _("The folder {path} is in use by something else: there is no {sign} in it.").format(
+                path=path, sign=sign
+            ),
+            _("Name another folder, or one that does not exist yet."),
         )
 
 
@@ -87,18 +90,25 @@ def load(path: Path) -> SoftPrompt:
         tensors = load_tensors(content)
     except FileNotFoundError as error:
         raise ArtifactError(
-            f"{path} is not a whole artifact: {TENSORS} is missing.", "Copy the folder again."
+            _("{path} is not a whole artifact: {tensors} is missing.").format(
+                path=path, tensors=TENSORS
+            ),
+            _("Copy the folder again."),
         ) from error
     except SafetensorError as error:
         raise ArtifactError(
-            f"{path / TENSORS} is damaged or cut off ({error}).", "Copy the folder again."
+            _("{path} is damaged or cut off ({error}).").format(path=path / TENSORS, error=error),
+            _("Copy the folder again."),
         ) from error
     _check_tensors(path, description, tensors)
     try:
         return _prompt(description, tensors)
     except (KeyError, TypeError, ConfigError) as error:
         raise ArtifactError(
-            f"{path / DESCRIPTION} lacks or garbles a field ({error}).", "Copy the folder again."
+            _("{path} lacks or garbles a field ({error}).").format(
+                path=path / DESCRIPTION, error=error
+            ),
+            _("Copy the folder again."),
         ) from error
 
 
@@ -126,23 +136,33 @@ def _read_description(path: Path) -> dict[str, Any]:
         description = json.loads(file.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ArtifactError(
-            f"{path} is not a soft prompt: there is no {DESCRIPTION} in it.",
-            "Name the folder that `softprompt tune` wrote (its `prompt`).",
+            _("{path} is not a soft prompt: there is no {description} in it.").format(
+                path=path, description=DESCRIPTION
+            ),
+            _("Name the folder that `softprompt tune` wrote (its `prompt`)."),
         ) from error
     except (ValueError, UnicodeDecodeError) as error:
-        raise ArtifactError(f"{file} is damaged: it is not JSON.", "Copy it again.") from error
+        raise ArtifactError(
+            _("{file} is damaged: it is not JSON.").format(file=file), _("Copy it again.")
+        ) from error
     if not isinstance(description, dict) or not isinstance(description.get("format"), int):
-        raise ArtifactError(f"{file} does not say its format.", "Copy it again.")
+        raise ArtifactError(
+            _("{file} does not say its format.").format(file=file), _("Copy it again.")
+        )
     if description["format"] > FORMAT:
         raise ArtifactError(
-            f"{path} has format {description['format']}; this version reads up to {FORMAT}.",
-            "Run: pip install --upgrade softprompt",
+            _("{path} has format {format}; this version reads up to {newest}.").format(
+                path=path, format=description["format"], newest=FORMAT
+            ),
+            _("Run: pip install --upgrade softprompt"),
         )
     digest = description.pop("digest", None)
     if digest != sha256(canonical_json(description).encode()):
         raise ArtifactError(
-            f"{file} was changed after it was written: its digest does not match.",
-            "Copy it again from where it was trained.",
+            _("{file} was changed after it was written: its digest does not match.").format(
+                file=file
+            ),
+            _("Copy it again from where it was trained."),
         )
     return migrate(description)
 
@@ -151,17 +171,28 @@ def _check_tensors(path: Path, description: dict[str, Any], tensors: dict[str, T
     described = description.get("tensors", {})
     if set(described) != set(tensors):
         raise ArtifactError(
-            f"{path / TENSORS} holds {sorted(tensors)}; {DESCRIPTION} names {sorted(described)}.",
-            "Copy both files again from where they were trained.",
+            _("{path} holds {tensors}; {description} names {described}.").format(
+                path=path / TENSORS,
+                tensors=sorted(tensors),
+                description=DESCRIPTION,
+                described=sorted(described),
+            ),
+            _("Copy both files again from where they were trained."),
         )
     for name, tensor in tensors.items():
         if _describe(tensor) != described[name]:
             raise ArtifactError(
-                f"The tensor {name!r} in {path / TENSORS} is not the one that {DESCRIPTION} names.",
-                "Copy both files again from where they were trained.",
+                _("The tensor {name!r} in {path} is not the one that {description} names.").format(
+                    name=name, path=path / TENSORS, description=DESCRIPTION
+                ),
+                _("Copy both files again from where they were trained."),
             )
         if not bool(torch.isfinite(tensor).all()):
-            raise ArtifactError(f"The tensor {name!r} in {path / TENSORS} is not finite.")
+            raise ArtifactError(
+                _("The tensor {name!r} in {path} is not finite.").format(
+                    name=name, path=path / TENSORS
+                )
+            )
 
 
 def _prompt(description: dict[str, Any], tensors: dict[str, Tensor]) -> SoftPrompt:

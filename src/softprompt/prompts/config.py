@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from softprompt.errors import ConfigError, nearest
+from softprompt.locale import _, mark
 from softprompt.prompts.presets import PRESETS
 
 __all__ = ["PromptConfig"]
@@ -19,36 +20,50 @@ class PromptConfig(BaseModel):
 
     method: str | None = Field(
         None,
-        description="A method by its name, such as `prompt-tuning` or `prefix-tuning`: sets "
-        "placement, depth and parametrisation where they are not given.",
+        description=mark(
+            "A method by its name, such as `prompt-tuning` or `prefix-tuning`: sets "
+            "placement, depth and parametrisation where they are not given."
+        ),
     )
     placement: str = Field(
         "suffix",
-        description="`suffix` (before the answer), `prefix` (after BOS), `front` (before BOS), "
-        "`both` (half after BOS, half before the answer) or `slots` (where the template says "
-        "{prompt:N}; chosen by itself when it does).",
+        description=mark(
+            "`suffix` (before the answer), `prefix` (after BOS), `front` (before BOS), "
+            "`both` (half after BOS, half before the answer) or `slots` (where the template says "
+            "{prompt:N}; chosen by itself when it does)."
+        ),
     )
     depth: str = Field(
         "input",
-        description="Where vectors enter: among the `input` embeddings, or `deep`: fresh ones at "
-        "every layer, or `kv`: keys and values at every layer.",
+        description=mark(
+            "Where vectors enter: among the `input` embeddings, or `deep`: fresh ones at "
+            "every layer, or `kv`: keys and values at every layer."
+        ),
     )
     parametrisation: str = Field(
         "direct",
-        description="`direct` vectors, `residual` (plus a small network of them), `encoder` or "
-        "`encoder_lstm` (a network emits them), `superposition` (mixes of vocabulary embeddings) "
-        "or `low_rank`.",
+        description=mark(
+            "`direct` vectors, `residual` (plus a small network of them), `encoder` or "
+            "`encoder_lstm` (a network emits them), `superposition` (mixes of vocabulary "
+            "embeddings) or `low_rank`."
+        ),
     )
     initialisation: str = Field(
         "auto",
-        description="`labels`, `keywords`, `vocabulary`, `random`, `text`, `context` "
-        "(demonstrations from the training rows) or `prompt`; `auto` is "
-        "`labels` for answer choices and `vocabulary` for free text.",
+        description=mark(
+            "`labels`, `keywords`, `vocabulary`, `random`, `text`, `context` "
+            "(demonstrations from the training rows) or `prompt`; `auto` is "
+            "`labels` for answer choices and `vocabulary` for free text."
+        ),
     )
-    length: int = Field(8, ge=1, le=512, description="Vectors of the prompt; 4 to 32 suit most.")
-    text: str | None = Field(None, description="Text that the initialisation `text` starts from.")
+    length: int = Field(
+        8, ge=1, le=512, description=mark("Vectors of the prompt; 4 to 32 suit most.")
+    )
+    text: str | None = Field(
+        None, description=mark("Text that the initialisation `text` starts from.")
+    )
     start: str | None = Field(
-        None, description="Folder of the prompt that the initialisation `prompt` starts from."
+        None, description=mark("Folder of the prompt that the initialisation `prompt` starts from.")
     )
 
     @model_validator(mode="before")
@@ -63,5 +78,7 @@ class PromptConfig(BaseModel):
         if name is None:
             return values
         if not isinstance(name, str) or name not in PRESETS:
-            raise ConfigError(f"Unknown method {name!r}.", nearest(str(name), PRESETS))
+            raise ConfigError(
+                _("Unknown method {name!r}.").format(name=name), nearest(str(name), PRESETS)
+            )
         return {**PRESETS[name].axes, **values}

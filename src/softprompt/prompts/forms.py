@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from softprompt.errors import UsageError
+from softprompt.locale import _
 from softprompt.prompts.depths import Depth
 from softprompt.prompts.example import Example
 
@@ -103,7 +104,7 @@ def _ending_in_a_token(ids: Sequence[int]) -> list[int]:
     real = [place for place, token in enumerate(ids) if token >= 0]
     if not real:
         raise UsageError(
-            "A prompt of depth deep or kv needs a token after it, and the row has none.",
-            "Put text into the template, or choose depth input.",
+            _("A prompt of depth deep or kv needs a token after it, and the row has none."),
+            _("Put text into the template, or choose depth input."),
         )
     return [*ids[: real[-1]], *ids[real[-1] + 1 :], ids[real[-1]]]

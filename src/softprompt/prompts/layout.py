@@ -13,6 +13,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Literal
 
 from softprompt.errors import DataError, UsageError
+from softprompt.locale import _
 from softprompt.prompts.depths import DEPTHS
 from softprompt.prompts.example import Example
 from softprompt.prompts.forms import FORMS, Section
@@ -65,8 +66,10 @@ class Layout:
             return [BOS, *(part for part in parts if isinstance(part, str))]
         if self.placement != "slots" and any(isinstance(part, Slot) for part in parts):
             raise UsageError(
-                f"The template has {{prompt:N}} slots, and the placement is {self.placement!r}.",
-                "Take the slots out, or use --placement slots.",
+                _(
+                    "The template has {{prompt:N}} slots, and the placement is {placement!r}."
+                ).format(placement=self.placement),
+                _("Take the slots out, or use --placement slots."),
             )
         return PLACEMENTS.get(self.placement)(parts, self.length)
 
@@ -92,10 +95,14 @@ class Layout:
         """
         if self.backbone.form == "pooled" and answers and len(answers) != self.heads:
             raise UsageError(
-                f"{self.backbone.identity.name} reads its answer from a head that is trained with "
-                f"the prompt and has {self.heads} choices; {len(answers)} are asked for.",
-                "Train a prompt for these choices, or choose a model that writes (`softprompt "
-                "models`).",
+                _(
+                    "{model} reads its answer from a head that is trained with the prompt and has "
+                    "{heads} choices; {answers} are asked for."
+                ).format(model=self.backbone.identity.name, heads=self.heads, answers=len(answers)),
+                _(
+                    "Train a prompt for these choices, or choose a model that writes (`softprompt "
+                    "models`)."
+                ),
             )
         sections: list[Section] = []
         vectors = self.heads
@@ -112,9 +119,12 @@ class Layout:
         example = form(sections, self._answers(rendered, answers), self.backbone, depth)
         if example.tokens > self.backbone.window:
             raise TooLongError(
-                f"{where or 'The text'} takes {example.tokens} tokens; the window of the model "
-                f"has {self.backbone.window}.",
-                "Shorten it, or leave such rows out with --drop-long.",
+                _("{where} takes {tokens} tokens; the window of the model has {window}.").format(
+                    where=where or _("The text"),
+                    tokens=example.tokens,
+                    window=self.backbone.window,
+                ),
+                _("Shorten it, or leave such rows out with --drop-long."),
             )
         return example
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from softprompt.errors import ArtifactError
+from softprompt.locale import _
 
 __all__ = ["FORMAT", "migrate"]
 
@@ -41,9 +42,11 @@ def _add_adjustment_alone(description: dict[str, Any]) -> dict[str, Any]:
     headless = not any(name.endswith("head.weight") for name in description["tensors"])
     if description["depth"] == "deep" and behind and headless:
         raise ArtifactError(
-            "The prompt is of depth deep, stands behind the text and is of an older format; such "
-            "prompts stand before the text's last token now.",
-            "Train it again.",
+            _(
+                "The prompt is of depth deep, stands behind the text and is of an older format; "
+                "such prompts stand before the text's last token now."
+            ),
+            _("Train it again."),
         )
     return {**description, "task": {**description["task"], "adjustment_alone": []}}
 

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from softprompt.backbones import Backbone, Identity
 from softprompt.errors import ArtifactError, UsageError
+from softprompt.locale import _
 from softprompt.prompts.artifact import refuse_foreign
 from softprompt.prompts.prompt import PromptTask, SoftPrompt
 from softprompt.storage import atomic_folder
@@ -55,25 +56,36 @@ def export_peft(prompt: SoftPrompt, path: Path, backbone: Backbone) -> Path:
     prompt.check_backbone(backbone)
     if backbone.form not in _TASKS:
         raise UsageError(
-            f"{backbone.identity.name} is an encoder, whose prompt has a head beside it; PEFT "
-            "keeps and reads heads in its own way.",
-            "Use the artifact as it is.",
+            _(
+                "{model} is an encoder, whose prompt has a head beside it; PEFT keeps and reads "
+                "heads in its own way."
+            ).format(model=backbone.identity.name),
+            _("Use the artifact as it is."),
         )
     if backbone.form == "encoder_decoder" and prompt.depth != "input":
         raise UsageError(
-            "PEFT holds a prompt for an encoder-decoder as embeddings before the text, or as keys "
-            f"and values before everything in the decoder; one of placement {prompt.placement!r} "
-            f"and depth {prompt.depth!r} is neither.",
-            "Train with --placement front --depth input to export, or use the artifact as it is.",
+            _(
+                "PEFT holds a prompt for an encoder-decoder as embeddings before the text, or as "
+                "keys and values before everything in the decoder; one of placement {placement!r} "
+                "and depth {depth!r} is neither."
+            ).format(placement=prompt.placement, depth=prompt.depth),
+            _(
+                "Train with --placement front --depth input to export, or use the artifact as it "
+                "is."
+            ),
         )
     refuse_foreign(path, _NOTE if len(prompt.members) == 1 else f"member-0/{_NOTE}")
     if prompt.depth not in _WRITTEN or prompt.placement not in {"front", "prefix"}:
         raise UsageError(
-            f"PEFT cannot hold a prompt of placement {prompt.placement!r} and depth "
-            f"{prompt.depth!r}: its virtual tokens always stand before the whole input, as "
-            "embeddings or as keys and values.",
-            "Train with --placement front or prefix and --depth input or kv to export, or use the "
-            "artifact as it is.",
+            _(
+                "PEFT cannot hold a prompt of placement {placement!r} and depth {depth!r}: its "
+                "virtual tokens always stand before the whole input, as embeddings or as keys and "
+                "values."
+            ).format(placement=prompt.placement, depth=prompt.depth),
+            _(
+                "Train with --placement front or prefix and --depth input or kv to export, or use "
+                "the artifact as it is."
+            ),
         )
     form = _WRITTEN[prompt.depth](backbone)
     config = {**form.config, "task_type": _TASKS[backbone.form]}
@@ -119,9 +131,10 @@ def _keys_values(backbone: Backbone) -> _Form:
     """
     if len(set(backbone.key_shapes)) > 1:
         raise UsageError(
-            f"PEFT holds keys and values of one shape; the layers of {backbone.identity.name} have "
-            f"{sorted(set(backbone.key_shapes))}.",
-            "Use the artifact as it is.",
+            _(
+                "PEFT holds keys and values of one shape; the layers of {model} have {shapes}."
+            ).format(model=backbone.identity.name, shapes=sorted(set(backbone.key_shapes))),
+            _("Use the artifact as it is."),
         )
     opening_1X = None
     if backbone.bos is not None:
@@ -201,33 +214,12 @@ def load_peft(path: Path) -> SoftPrompt:
     config = _read(path / "adapter_config.json")
     if config.get("peft_type") not in _READ:
         raise ArtifactError(
-            f"{path} is a PEFT folder of type {config.get('peft_type')!r}; read are "
-            f"{', '.join(_READ)}.",
-            "Use PEFT for it.",
+            _("{path} is a PEFT folder of type {kind!r}; read are {names}.").format(
+                path=path, kind=config.get("peft_type"), names=", ".join(_READ)
+            ),
+            _("Use PEFT for it."),
         )
-    file = path / "adapter_model.safetensors"
-    try:
-        tensors = load_tensors(file.read_bytes())
-    except FileNotFoundError as error:
-        raise ArtifactError(
-            f"{path} has no adapter_model.safetensors; other weight files are not read.",
-            "Save it with safe_serialization=True.",
-        ) from error
-    except SafetensorError as error:
-        raise ArtifactError(f"{file} is damaged ({error}).", "Copy it again.") from error
-    named = [name for name in tensors if _TENSOR in name]
-    if len(named) != 1 or len(tensors) != 1:
-        raise ArtifactError(
-            f"{file} holds {sorted(tensors)}; {_TENSOR!r} alone is wanted.",
-            "A prompt with a head or other trained layers beside it is PEFT's to use.",
-        )
-    whole = tensors[named[0]]
-    if whole.ndim != 2 or not bool(torch.isfinite(whole).all()):
-        raise ArtifactError(
-            f"{file} holds no table of finite numbers; its shape is {list(whole.shape)}.",
-            "Copy it again, or save it again with PEFT.",
-        )
-    vectors_PX = _first_module(whole.float(), config)
+    vectors_PX = _first_module(_table(path), config)
     ours = _read(path / _NOTE) if (path / _NOTE).is_file() else {}
     placement = "front"
     if ours.get("bos_included"):
@@ -246,8 +238,50 @@ def load_peft(path: Path) -> SoftPrompt:
         )
     except (KeyError, TypeError) as error:
         raise ArtifactError(
-            f"A file in {path} lacks or garbles a field ({error}).", "Copy the folder again."
+            _("A file in {path} lacks or garbles a field ({error}).").format(
+                path=path, error=error
+            ),
+            _("Copy the folder again."),
         ) from error
+
+
+def _table(path: Path) -> Tensor:
+    """The table of virtual tokens in a folder.
+
+    Raises:
+        ArtifactError: there is none, or something else beside it.
+    """
+    file = path / "adapter_model.safetensors"
+    try:
+        tensors = load_tensors(file.read_bytes())
+    except FileNotFoundError as error:
+        raise ArtifactError(
+            _("{path} has no adapter_model.safetensors; other weight files are not read.").format(
+                path=path
+            ),
+            _("Save it with safe_serialization=True."),
+        ) from error
+    except SafetensorError as error:
+        raise ArtifactError(
+            _("{file} is damaged ({error}).").format(file=file, error=error), _("Copy it again.")
+        ) from error
+    named = [name for name in tensors if _TENSOR in name]
+    if len(named) != 1 or len(tensors) != 1:
+        raise ArtifactError(
+            _("{file} holds {tensors}; {tensor!r} alone is wanted.").format(
+                file=file, tensors=sorted(tensors), tensor=_TENSOR
+            ),
+            _("A prompt with a head or other trained layers beside it is PEFT's to use."),
+        )
+    whole = tensors[named[0]]
+    if whole.ndim != 2 or not bool(torch.isfinite(whole).all()):
+        raise ArtifactError(
+            _("{file} holds no table of finite numbers; its shape is {shape}.").format(
+                file=file, shape=list(whole.shape)
+            ),
+            _("Copy it again, or save it again with PEFT."),
+        )
+    return whole.float()
 
 
 def _first_module(vectors_PX: Tensor, config: dict[str, Any]) -> Tensor:
@@ -260,9 +294,11 @@ def _first_module(vectors_PX: Tensor, config: dict[str, Any]) -> Tensor:
         return vectors_PX
     if config["peft_type"] == "PREFIX_TUNING":
         raise ArtifactError(
-            "PEFT's prefix tuning of an encoder-decoder stands in the decoder, before everything; "
-            "no placement here is that.",
-            "Use PEFT for it, or train one with --depth kv.",
+            _(
+                "PEFT's prefix tuning of an encoder-decoder stands in the decoder, before "
+                "everything; no placement here is that."
+            ),
+            _("Use PEFT for it, or train one with --depth kv."),
         )
     return vectors_PX[: int(config.get("num_virtual_tokens") or len(vectors_PX))]
 
@@ -283,9 +319,13 @@ def _by_layer(vectors_PX: Tensor, config: dict[str, Any]) -> dict[str, Tensor]:
     )
     if not heads or vectors_PX.shape[1] != 2 * layers * size:
         raise ArtifactError(
-            f"The prefix has {vectors_PX.shape[1]} numbers a virtual token; {layers} layers of "
-            f"keys and values of {size} make {2 * layers * size}.",
-            "Copy the folder again.",
+            _(
+                "The prefix has {numbers} numbers a virtual token; {layers} layers of keys and "
+                "values of {size} make {wanted}."
+            ).format(
+                numbers=vectors_PX.shape[1], layers=layers, size=size, wanted=2 * layers * size
+            ),
+            _("Copy the folder again."),
         )
     by_part = vectors_PX.view(len(vectors_PX), layers, 2, heads, size // heads)
     keys_values = by_part.permute(2, 1, 3, 0, 4).contiguous()
@@ -315,7 +355,9 @@ def _read(file: Path) -> dict[str, Any]:
     try:
         value = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ArtifactError(f"{file} is missing or damaged.", "Copy it again.") from error
+        raise ArtifactError(
+            _("{file} is missing or damaged.").format(file=file), _("Copy it again.")
+        ) from error
     if not isinstance(value, dict):
-        raise ArtifactError(f"{file} is damaged.", "Copy it again.")
+        raise ArtifactError(_("{file} is damaged.").format(file=file), _("Copy it again."))
     return value

@@ -10,7 +10,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from softprompt.errors import ConfigError
+from softprompt.locale import _
 from softprompt.prompts.config import PromptConfig
+from softprompt.prompts.values import why
 
 __all__ = ["described"]
 
@@ -27,19 +29,25 @@ def described(config: Any) -> PromptConfig:
     kind = str(getattr(getattr(config, "peft_type", ""), "value", getattr(config, "peft_type", "")))
     if kind not in _AXES:
         raise ConfigError(
-            f"{type(config).__name__} of type {kind or 'none'!r} describes no soft prompt.",
-            f"Give one of {', '.join(sorted(_AXES))}, or a PromptConfig.",
+            _("{config} of type {kind!r} describes no soft prompt.").format(
+                config=type(config).__name__, kind=kind or "none"
+            ),
+            _("Give one of {names}, or a PromptConfig.").format(names=", ".join(sorted(_AXES))),
         )
     if not config.num_virtual_tokens:
-        raise ConfigError("The PEFT configuration does not say num_virtual_tokens.")
+        raise ConfigError(_("The PEFT configuration does not say num_virtual_tokens."))
     axes: dict[str, Any] = {"placement": "front", "length": config.num_virtual_tokens}
     try:
         return PromptConfig(**axes, **_AXES[kind](config))
     except ValidationError as error:
         first = error.errors()[0]
         raise ConfigError(
-            f"{type(config).__name__}: {first['loc'][0]} cannot be {first['input']!r}: "
-            f"{first['msg'].lower()}."
+            _("{config}: {name} cannot be {value!r}: {why}.").format(
+                config=type(config).__name__,
+                name=first["loc"][0],
+                value=first["input"],
+                why=why(first).lower(),
+            )
         ) from error
 
 
@@ -60,8 +68,10 @@ def _prefix_tuning(config: Any) -> dict[str, Any]:
     weights = getattr(config, "init_weights", None)
     if weights is not None:
         raise ConfigError(
-            f"{type(config).__name__}: a prefix does not begin from {weights!r} weights here.",
-            "Leave init_weights out, or give a PromptConfig with another initialisation.",
+            _("{config}: a prefix does not begin from {weights!r} weights here.").format(
+                config=type(config).__name__, weights=weights
+            ),
+            _("Leave init_weights out, or give a PromptConfig with another initialisation."),
         )
     emitted = "encoder" if config.prefix_projection else "direct"
     return {"depth": "kv", "parametrisation": emitted, "initialisation": "random"}

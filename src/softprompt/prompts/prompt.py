@@ -17,6 +17,7 @@ from torch import Tensor
 
 from softprompt.backbones import Backbone, Identity
 from softprompt.errors import ArtifactError, UsageError
+from softprompt.locale import _
 from softprompt.prompts.depths import DEPTHS
 from softprompt.prompts.head import HEAD, headless, with_head
 from softprompt.prompts.layout import Layout, Scoring
@@ -148,8 +149,8 @@ class SoftPrompt:
         members = self.members
         if len(members) > 1:
             raise UsageError(
-                f"The prompt is an ensemble of {len(members)} members.",
-                "Use `members`, or train with --ensemble off for a single prompt.",
+                _("The prompt is an ensemble of {n} members.").format(n=len(members)),
+                _("Use `members`, or train with --ensemble off for a single prompt."),
             )
         return members[0][self.heads :]
 
@@ -169,7 +170,7 @@ class SoftPrompt:
         vectors = without_readout(self.tensors)
         for name, tensor in vectors.items():
             if name.startswith("member."):
-                number, _, rest = name.removeprefix("member.").partition(".")
+                number, _dot, rest = name.removeprefix("member.").partition(".")
                 found.setdefault(int(number), {})[rest] = tensor
         return [found[number] for number in sorted(found)] or [vectors]
 
@@ -200,26 +201,39 @@ class SoftPrompt:
         size, wanted = int(self.members[0].shape[1]), DEPTHS.get(self.depth).width(backbone)
         if size != wanted:
             raise ArtifactError(
-                f"The prompt's vectors have {size} numbers; {backbone.identity.name} takes "
-                f"{wanted}.",
-                f"Load it with --model {self.backbone.name}.",
+                _("The prompt's vectors have {size} numbers; {model} takes {wanted}.").format(
+                    size=size, model=backbone.identity.name, wanted=wanted
+                ),
+                _("Load it with --model {model}.").format(model=self.backbone.name),
             )
         readout = self.readout
         if readout is not None and not readout.fits(backbone):
             raise ArtifactError(
-                f"The prompt's readout reads {readout.weight_CF.shape[1]} numbers; "
-                f"{backbone.identity.name} has {numbers_read(backbone)}.",
-                f"Load it with --model {self.backbone.name}.",
+                _("The prompt's readout reads {numbers} numbers; {model} has {wanted}.").format(
+                    numbers=readout.weight_CF.shape[1],
+                    model=backbone.identity.name,
+                    wanted=numbers_read(backbone),
+                ),
+                _("Load it with --model {model}.").format(model=self.backbone.name),
             )
         theirs = backbone.identity
-        for what in ("weights", "tokenizer"):
+        for what, told in (("weights", _("weights")), ("tokenizer", _("tokenizer"))):
             mine, other = getattr(self.backbone, what), getattr(theirs, what)
             if mine and mine != other:
                 raise ArtifactError(
-                    f"The prompt belongs to {self.backbone.name} ({what} {mine[:12]}), and the "
-                    f"backbone given is {theirs.name} ({what} {other[:12]}).",
-                    f"Load it with --model {self.backbone.name}, or train a prompt for "
-                    f"{theirs.name}.",
+                    _(
+                        "The prompt belongs to {model} ({what} {mine}), and the backbone given is "
+                        "{given} ({what} {theirs})."
+                    ).format(
+                        model=self.backbone.name,
+                        what=told,
+                        mine=mine[:12],
+                        given=theirs.name,
+                        theirs=other[:12],
+                    ),
+                    _("Load it with --model {model}, or train a prompt for {given}.").format(
+                        model=self.backbone.name, given=theirs.name
+                    ),
                 )
 
     def with_template(self, text: str) -> SoftPrompt:
@@ -234,15 +248,18 @@ class SoftPrompt:
         mine = DEPTHS.get(self.depth).lengths(headless(self._by_member()[0]))
         if lengths and lengths != mine:
             raise UsageError(
-                f"The template has slots of {list(lengths)} vectors; the prompt has {list(mine)}.",
-                "Use slots of the same lengths, in the same order.",
+                _("The template has slots of {lengths} vectors; the prompt has {mine}.").format(
+                    lengths=list(lengths), mine=list(mine)
+                ),
+                _("Use slots of the same lengths, in the same order."),
             )
         placement = "slots" if lengths else self.placement
         if placement == "slots" and not lengths:
             raise UsageError(
-                "The prompt stands in slots of its template; the new template has none.",
-                "Put {prompt:N} where each slot shall stand, with lengths "
-                f"{', '.join(map(str, mine))}.",
+                _("The prompt stands in slots of its template; the new template has none."),
+                _("Put {{prompt:N}} where each slot shall stand, with lengths {lengths}.").format(
+                    lengths=", ".join(map(str, mine))
+                ),
             )
         alone = self.without_readout()
         task = replace(alone.task, template=template.text, inputs=template.columns)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from softprompt.errors import DataError, UsageError, nearest
 from softprompt.evaluation import score_classification, score_generation, value
 from softprompt.inference.baselines import BASELINES
+from softprompt.locale import _
 from softprompt.prompts import PromptConfig
 from softprompt.prompts.depths import DEPTHS
 from softprompt.prompts.initialisers import (
@@ -42,22 +43,22 @@ def check(setup: Setup) -> None:
     task, training = setup.task, setup.training
     if not task.validation:
         raise DataError(
-            "There are no validation rows, and the best prompt is chosen on them.",
-            "Name a file with --validation, or leave validation_share above 0.",
+            _("There are no validation rows, and the best prompt is chosen on them."),
+            _("Name a file with --validation, or leave validation_share above 0."),
         )
     _names(setup)
     _objective(setup)
     check_metric(task, setup.metric)
     if setup.slice_column and setup.slice_column not in task.train[0].columns:
         raise DataError(
-            f"There is no column {setup.slice_column!r} to slice by.",
+            _("There is no column {name!r} to slice by.").format(name=setup.slice_column),
             nearest(setup.slice_column, task.train[0].columns),
         )
     why = setup.readout_obstacle
     if training.readout == "on" and why is not None:
         raise UsageError(
-            f"A readout cannot be trained here: {why}.",
-            "Leave --readout out, or use --readout off.",
+            _("A readout cannot be trained here: {why}.").format(why=why),
+            _("Leave --readout out, or use --readout off."),
         )
     _ensemble(setup)
     _depth(setup)
@@ -76,7 +77,7 @@ def refuse_disagreement(
     """
     fields = type(prompt).model_fields
     said: dict[str, object] = {
-        "the template's slots": slots,
+        _("the template's slots"): slots,
         "training.lengths": training.lengths,
         "training.grow_to": training.grow_to,
         "prompt.length": (slots or training.grow_to) and prompt.length != fields["length"].default,
@@ -84,21 +85,27 @@ def refuse_disagreement(
     names = [name for name, value in said.items() if value]
     if len(names) > 1:
         raise UsageError(
-            f"The prompt's length is said more than once: by {' and by '.join(names)}.",
-            "Leave one of them out.",
+            _("The prompt's length is said more than once: by {names}.").format(
+                names=_(" and by ").join(names)
+            ),
+            _("Leave one of them out."),
         )
     if names and not slots and pieces(prompt.placement) > 1:
         raise UsageError(
-            f"A prompt of placement {prompt.placement!r} stands in several pieces, and "
-            f"{names[0]} asks for prompts of several lengths.",
-            "Choose a placement in one piece, or leave the lengths out.",
+            _(
+                "A prompt of placement {placement!r} stands in several pieces, and {setting} asks "
+                "for prompts of several lengths."
+            ).format(placement=prompt.placement, setting=names[0]),
+            _("Choose a placement in one piece, or leave the lengths out."),
         )
     # A method's name brings a placement along, which slots may replace.
     usual = {"slots", fields["placement"].default}
     if slots and not prompt.method and prompt.placement not in usual:
         raise UsageError(
-            f"The template has {{prompt:N}} slots, and the placement is {prompt.placement!r}.",
-            "Take the slots out, or use --placement slots.",
+            _("The template has {{prompt:N}} slots, and the placement is {placement!r}.").format(
+                placement=prompt.placement
+            ),
+            _("Take the slots out, or use --placement slots."),
         )
 
 
@@ -119,15 +126,20 @@ def _objective(setup: Setup) -> None:
     chooses = OBJECTIVES.get(setup.objective).answers == "choices"
     if chooses and not setup.task.choices:
         raise UsageError(
-            f"The objective {setup.objective!r} needs answer choices; this task writes freely.",
-            "Use objective=answer.",
+            _("The objective {name!r} needs answer choices; this task writes freely.").format(
+                name=setup.objective
+            ),
+            _("Use objective=answer."),
         )
     if setup.backbone.form == "pooled" and not (chooses and setup.task.choices):
         raise UsageError(
-            f"{setup.backbone.identity.name} is an encoder: it tells choices apart and writes "
-            "no text.",
-            "Give a task with answer choices and leave training.objective out, or choose a "
-            "model that writes (`softprompt models`).",
+            _("{model} is an encoder: it tells choices apart and writes no text.").format(
+                model=setup.backbone.identity.name
+            ),
+            _(
+                "Give a task with answer choices and leave training.objective out, or choose a "
+                "model that writes (`softprompt models`)."
+            ),
         )
 
 
@@ -141,10 +153,14 @@ def _told_apart(setup: Setup) -> None:
         first = known.setdefault(setup.layout.answer(prefix + choice.wording), choice.label)
         if first != choice.label:
             raise DataError(
-                f"The model's tokenizer writes the labels {first!r} and {choice.label!r} alike, so "
-                "it cannot tell them apart.",
-                "Give them other wordings with --choices, or choose a model that knows their "
-                "script.",
+                _(
+                    "The model's tokenizer writes the labels {first!r} and {second!r} alike, so it "
+                    "cannot tell them apart."
+                ).format(first=first, second=choice.label),
+                _(
+                    "Give them other wordings with --choices, or choose a model that knows their "
+                    "script."
+                ),
             )
 
 
@@ -168,14 +184,18 @@ def _ensemble(setup: Setup) -> None:
         return
     if not setup.task.choices:
         raise UsageError(
-            "Free text is written by one prompt, so no ensemble can be kept.",
-            "Leave --ensemble out.",
+            _("Free text is written by one prompt, so no ensemble can be kept."),
+            _("Leave --ensemble out."),
         )
     if wanted > min(training.survivors, training.population or wanted):
         raise UsageError(
-            f"An ensemble of {wanted} needs as many prompts that train to the end.",
-            "Leave training.population and training.survivors out, or give them at least "
-            f"{wanted}.",
+            _("An ensemble of {wanted} needs as many prompts that train to the end.").format(
+                wanted=wanted
+            ),
+            _(
+                "Leave training.population and training.survivors out, or give them at least "
+                "{wanted}."
+            ).format(wanted=wanted),
         )
 
 
@@ -189,21 +209,25 @@ def _depth(setup: Setup) -> None:
         shown -= READING_TEXT
     if shown and depth.computed:
         raise UsageError(
-            f"A prompt that starts as {', '.join(sorted(shown))} is made of training rows, and "
-            f"only depth kv can hide it from them; this one is of depth "
-            f"{setup.prompt.depth!r}.",
-            "Choose --depth kv, or another initialisation.",
+            _(
+                "A prompt that starts as {names} is made of training rows, and only depth kv can "
+                "hide it from them; this one is of depth {depth!r}."
+            ).format(names=", ".join(sorted(shown)), depth=setup.prompt.depth),
+            _("Choose --depth kv, or another initialisation."),
         )
     if shown and training.grow_to is not None:
         raise UsageError(
-            f"A prompt that starts as {', '.join(sorted(shown))} does not grow.",
-            "Leave training.grow_to out, or choose another initialisation.",
+            _("A prompt that starts as {names} does not grow.").format(
+                names=", ".join(sorted(shown))
+            ),
+            _("Leave training.grow_to out, or choose another initialisation."),
         )
     if training.token_dropout and depth.computed:
         raise UsageError(
-            f"training.token_dropout hides places of kv prompts; this one is of depth "
-            f"{setup.prompt.depth!r}.",
-            "Leave it out, or choose --depth kv.",
+            _(
+                "training.token_dropout hides places of kv prompts; this one is of depth {depth!r}."
+            ).format(depth=setup.prompt.depth),
+            _("Leave it out, or choose --depth kv."),
         )
 
 
@@ -217,9 +241,13 @@ def _beginnings(setup: Setup) -> None:
     for setting, (there, readers) in given.items():
         if there and not names & readers:
             raise UsageError(
-                f"{setting} is given, and no prompt begins from it: the initialisations are "
-                f"{', '.join(sorted(names))}.",
-                f"Leave it out, or choose --initialisation {' or '.join(sorted(readers))}.",
+                _(
+                    "{setting} is given, and no prompt begins from it: the initialisations are "
+                    "{names}."
+                ).format(setting=setting, names=", ".join(sorted(names))),
+                _("Leave it out, or choose --initialisation {names}.").format(
+                    names=_(" or ").join(sorted(readers))
+                ),
             )
     request = setup.request(setup.task.train)
     for name in sorted(names):

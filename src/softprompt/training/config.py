@@ -15,7 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from softprompt.backbones import BackboneConfig, Precision
 from softprompt.errors import ConfigError, nearest
+from softprompt.locale import _, mark
 from softprompt.prompts import PromptConfig
+from softprompt.prompts.values import why
 from softprompt.tasks import TaskConfig
 from softprompt.training.yaml_values import assignment, read_yaml
 
@@ -30,129 +32,169 @@ class TrainingConfig(BaseModel):
     epochs: int | None = Field(
         None,
         ge=1,
-        description="Passes over the training rows at most; not given: enough for 1,500 steps, "
-        "between 12 and 40.",
+        description=mark(
+            "Passes over the training rows at most; not given: enough for 1,500 steps, "
+            "between 12 and 40."
+        ),
     )
-    batch_size: int = Field(16, ge=1, description="Rows per step.")
+    batch_size: int = Field(16, ge=1, description=mark("Rows per step."))
     objective: str = Field(
         "auto",
-        description="`answer` (likelihood of the row's own answer), `choices` (the right choice "
-        "among all, read until they differ) or `whole_choices` (all tokens of each); `auto` is "
-        "`choices` where there are choices.",
+        description=mark(
+            "`answer` (likelihood of the row's own answer), `choices` (the right choice "
+            "among all, read until they differ) or `whole_choices` (all tokens of each); `auto` is "
+            "`choices` where there are choices."
+        ),
     )
-    optimizer: str = Field("muon", description="`muon`, `adamw` or `adafactor`.")
+    optimizer: str = Field("muon", description=mark("`muon`, `adamw` or `adafactor`."))
     learning_rate: float = Field(
         0.3,
         gt=0,
-        description="Peak rate, in units of the embedding scale per step; a population "
-        "also tries lower and higher ones.",
+        description=mark(
+            "Peak rate, in units of the embedding scale per step; a population "
+            "also tries lower and higher ones."
+        ),
     )
     population: int | None = Field(
         None,
         ge=1,
         le=256,
-        description="Prompts that train together at first; 1 trains a single one. Not given: 6 "
-        "for answer choices, 4 for free text.",
+        description=mark(
+            "Prompts that train together at first; 1 trains a single one. Not given: 6 "
+            "for answer choices, 4 for free text."
+        ),
     )
-    survivors: int = Field(4, ge=1, description="Prompts of a population that train to the end.")
+    survivors: int = Field(
+        4, ge=1, description=mark("Prompts of a population that train to the end.")
+    )
     halvings: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
         (0.3,),
-        description="Shares of the steps after which the worse prompts of a population are given "
-        "up.",
+        description=mark(
+            "Shares of the steps after which the worse prompts of a population are given up."
+        ),
     )
     learning_rates: tuple[Annotated[float, Field(gt=0)], ...] = Field(
-        (), description="Peak rates that a population tries, in place of its own choice."
+        (), description=mark("Peak rates that a population tries, in place of its own choice.")
     )
     initialisations: tuple[str, ...] = Field(
-        (), description="Initialisations that a population tries, in place of its own choice."
+        (), description=mark("Initialisations that a population tries, in place of its own choice.")
     )
     parametrisations: tuple[str, ...] = Field(
-        (), description="Parametrisations that a population tries; not given: the prompt's own."
+        (),
+        description=mark("Parametrisations that a population tries; not given: the prompt's own."),
     )
     lengths: tuple[Annotated[int, Field(ge=1)], ...] = Field(
-        (), description="Lengths that a population tries, in vectors; not given: the prompt's own."
+        (),
+        description=mark(
+            "Lengths that a population tries, in vectors; not given: the prompt's own."
+        ),
     )
     grow_to: int | None = Field(
         None,
         ge=1,
         le=512,
-        description="Longest prompt, in vectors: training begins with 8 and doubles them while "
-        "validation rows say that it pays; not given: the length stays as it is.",
+        description=mark(
+            "Longest prompt, in vectors: training begins with 8 and doubles them while "
+            "validation rows say that it pays; not given: the length stays as it is."
+        ),
     )
     ensemble: Literal["auto", "off"] | Annotated[int, Field(ge=1)] = Field(
         "auto",
-        description="Keep the mean of the survivors where it makes right labels of validation rows "
-        "likelier (`auto`), the best prompt alone (`off`), or that many survivors, of which there "
-        "are enough unless `survivors` and `population` say otherwise.",
+        description=mark(
+            "Keep the mean of the survivors where it makes right labels of validation rows "
+            "likelier (`auto`), the best prompt alone (`off`), or that many survivors, of which "
+            "there are enough unless `survivors` and `population` say otherwise."
+        ),
     )
     readout: Literal["auto", "on", "off"] = Field(
         "auto",
-        description="A linear readout of cached contexts beside the prompts: where it makes right "
-        "labels of validation rows likelier (`auto`), always (`on`) or never (`off`); needs "
-        "choices, a decoder and placement suffix, and an engine that holds contexts (not vLLM).",
+        description=mark(
+            "A linear readout of cached contexts beside the prompts: where it makes right "
+            "labels of validation rows likelier (`auto`), always (`on`) or never (`off`); needs "
+            "choices, a decoder and placement suffix, and an engine that holds contexts (not vLLM)."
+        ),
     )
     token_dropout: float = Field(
         0.0,
         ge=0,
         lt=1,
-        description="Chance of each place of a `kv` prompt to be hidden from a row in a step; 0.05 "
-        "suits prompts made of demonstrations.",
+        description=mark(
+            "Chance of each place of a `kv` prompt to be hidden from a row in a step; 0.05 "
+            "suits prompts made of demonstrations."
+        ),
     )
-    weight_decay: float = Field(0.0, ge=0, description="Decoupled weight decay, per step and rate.")
-    warmup: float = Field(0.06, ge=0, le=1, description="Share of the steps that warm up.")
-    clip: float = Field(1.0, gt=0, description="Largest gradient norm; larger ones are scaled.")
+    weight_decay: float = Field(
+        0.0, ge=0, description=mark("Decoupled weight decay, per step and rate.")
+    )
+    warmup: float = Field(0.06, ge=0, le=1, description=mark("Share of the steps that warm up."))
+    clip: float = Field(
+        1.0, gt=0, description=mark("Largest gradient norm; larger ones are scaled.")
+    )
     metric: str = Field(
         "auto",
-        description="What decides which prompt is best; `auto` is macro_f1 for classification and "
-        "token_f1 for free text.",
+        description=mark(
+            "What decides which prompt is best; `auto` is macro_f1 for classification and "
+            "token_f1 for free text."
+        ),
     )
     validations: int | None = Field(
         None,
         ge=1,
-        description="Validations per epoch; not given: one, or fewer where a run would have more "
-        "than 24.",
+        description=mark(
+            "Validations per epoch; not given: one, or fewer where a run would have more than 24."
+        ),
     )
     patience: int | None = Field(
         None,
         ge=1,
-        description="Validations without a better prompt before training stops; not given: two "
-        "thirds of all, at least 6.",
+        description=mark(
+            "Validations without a better prompt before training stops; not given: two "
+            "thirds of all, at least 6."
+        ),
     )
     checkpoint_seconds: float = Field(
-        30.0, ge=0, description="Seconds between checkpoints beside those at validations."
+        30.0, ge=0, description=mark("Seconds between checkpoints beside those at validations.")
     )
     time_budget: float | None = Field(
-        None, gt=0, description="Seconds that training may take; epochs are cut to fit."
+        None, gt=0, description=mark("Seconds that training may take; epochs are cut to fit.")
     )
     cache_share: float = Field(
         0.3,
         ge=0,
         le=0.9,
-        description="Share of free memory for cached contexts; 0 keeps them on disk alone.",
+        description=mark("Share of free memory for cached contexts; 0 keeps them on disk alone."),
     )
     disk_cache: Literal["auto", "on", "off"] = Field(
         "auto",
-        description="Contexts on disk: what memory does not hold and what took long to compute "
-        "(`auto`), all (`on`) or none (`off`).",
+        description=mark(
+            "Contexts on disk: what memory does not hold and what took long to compute "
+            "(`auto`), all (`on`) or none (`off`)."
+        ),
     )
     cache_precision: Precision = Field(
         "full",
-        description="Precision of cached contexts: the model's own (`full`), bfloat16 (`half`) or "
-        "8-bit (`eight`); the result says by how much the last two change the loss.",
+        description=mark(
+            "Precision of cached contexts: the model's own (`full`), bfloat16 (`half`) or "
+            "8-bit (`eight`); the result says by how much the last two change the loss."
+        ),
     )
-    max_new_tokens: int = Field(64, ge=1, description="Longest free answer, in tokens.")
+    max_new_tokens: int = Field(64, ge=1, description=mark("Longest free answer, in tokens."))
     drop_long: bool = Field(
-        False, description="Leave out rows that do not fit into the model's window."
+        False, description=mark("Leave out rows that do not fit into the model's window.")
     )
     baselines: tuple[str, ...] = Field(
-        ("majority", "zero_shot"), description="Baselines measured on the test rows."
+        ("majority", "zero_shot"), description=mark("Baselines measured on the test rows.")
     )
     hand_prompts: tuple[str, ...] = Field(
-        (), description="Templates for the zero-shot baseline in place of the standard ones."
+        (), description=mark("Templates for the zero-shot baseline in place of the standard ones.")
     )
-    shots: int = Field(4, ge=1, description="Demonstrations of the few-shot baseline.")
-    reporters: tuple[str, ...] = Field((), description="`tensorboard`, `wandb`, `mlflow`, ...")
-    seed: int = Field(0, ge=0, description="Seed of initial vectors and of the order of rows.")
+    shots: int = Field(4, ge=1, description=mark("Demonstrations of the few-shot baseline."))
+    reporters: tuple[str, ...] = Field(
+        (), description=mark("`tensorboard`, `wandb`, `mlflow`, ...")
+    )
+    seed: int = Field(
+        0, ge=0, description=mark("Seed of initial vectors and of the order of rows.")
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -171,10 +213,12 @@ class SearchConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     rounds: int = Field(
-        0, ge=0, description="Rounds of short trainings, a population each; 0 searches nothing."
+        0,
+        ge=0,
+        description=mark("Rounds of short trainings, a population each; 0 searches nothing."),
     )
     share: float = Field(
-        0.3, gt=0, le=1, description="Share of the run's epochs that a round trains for."
+        0.3, gt=0, le=1, description=mark("Share of the run's epochs that a round trains for.")
     )
 
 
@@ -183,7 +227,7 @@ class RunConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    data: str = Field(description="File or `hf:NAME` with the training rows.")
+    data: str = Field(description=mark("File or `hf:NAME` with the training rows."))
     task: TaskConfig = Field(default_factory=TaskConfig)
     backbone: BackboneConfig = Field(default_factory=BackboneConfig)
     prompt: PromptConfig = Field(default_factory=PromptConfig)
@@ -215,7 +259,8 @@ class RunConfig(BaseModel):
         for section, content in _read(file).items() if file else ():
             if section not in values or not isinstance(content, dict):
                 raise ConfigError(
-                    f"Unknown section {section!r} in {file}.", nearest(section, values)
+                    _("Unknown section {section!r} in {file}.").format(section=section, file=file),
+                    nearest(section, values),
                 )
             values[section].update(content)
         for section, given in sections.items():
@@ -259,7 +304,10 @@ def validated(name: str, model: type[M], content: Mapping[str, Any]) -> M:
     """
     for key in content:
         if key not in model.model_fields:
-            raise ConfigError(f"Unknown setting {name}.{key}.", nearest(key, model.model_fields))
+            raise ConfigError(
+                _("Unknown setting {section}.{key}.").format(section=name, key=key),
+                nearest(key, model.model_fields),
+            )
     try:
         return model(**content)
     except ValidationError as error:
@@ -267,10 +315,13 @@ def validated(name: str, model: type[M], content: Mapping[str, Any]) -> M:
         key = str(first["loc"][0]) if first["loc"] else name
         # Of every kind that the setting can have.
         same = [each for each in error.errors() if each["loc"][:1] == first["loc"][:1]]
-        why = dict.fromkeys(each["msg"].lower() for each in same)
-        about = model.model_fields[key].description if key in model.model_fields else ""
+        reasons = dict.fromkeys(why(each).lower() for each in same)
+        about = model.model_fields[key].description if key in model.model_fields else None
         raise ConfigError(
-            f"{name}.{key} cannot be {first['input']!r}: {' or '.join(why)}.", about or ""
+            _("{section}.{key} cannot be {value!r}: {why}.").format(
+                section=name, key=key, value=first["input"], why=_(" or ").join(reasons)
+            ),
+            _(about) if about else "",
         ) from error
 
 
@@ -278,16 +329,22 @@ def _read(file: Path) -> dict[str, Any]:
     try:
         content = read_yaml(file.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigError(f"The configuration {file} cannot be read: {error.strerror}.") from error
+        raise ConfigError(
+            _("The configuration {file} cannot be read: {error}.").format(
+                file=file, error=error.strerror
+            )
+        ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         first = str(error).splitlines()[0]
-        raise ConfigError(f"The configuration {file} is not YAML: {first}.") from error
+        raise ConfigError(
+            _("The configuration {file} is not YAML: {first}.").format(file=file, first=first)
+        ) from error
     if content is None:
         return {}
     if not isinstance(content, dict):
         raise ConfigError(
-            f"The configuration {file} holds no sections.",
-            "Write for example 'training:' and below it '  epochs: 10'.",
+            _("The configuration {file} holds no sections.").format(file=file),
+            _("Write for example 'training:' and below it '  epochs: 10'."),
         )
     return content
 
@@ -300,10 +357,13 @@ def _assignment(text: str) -> tuple[str, str, Any]:
         if len(owners) != 1:
             every = {f"{s}.{k}" for s, model in _SECTIONS.items() for k in model.model_fields}
             close = nearest(key, every) if owners else _nearest_key(key)
-            raise ConfigError(f"Unknown or ambiguous setting {key!r}.", close)
+            raise ConfigError(_("Unknown or ambiguous setting {key!r}.").format(key=key), close)
         section, name = owners[0], key
     if section not in _SECTIONS:
-        raise ConfigError(f"Unknown section {section!r} in {text!r}.", nearest(section, _SECTIONS))
+        raise ConfigError(
+            _("Unknown section {section!r} in {text!r}.").format(section=section, text=text),
+            nearest(section, _SECTIONS),
+        )
     return section, name, value
 
 

@@ -23,6 +23,7 @@ from softprompt.backbones import Backbone
 from softprompt.errors import DivergedError
 from softprompt.inference import Contexts, Encoded
 from softprompt.inference.continuation import Continuation, token_log_probabilities
+from softprompt.locale import _, figure
 from softprompt.training.checkpoint import Checkpoint
 from softprompt.training.config import TrainingConfig
 from softprompt.training.hiding import Hiding
@@ -294,17 +295,26 @@ class Loop:
         if len(self.training) > 1:
             member.left = self.step + 1
             self.reporter.warning(
-                f"Candidate {number} (learning rate {member.candidate.learning_rate:g}) diverged "
-                f"at step {self.step + 1} and is given up."
+                _(
+                    "Candidate {number} (learning rate {rate}) diverged at step {step} and is "
+                    "given up."
+                ).format(
+                    number=number,
+                    rate=figure(member.candidate.learning_rate),
+                    step=self.step + 1,
+                )
             )
             return
         bucket = self.rows.contexts.buckets[batch.bucket]
         rows = [self.rows.encoded.rows[bucket[member]] for member in batch.members]
         raise DivergedError(
-            f"The {'gradient' if math.isfinite(loss) else 'loss'} is not finite at step "
-            f"{self.step + 1} (rows {', '.join(str(row.number) for row in rows[:8])} of "
-            f"{rows[0].source}).",
-            "The last good checkpoint is kept. Try a smaller learning_rate, or dtype fp32.",
+            _("The {what} is not finite at step {step} (rows {rows} of {source}).").format(
+                what=_("gradient") if math.isfinite(loss) else _("loss"),
+                step=self.step + 1,
+                rows=", ".join(str(row.number) for row in rows[:8]),
+                source=rows[0].source,
+            ),
+            _("The last good checkpoint is kept. Try a smaller learning_rate, or dtype fp32."),
         )
 
     def _halve(self, keep: int) -> None:

@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from softprompt.locale import _, figure
+
 __all__ = ["Monitor"]
 
 _VANISHED = 1e-4
@@ -72,13 +74,17 @@ class Monitor:
         first = self.first or 0.0
         if total < max(_STILL, _VANISHED * first):
             return [
-                f"The gradients have vanished (norm {total:.1e}): the vectors hardly move any "
-                "more. Try a larger learning_rate or another initialisation."
+                _(
+                    "The gradients have vanished (norm {norm}): the vectors hardly move any more. "
+                    "Try a larger learning_rate or another initialisation."
+                ).format(norm=figure(total, ".1e"))
             ]
         if first > 0 and self._largest > _EXPLODED * first:
             return [
-                f"The gradients jump (norm up to {self._largest:.1e}, {first:.1e} at the "
-                "start). Try a smaller learning_rate."
+                _(
+                    "The gradients jump (norm up to {norm}, {first} at the start). Try a smaller "
+                    "learning_rate."
+                ).format(norm=figure(self._largest, ".1e"), first=figure(first, ".1e"))
             ]
         return []
 

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from softprompt.errors import UsageError
+from softprompt.locale import _
 from softprompt.training.candidates import halvings
 from softprompt.training.config import TrainingConfig
 from softprompt.training.loop import Course, Loop
@@ -85,7 +86,9 @@ class Plan:
         try:
             return cls(**value)
         except TypeError as error:
-            raise UsageError(f"plan.json is damaged ({error}).", "Start the run anew.") from error
+            raise UsageError(
+                _("plan.json is damaged ({error}).").format(error=error), _("Start the run anew.")
+            ) from error
 
 
 def refuse_changed(before: Mapping[str, str], now: Mapping[str, str]) -> None:
@@ -100,8 +103,10 @@ def refuse_changed(before: Mapping[str, str], now: Mapping[str, str]) -> None:
     changed = [name for name, digest in now.items() if before.get(name) != digest]
     if changed:
         raise UsageError(
-            f"The data have changed since the run began: {', '.join(sorted(changed))}.",
-            "Put the old files back to resume, or start a new run.",
+            _("The data have changed since the run began: {names}.").format(
+                names=", ".join(sorted(changed))
+            ),
+            _("Put the old files back to resume, or start a new run."),
         )
 
 
@@ -126,8 +131,10 @@ def refuse_changed_settings(before: Mapping[str, Any], now: Mapping[str, Any]) -
         changed += [f"{section}.{name}" for name in names]
     if changed:
         raise UsageError(
-            f"The run in this folder was begun with other settings: {', '.join(changed)} differ.",
-            "Use the same settings to go on, or name another folder.",
+            _("The run in this folder was begun with other settings: {names} differ.").format(
+                names=", ".join(changed)
+            ),
+            _("Use the same settings to go on, or name another folder."),
         )
 
 
@@ -138,11 +145,11 @@ def check_same(plan: Plan, data: Mapping[str, str], backbone: Mapping[str, str |
         UsageError: what differs, by name.
     """
     refuse_changed(plan.data, data)
-    for what in ("weights", "tokenizer"):
+    for what, told in (("weights", _("weights")), ("tokenizer", _("tokenizer"))):
         if plan.backbone.get(what) != backbone.get(what):
             raise UsageError(
-                f"The backbone's {what} have changed since the run began.",
-                "Use the same model to resume, or start a new run.",
+                _("The backbone's {what} have changed since the run began.").format(what=told),
+                _("Use the same model to resume, or start a new run."),
             )
 
 
@@ -223,7 +230,7 @@ def measure_step(loop: Loop, config: TrainingConfig) -> tuple[Course, float]:
     planned, seconds = course(steps)
     if config.time_budget is not None:
         # Fewer steps may be validated more often, so the first cut may not be enough.
-        for _ in range(3):
+        for _again in range(3):
             if seconds > config.time_budget:
                 # The validation before the first step is made anyway.
                 share = max(0.0, config.time_budget - validation) / (seconds - validation)

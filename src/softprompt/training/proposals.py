@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from softprompt.errors import UsageError
+from softprompt.locale import _
 from softprompt.training.candidates import SEEDS, Candidate, draw
 
 __all__ = ["Space", "optuna_module", "propose"]
@@ -46,8 +47,8 @@ def optuna_module() -> Any:
         return importlib.import_module("optuna")
     except ImportError as error:
         raise UsageError(
-            "A search needs the library 'optuna', which is not installed.",
-            "Run: pip install 'softprompt[search]'",
+            _("A search needs the library 'optuna', which is not installed."),
+            _("Run: pip install 'softprompt[search]'"),
         ) from error
 
 
@@ -115,8 +116,10 @@ def _told(optuna: Any, trial: Mapping[str, Any], axes: Mapping[str, Any]) -> Any
         )
     except ValueError as error:
         raise UsageError(
-            f"Trial {trial['number']} of the search lies outside the space of its settings.",
-            "Put the old settings back, or start the search anew.",
+            _("Trial {number} of the search lies outside the space of its settings.").format(
+                number=trial["number"]
+            ),
+            _("Put the old settings back, or start the search anew."),
         ) from error
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from softprompt.backbones import load_backbone
 from softprompt.errors import UsageError
+from softprompt.locale import _
 from softprompt.tasks import Task
 from softprompt.training.config import RunConfig
 from softprompt.training.growth import first_length
@@ -46,8 +47,8 @@ def resume(folder: Path, reporter: Reporter | None = None) -> dict[str, Any]:
     stored = directory.read("config.json")
     if stored is None:
         raise UsageError(
-            f"{folder} holds no run: there is no config.json in it.",
-            "Name the folder that `softprompt tune` was given with --output.",
+            _("{folder} holds no run: there is no config.json in it.").format(folder=folder),
+            _("Name the folder that `softprompt tune` was given with --output."),
         )
     config = RunConfig.from_json(stored)
     parts = (directory, round_directory(folder, 1), first_length(folder))

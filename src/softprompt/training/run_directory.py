@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from softprompt.errors import UsageError
+from softprompt.locale import _
 from softprompt.storage import disk_errors, write_bytes, write_json
 from softprompt.training.reporters import Reporter
 
@@ -51,10 +52,12 @@ class RunDirectory:
         if self.path.is_dir() and any(self.path.iterdir()):
             begun = (self.path / "config.json").is_file()
             raise UsageError(
-                f"The output folder {self.path} is already in use.",
-                f"Go on with `softprompt {command} --resume {self.path}`, or name another folder."
+                _("The output folder {folder} is already in use.").format(folder=self.path),
+                _(
+                    "Go on with `softprompt {command} --resume {folder}`, or name another folder."
+                ).format(command=command, folder=self.path)
                 if begun
-                else "Name another folder, or empty this one.",
+                else _("Name another folder, or empty this one."),
             )
 
     def create(self, config: Mapping[str, Any]) -> None:
@@ -79,7 +82,8 @@ class RunDirectory:
             return None
         except (OSError, ValueError) as error:
             raise UsageError(
-                f"{self.path / name} is damaged or cannot be read.", "Start the run anew."
+                _("{path} is damaged or cannot be read.").format(path=self.path / name),
+                _("Start the run anew."),
             ) from error
         return dict(value)
 

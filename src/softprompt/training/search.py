@@ -23,6 +23,7 @@ from typing import Any
 from softprompt.backbones import Backbone
 from softprompt.errors import DivergedError, UsageError
 from softprompt.inference import Contexts, Encoded
+from softprompt.locale import _
 from softprompt.prompts.parametrisations import PARAMETRISATIONS
 from softprompt.prompts.placements import pieces
 from softprompt.storage import write_bytes
@@ -234,8 +235,8 @@ def _opened(setup: Setup) -> Setup:
     training, length = setup.training, setup.layout.length
     if training.grow_to is not None:
         raise UsageError(
-            "A search tries lengths at once; training.grow_to tries them one after another.",
-            "Leave it out, or give the search training.lengths.",
+            _("A search tries lengths at once; training.grow_to tries them one after another."),
+            _("Leave it out, or give the search training.lengths."),
         )
     names = dict.fromkeys((setup.prompt.parametrisation, *PARAMETRISATIONS.names()))
     # A prompt in several pieces has one length: shorter ones stand in other places.
@@ -277,5 +278,7 @@ def _read(file: Path) -> list[dict[str, Any]]:
     except (OSError, ValueError, TypeError):
         trials = [{}]
     if not all(needed <= set(trial) for trial in trials):
-        raise UsageError(f"{file} is damaged or cannot be read.", "Start the search anew.")
+        raise UsageError(
+            _("{file} is damaged or cannot be read.").format(file=file), _("Start the search anew.")
+        )
     return trials

@@ -18,6 +18,7 @@ from softprompt.errors import UsageError
 from softprompt.evaluation import default_metric
 from softprompt.inference import Encoded, chat_used, encode_rows
 from softprompt.inference.baselines import ASKING, BASELINES, BaselineRequest
+from softprompt.locale import _
 from softprompt.prompts import Layout, PromptConfig, SoftPrompt
 from softprompt.prompts.depths import DEPTHS
 from softprompt.prompts.head import Headed, first_head
@@ -121,11 +122,11 @@ class Setup:
     def readout_obstacle(self) -> str | None:
         """Why there can be no readout of contexts; None where there can."""
         if not self.task.choices:
-            return "the task has no answer choices"
+            return _("the task has no answer choices")
         if self.backbone.form != "continued":
-            return f"{self.backbone.identity.name} is no decoder"
+            return _("{model} is no decoder").format(model=self.backbone.identity.name)
         if self.layout.placement != "suffix":
-            return "contexts hold the whole text only with --placement suffix"
+            return _("contexts hold the whole text only with --placement suffix")
         return None
 
     def encode(self, rows: Sequence[Row], answers: str) -> Encoded:
@@ -204,15 +205,17 @@ class Setup:
         start.check_backbone(self.backbone)
         if start.depth not in {"input", self.prompt.depth}:
             raise UsageError(
-                f"The prompt to start from is of depth {start.depth!r}, the new one of depth "
-                f"{self.prompt.depth!r}.",
-                "Start from a prompt of the same depth, or of depth input.",
+                _(
+                    "The prompt to start from is of depth {old!r}, the new one of depth {new!r}."
+                ).format(old=start.depth, new=self.prompt.depth),
+                _("Start from a prompt of the same depth, or of depth input."),
             )
         if start.heads != self.layout.heads:
             raise UsageError(
-                f"The prompt to start from has a head of {start.heads} choices, the new one "
-                f"{self.layout.heads}.",
-                "Start from a prompt of a task with as many choices, or leave prompt.start out.",
+                _(
+                    "The prompt to start from has a head of {old} choices, the new one {new}."
+                ).format(old=start.heads, new=self.layout.heads),
+                _("Start from a prompt of a task with as many choices, or leave prompt.start out."),
             )
         return start.members[0]
 

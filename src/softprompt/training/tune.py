@@ -8,6 +8,7 @@ from typing import Any
 
 from softprompt.backbones import Backbone
 from softprompt.errors import UsageError, nearest
+from softprompt.locale import _
 from softprompt.prompts import PromptConfig
 from softprompt.prompts.peft_config import described
 from softprompt.prompts.presets import PRESETS
@@ -89,7 +90,7 @@ def with_settings(
     known = {*PromptConfig.model_fields, *TrainingConfig.model_fields}
     for name in settings:
         if name not in known:
-            raise UsageError(f"Unknown setting {name!r}.", nearest(name, known))
+            raise UsageError(_("Unknown setting {name!r}.").format(name=name), nearest(name, known))
     mine = {k: v for k, v in settings.items() if k in PromptConfig.model_fields}
     mine = {**_given(prompt, renamed="method" in mine), **mine}
     other = {k: v for k, v in settings.items() if k in TrainingConfig.model_fields}

@@ -21,6 +21,7 @@ from torch import Tensor
 from softprompt.backbones import Adapter, Backbone, InputVocabulary
 from softprompt.errors import DivergedError, UsageError
 from softprompt.inference.run_vectors import vectors_before
+from softprompt.locale import _
 from softprompt.prompts import PromptConfig, PromptTask, SoftPrompt
 from softprompt.prompts.initialisers import INITIALISERS, TAKING_PROMPTS, Request
 from softprompt.prompts.parametrisations import PARAMETRISATIONS
@@ -122,8 +123,8 @@ def _saved(
     best = max(course.members, key=lambda member: member.best_score)
     if not math.isfinite(best.best_score):
         raise DivergedError(
-            "No candidate has a finite loss on the validation inputs.",
-            "Try a smaller learning_rate.",
+            _("No candidate has a finite loss on the validation inputs."),
+            _("Try a smaller learning_rate."),
         )
     population = [member.report() for member in course.members]
     soft = SoftPrompt(
@@ -214,8 +215,13 @@ class _Course:
             member.update(factor)
         if not self.left:
             raise DivergedError(
-                f"No candidate has a finite loss and gradient at step {self.step + 1}.",
-                "Try a smaller learning_rate, and check that the loss is finite without vectors.",
+                _("No candidate has a finite loss and gradient at step {step}.").format(
+                    step=self.step + 1
+                ),
+                _(
+                    "Try a smaller learning_rate, and check that the loss is finite without "
+                    "vectors."
+                ),
             )
 
     def _validate(self) -> None:
@@ -246,8 +252,10 @@ class _Course:
         losses = [self.loss(each, targets) for each in by_prompt]
         if any(loss.ndim for loss in losses):
             raise UsageError(
-                f"The loss has shape {list(losses[0].shape)}; one number for a batch is needed.",
-                "Return the mean over the batch.",
+                _("The loss has shape {shape}; one number for a batch is needed.").format(
+                    shape=list(losses[0].shape)
+                ),
+                _("Return the mean over the batch."),
             )
         return losses
 
@@ -299,29 +307,36 @@ def _refuse(prompt: PromptConfig, training: TrainingConfig) -> None:
     unknown = sorted(training.model_fields_set - KNOWN)
     if unknown:
         raise UsageError(
-            f"training.{unknown[0]} does nothing for vectors of a module.",
-            f"These settings do: {', '.join(sorted(KNOWN))}.",
+            _("training.{name} does nothing for vectors of a module.").format(name=unknown[0]),
+            _("These settings do: {names}.").format(names=", ".join(sorted(KNOWN))),
         )
     if prompt.depth != "input":
         raise UsageError(
-            f"Depth {prompt.depth!r} needs layers, and a module is taken as a whole.",
-            "Leave depth out: the vectors stand among the module's inputs.",
+            _("Depth {depth!r} needs layers, and a module is taken as a whole.").format(
+                depth=prompt.depth
+            ),
+            _("Leave depth out: the vectors stand among the module's inputs."),
         )
     for name in {prompt.initialisation, *training.initialisations} - {"auto", *STARTS}:
         raise UsageError(
-            f"The initialisation {name!r} needs text, and inputs of a module have none.",
-            f"Choose {', '.join(STARTS)}.",
+            _("The initialisation {name!r} needs text, and inputs of a module have none.").format(
+                name=name
+            ),
+            _("Choose {names}.").format(names=", ".join(STARTS)),
         )
     if prompt.text is not None:
         raise UsageError(
-            "prompt.text does nothing for vectors of a module.", "Leave it out; see prompt.start."
+            _("prompt.text does nothing for vectors of a module."),
+            _("Leave it out; see prompt.start."),
         )
     names = {_beginning(prompt), *training.initialisations}
     if prompt.start is not None and not names & TAKING_PROMPTS:
         raise UsageError(
-            f"prompt.start is given, and no candidate begins from it: the initialisations are "
-            f"{', '.join(sorted(names))}.",
-            "Leave it out, or choose the initialisation prompt.",
+            _(
+                "prompt.start is given, and no candidate begins from it: the initialisations are "
+                "{names}."
+            ).format(names=", ".join(sorted(names))),
+            _("Leave it out, or choose the initialisation prompt."),
         )
 
 
@@ -337,9 +352,13 @@ def _divided(
     for some, other in pairs:
         if len(some) != len(other) or len(some) < 3 - len(pairs):
             raise UsageError(
-                f"There are {len(some)} inputs and {len(other)} targets.",
-                "Give a target for each input, and at least two of them, so that some are left to "
-                "choose by.",
+                _("There are {inputs} inputs and {targets} targets.").format(
+                    inputs=len(some), targets=len(other)
+                ),
+                _(
+                    "Give a target for each input, and at least two of them, so that some are left "
+                    "to choose by."
+                ),
             )
     if validation is not None:
         return (inputs, targets), validation

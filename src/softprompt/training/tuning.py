@@ -23,6 +23,7 @@ from softprompt.evaluation import value
 from softprompt.inference import Answers, Contexts, Encoded, measure, suited_score
 from softprompt.inference.context_store import ContextStore, cache_folder
 from softprompt.inference.contexts import WORTH_SECONDS
+from softprompt.locale import _
 from softprompt.prompts.artifact import artifact_bytes
 from softprompt.training.cache_precision import loss_change
 from softprompt.training.candidates import Candidate
@@ -189,19 +190,22 @@ class Tuning:
         train = setup.encode(setup.task.train, OBJECTIVES.get(setup.objective).answers)
         validation = setup.encode(held, "choices")
         test = setup.encode(setup.task.test, "choices")
-        parts = {"training": train, "validation": validation}
+        parts = {_("training"): train, _("validation"): validation}
         if setup.task.test:
-            parts["test"] = test
+            parts[_("test")] = test
         for name, encoded in parts.items():
             if encoded.dropped:
                 self.reporter.warning(
-                    f"{encoded.dropped} {name} rows do not fit into the model's window and are "
-                    "left out."
+                    _(
+                        "{n} {part} rows do not fit into the model's window and are left out."
+                    ).format(n=encoded.dropped, part=name)
                 )
             if not encoded.examples:
                 raise DataError(
-                    f"No {name} row fits into the window of {setup.backbone.window} tokens.",
-                    "Shorten the texts, or choose a model with a longer window.",
+                    _("No {part} row fits into the window of {window} tokens.").format(
+                        part=name, window=setup.backbone.window
+                    ),
+                    _("Shorten the texts, or choose a model with a longer window."),
                 )
         return train, validation, test
 
@@ -221,13 +225,16 @@ class Tuning:
         about = {"rows": total, "bytes": sum(part.bytes for part in parts)}
         self.reporter.stage("context", {**about, "estimate_seconds": seconds})
         store_all = self.setup.training.disk_cache == "on" or seconds > WORTH_SECONDS
-        first.fill(lambda done, _: self.reporter.progress(done, total), store_all=store_all)
+        first.fill(lambda done, _of: self.reporter.progress(done, total), store_all=store_all)
         second.budget = max(1, budget - first.bytes) if budget else 0
         rows = len(train.rows)
-        second.fill(lambda done, _: self.reporter.progress(rows + done, total), store_all=store_all)
+        second.fill(
+            lambda done, _of: self.reporter.progress(rows + done, total), store_all=store_all
+        )
         for trouble in dict.fromkeys((first.trouble, second.trouble)):
             if trouble:
-                self.reporter.warning(f"{trouble} Contexts are computed again where needed.")
+                again = _("Contexts are computed again where needed.")
+                self.reporter.warning(f"{trouble} {again}")
         return first, second
 
     def _store(self) -> ContextStore | None:
@@ -327,7 +334,9 @@ class Tuning:
         count, part = fit_loop(loop, free_memory_budget(PASS_SHARE, self.setup.backbone.device))
         if count < wanted:
             self.reporter.warning(
-                f"Memory holds {count} of the {wanted} prompts of the population; {count} train."
+                _("Memory holds {n} of the {wanted} prompts of the population; {n} train.").format(
+                    n=count, wanted=wanted
+                )
             )
         del loop.members[count:]
         loop.course = Course(0, (), part)
@@ -366,6 +375,6 @@ def _scores(
         if fitted is not None:
             whole = replace(whole, readout=fitted.validation_NC)
         together = suited_score(setup.task, validation, whole, setup.metric)
-        for _, record in found:
+        for _score, record in found:
             record["together"] = together
     return found

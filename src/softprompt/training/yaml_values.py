@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from softprompt.errors import ConfigError
+from softprompt.locale import _
 
 __all__ = ["assignment", "read_yaml"]
 
@@ -53,11 +54,14 @@ def assignment(text: str, example: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     key = key.strip()
     if not equals:
-        raise ConfigError(f"{text!r} is no assignment.", f"Write for example --set {example}.")
+        raise ConfigError(
+            _("{text!r} is no assignment.").format(text=text),
+            _("Write for example --set {example}.").format(example=example),
+        )
     try:
         return key, read_yaml(value)
     except yaml.YAMLError as error:
         raise ConfigError(
-            f"The value in {text!r} is not YAML.",
-            f"Put text with signs of its own in quotes: --set \"{key}='...'\".",
+            _("The value in {text!r} is not YAML.").format(text=text),
+            _("Put text with signs of its own in quotes: --set \"{key}='...'\".").format(key=key),
         ) from error

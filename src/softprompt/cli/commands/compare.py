@@ -277,9 +277,9 @@ def _apart(comparison: Comparison, folder: Path, name: str) -> None:
     if done.returncode < 0:
         # The system ends a process that takes too much memory; nothing else sends this by itself.
         kind = "memory" if done.returncode == -_KILLED else "failed"
-        comparison.failed(name, f"ended by signal {-done.returncode}", kind)
+        comparison.failed(name, _("ended by signal {n}").format(n=-done.returncode), kind)
     elif done.returncode > 0:
-        comparison.failed(name, f"ended with exit code {done.returncode}")
+        comparison.failed(name, _("ended with exit code {n}").format(n=done.returncode))
 
 
 def _show(found: dict[str, Any], folder: Path, console: Any) -> None:

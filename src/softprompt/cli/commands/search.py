@@ -17,7 +17,7 @@ from softprompt.cli.configuration import given
 from softprompt.cli.launch import launch
 from softprompt.cli.runs import show_run
 from softprompt.cli.tables import table
-from softprompt.locale import _, mark, number, percent
+from softprompt.locale import _, figure, mark, number, percent
 
 __all__ = ["search"]
 
@@ -104,7 +104,7 @@ def _show(console: Console, *, result: Mapping[str, Any], folder: Path) -> None:
         rows = table(*headers, measure_name(result["metric"]))
         for trial in sorted(scored, key=lambda trial: -float(trial["score"]))[:_SHOWN]:
             rows.add_row(
-                f"{trial['learning_rate']:.3g}",
+                figure(trial["learning_rate"], ".3g"),
                 trial["initialisation"],
                 trial["parametrisation"],
                 number(trial["length"]),

@@ -186,6 +186,7 @@ def _show(console: Console, answers: int) -> None:
 def _config(settings: dict[str, Any]) -> Any:
     from pydantic import ValidationError
 
+    from softprompt.prompts.values import why
     from softprompt.serving.http import ServerConfig
 
     try:
@@ -196,7 +197,7 @@ def _config(settings: dict[str, Any]) -> Any:
             _("The setting {name} cannot be {value}.").format(
                 name=".".join(map(str, first["loc"])), value=first["input"]
             ),
-            f"{first['msg']}.",
+            f"{why(first)}.",
         ) from error
 
 

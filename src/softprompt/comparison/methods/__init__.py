@@ -12,6 +12,7 @@ from typing import Any
 from softprompt.backbones import Backbone
 from softprompt.comparison.job import Job, Trained
 from softprompt.errors import UsageError
+from softprompt.locale import _
 from softprompt.registry import Registry, discover
 
 __all__ = [
@@ -79,9 +80,12 @@ def refuse(name: str, job: Job) -> None:
             if how.trains and backbone.form in how.forms
         }
         raise UsageError(
-            f"The method {name!r} cannot use {type(backbone.model).__name__}, a model of another "
-            "kind.",
-            f"The nearest that works is {min(able, key=lambda other: able[other])}.",
+            _("The method {name!r} cannot use {model}, a model of another kind.").format(
+                name=name, model=type(backbone.model).__name__
+            ),
+            _("The nearest that works is {method}.").format(
+                method=min(able, key=lambda other: able[other])
+            ),
         )
     method.check(job)
 
@@ -94,8 +98,13 @@ def refuse_writing(job: Job, backbone: Backbone) -> None:
     """
     if backbone.form not in WRITING and not job.task.choices:
         raise UsageError(
-            f"{backbone.identity.name} is an encoder: it tells choices apart and writes no text.",
-            "Give a task with answer choices, or choose a model that writes (`softprompt models`).",
+            _("{model} is an encoder: it tells choices apart and writes no text.").format(
+                model=backbone.identity.name
+            ),
+            _(
+                "Give a task with answer choices, or choose a model that writes (`softprompt "
+                "models`)."
+            ),
         )
 
 
@@ -107,14 +116,11 @@ def whole_weights(job: Job) -> None:
     """
     settings = job.config.backbone
     if settings.quantization != "none" or settings.device_map is not None:
-        what = (
-            f"weights in {settings.quantization}"
-            if settings.quantization != "none"
-            else "a model spread over devices"
-        )
         raise UsageError(
-            f"Full fine-tuning cannot train {what}.",
-            "The nearest that works is lora; soft_prompt works as well.",
+            _("Full fine-tuning cannot train weights in {kind}.").format(kind=settings.quantization)
+            if settings.quantization != "none"
+            else _("Full fine-tuning cannot train a model spread over devices."),
+            _("The nearest that works is lora; soft_prompt works as well."),
         )
 
 

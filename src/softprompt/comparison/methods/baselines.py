@@ -11,7 +11,7 @@ from softprompt.comparison.work import Asked
 from softprompt.errors import UsageError
 from softprompt.inference.baselines import BASELINES
 from softprompt.inference.baselines.zero_shot import hand_written
-from softprompt.locale import mark
+from softprompt.locale import _, mark
 
 __all__ = ["asked"]
 
@@ -49,8 +49,8 @@ def _closed(job: Job) -> None:
     """
     if not job.task.choices:
         raise UsageError(
-            "The majority guess needs answer choices; this task generates free text.",
-            "The nearest that works is zero_shot.",
+            _("The majority guess needs answer choices; this task generates free text."),
+            _("The nearest that works is zero_shot."),
         )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from softprompt.errors import UsageError
 from softprompt.evaluation import score_classification
 from softprompt.inference.baselines import BASELINES, BaselineRequest
+from softprompt.locale import _
 
 __all__ = ["majority"]
 
@@ -22,8 +23,8 @@ def majority(request: BaselineRequest) -> dict[str, Any]:
     task = request.task
     if not task.choices:
         raise UsageError(
-            "The baseline `majority` needs answer choices; this task generates free text.",
-            "Choose `zero_shot` or `few_shot`.",
+            _("The baseline `majority` needs answer choices; this task generates free text."),
+            _("Choose `zero_shot` or `few_shot`."),
         )
     counts = Counter(str(row.answer) for row in task.train)
     guess = max(task.labels, key=lambda label: counts[label])

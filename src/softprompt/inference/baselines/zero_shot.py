@@ -13,6 +13,7 @@ from softprompt.evaluation import value
 from softprompt.inference.answers import Answers, answer, measure
 from softprompt.inference.baselines import ASKING, BASELINES, BaselineRequest
 from softprompt.inference.rows import Encoded, encode_rows
+from softprompt.locale import _
 from softprompt.prompts import Layout
 from softprompt.tasks import Row, Task, Template
 
@@ -83,9 +84,11 @@ def _best(
         found.append((encoded.dropped, score, template))
     if not found:
         raise DataError(
-            "No validation row fits into the model's window with any of the hand prompts.",
-            "Shorten the rows, write a template of your own, or choose a model with a longer "
-            "window.",
+            _("No validation row fits into the model's window with any of the hand prompts."),
+            _(
+                "Shorten the rows, write a template of your own, or choose a model with a longer "
+                "window."
+            ),
         )
     fewest = min(dropped for dropped, *_ in found)
     kept = [one for one in found if one[0] == fewest]
@@ -111,8 +114,8 @@ def _answered(
     )
     if not encoded.examples:
         raise DataError(
-            "No row fits into the model's window with the hand prompt.",
-            "Shorten the rows, or choose a model with a longer window.",
+            _("No row fits into the model's window with the hand prompt."),
+            _("Shorten the rows, or choose a model with a longer window."),
         )
     answers = answer(request.backbone, task, encoded, (), max_new_tokens=request.max_new_tokens)
     return encoded, answers

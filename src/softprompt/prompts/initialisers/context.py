@@ -6,6 +6,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from softprompt.errors import UsageError
+from softprompt.locale import _
 from softprompt.prompts.initialisers import INITIALISERS, READING_TEXT, SHOWING_ROWS, Request
 
 __all__ = ["context"]
@@ -25,7 +26,15 @@ def context(request: Request) -> Tensor:
     """
     if request.text is not None:
         ids = request.backbone.encode(request.text)
-        _refuse_short("The text has", len(ids), request.length)
+        if len(ids) < request.length:
+            raise _too_short(
+                _(
+                    "The text has {tokens} tokens, and the prompt has {places} places to fill "
+                    "with them."
+                ),
+                len(ids),
+                request.length,
+            )
         return request.rows(ids[: request.length])
     taken: list[tuple[int, list[int]]] = []
     missing = request.length
@@ -35,20 +44,27 @@ def context(request: Request) -> Tensor:
         ids = request.backbone.encode(request.demonstrations(row))[-missing:]
         taken.insert(0, (row, ids))
         missing -= len(ids)
-    _refuse_short("The training rows have", request.length - missing, request.length)
+    if missing > 0:
+        raise _too_short(
+            _(
+                "The training rows have {tokens} tokens, and the prompt has {places} places to "
+                "fill with them."
+            ),
+            request.length - missing,
+            request.length,
+        )
     place = 0
     for row, ids in taken:
         request.made_of[row] = range(place, place + len(ids))
         place += len(ids)
-    return request.rows([token for _, ids in taken for token in ids])
+    return request.rows([token for _row, ids in taken for token in ids])
 
 
-def _refuse_short(what: str, tokens: int, places: int) -> None:
-    if tokens < places:
-        raise UsageError(
-            f"{what} {tokens} tokens, and the prompt has {places} places to fill with them.",
-            "Choose a smaller --length, or another initialisation.",
-        )
+def _too_short(message: str, tokens: int, places: int) -> UsageError:
+    return UsageError(
+        message.format(tokens=tokens, places=places),
+        _("Choose a smaller --length, or another initialisation."),
+    )
 
 
 SHOWING_ROWS.add("context")

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from softprompt.errors import UsageError
+from softprompt.locale import _
 from softprompt.prompts.initialisers import INITIALISERS, Request
 
 __all__ = ["keywords"]
@@ -30,8 +31,8 @@ def keywords(request: Request) -> Tensor:
         weights = vectorizer.fit_transform(request.texts)
     except ValueError as error:
         raise UsageError(
-            "The initialisation `keywords` found no words in the training texts.",
-            "Choose `vocabulary` or `random`.",
+            _("The initialisation `keywords` found no words in the training texts."),
+            _("Choose `vocabulary` or `random`."),
         ) from error
     if len(set(request.labels)) > 1:
         score = np.nan_to_num(chi2(weights, list(request.labels))[0])

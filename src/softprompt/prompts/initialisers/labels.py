@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from softprompt.errors import UsageError
+from softprompt.locale import _
 from softprompt.prompts.initialisers import INITIALISERS, Request
 
 __all__ = ["labels"]
@@ -20,7 +21,7 @@ def labels(request: Request) -> Tensor:
     """
     if not request.wordings:
         raise UsageError(
-            "The initialisation `labels` needs answer choices; this task generates free text.",
-            "Choose `vocabulary` or `text`.",
+            _("The initialisation `labels` needs answer choices; this task generates free text."),
+            _("Choose `vocabulary` or `text`."),
         )
     return request.filled(torch.stack([request.word(" " + word) for word in request.wordings]))

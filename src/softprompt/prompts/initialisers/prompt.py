@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from softprompt.errors import UsageError
+from softprompt.locale import _
 from softprompt.prompts.initialisers import INITIALISERS, TAKING_PROMPTS, Request
 
 __all__ = ["prompt"]
@@ -19,16 +20,21 @@ def prompt(request: Request) -> Tensor:
     """
     if request.prompt is None:
         raise UsageError(
-            "The initialisation `prompt` needs a prompt to start from; none is given.",
-            "Add --set prompt.start=FOLDER.",
+            _("The initialisation `prompt` needs a prompt to start from; none is given."),
+            _("Add --set prompt.start=FOLDER."),
         )
     size = request.backbone.hidden_size
     sizes = {size, request.deepened(request.rows([0])).shape[1]}
     if request.prompt.shape[-1] not in sizes:
         raise UsageError(
-            f"The prompt to start from has vectors of {request.prompt.shape[-1]} numbers; "
-            f"the backbone takes {' or '.join(map(str, sorted(sizes)))}.",
-            "Start from a prompt of the same backbone and depth, or of depth input.",
+            _(
+                "The prompt to start from has vectors of {numbers} numbers; the backbone takes "
+                "{sizes}."
+            ).format(
+                numbers=request.prompt.shape[-1],
+                sizes=_(" or ").join(map(str, sorted(sizes))),
+            ),
+            _("Start from a prompt of the same backbone and depth, or of depth input."),
         )
     return request.filled(request.prompt.float())
 

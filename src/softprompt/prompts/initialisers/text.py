@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from softprompt.errors import UsageError
+from softprompt.locale import _
 from softprompt.prompts.initialisers import INITIALISERS, READING_TEXT, Request
 
 __all__ = ["text"]
@@ -19,8 +20,8 @@ def text(request: Request) -> Tensor:
     """
     if not request.text:
         raise UsageError(
-            "The initialisation `text` needs a text; none is given.",
-            "Add --set prompt.text='Is the customer satisfied?' or choose `labels`.",
+            _("The initialisation `text` needs a text; none is given."),
+            _("Add --set prompt.text='Is the customer satisfied?' or choose `labels`."),
         )
     return request.filled(request.rows(request.backbone.encode(request.text)))
 

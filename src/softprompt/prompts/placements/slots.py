@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from softprompt.errors import UsageError
+from softprompt.locale import _
 from softprompt.prompts.placements import BOS, PLACEMENTS, Arranged
 from softprompt.tasks import Slot
 
@@ -20,7 +21,10 @@ def slots(parts: Sequence[str | Slot], length: int) -> list[Arranged]:
     """
     if not any(isinstance(part, Slot) for part in parts):
         raise UsageError(
-            "The placement `slots` needs a template with at least one {prompt:N}; this has none.",
-            "For example: --template '{prompt:8}{text}\\nSentiment:{prompt:8} {answer}'.",
+            _(
+                "The placement `slots` needs a template with at least one {prompt:N}; this has "
+                "none."
+            ),
+            _("For example: --template '{prompt:8}{text}\\nSentiment:{prompt:8} {answer}'."),
         )
     return [BOS, *parts]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from softprompt.errors import UsageError
+from softprompt.locale import _
 from softprompt.registry import Registry, discover
 
 __all__ = ["REPORTERS", "Part", "Reporter", "Reporters", "scalars", "tracker"]
@@ -100,8 +101,12 @@ def tracker(name: str) -> Any:
     except ImportError as error:
         package = name.partition(".")[0]
         raise UsageError(
-            f"The reporter needs the library {package!r}, which is not installed.",
-            f"Run: pip install {'tensorboard' if package == 'torch' else package}",
+            _("The reporter needs the library {package!r}, which is not installed.").format(
+                package=package
+            ),
+            _("Run: pip install {package}").format(
+                package="tensorboard" if package == "torch" else package
+            ),
         ) from error
 
 
