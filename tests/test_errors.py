@@ -17,7 +17,7 @@ CLASSES = [
 
 
 def test_every_class_is_exported() -> None:
-    assert {cls.__name__ for cls in CLASSES} | {"nearest"} == set(errors.__all__)
+    assert {cls.__name__ for cls in CLASSES} | {"nearest", "refusal"} == set(errors.__all__)
 
 
 def test_the_tree_in_the_docstring_is_the_tree() -> None:
