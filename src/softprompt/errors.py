@@ -60,10 +60,10 @@ _REFUSALS = (
     mark("Input should be a valid list"),
     mark("Input should be a valid dictionary"),
     mark("Input should be an object"),
-    mark("Input should be greater than or equal to {n}"),
-    mark("Input should be greater than {n}"),
-    mark("Input should be less than or equal to {n}"),
-    mark("Input should be less than {n}"),
+    mark("Input should be greater than or equal to {ge}"),
+    mark("Input should be greater than {gt}"),
+    mark("Input should be less than or equal to {le}"),
+    mark("Input should be less than {lt}"),
     mark("Input should be '{names}' or '{last}'"),
 )
 
@@ -161,7 +161,8 @@ def nearest(name: str, allowed: Iterable[str]) -> str:
         told = _("Allowed: {names}.").format(names=listed)
     if not close:
         return told
-    return f"{_('Did you mean {name!r}?').format(name=folded[close[0]])} {told}"
+    guess = _("Did you mean {name!r}?").format(name=folded[close[0]])
+    return f"{guess} {told}"
 
 
 def refusal(message: str) -> str:

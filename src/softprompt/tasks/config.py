@@ -127,12 +127,13 @@ class TaskConfig(BaseModel):
         except ValidationError as error:
             first = error.errors()[0]
             name = str(first["loc"][0]) if first["loc"] else "task"
-            about = cls.model_fields[name].description if name in cls.model_fields else ""
+            field = cls.model_fields.get(name)
+            about = (field.description if field else None) or ""
             raise ConfigError(
                 _("The task setting {name!r} cannot be {value!r}: {reason}.").format(
                     name=name, value=first["input"], reason=refusal(first["msg"])
                 ),
-                _(about or ""),
+                _(about),
             ) from error
 
     def replace(self, **settings: Any) -> TaskConfig:
