@@ -12,6 +12,7 @@ from typing import Any
 from softprompt.backbones import Backbone
 from softprompt.comparison.job import Job, Trained
 from softprompt.errors import UsageError
+from softprompt.locale import mark
 from softprompt.registry import Registry, discover
 
 __all__ = [
@@ -118,5 +119,5 @@ def whole_weights(job: Job) -> None:
         )
 
 
-METHODS: Registry[Method] = Registry("method")
+METHODS: Registry[Method] = Registry(mark("method"))
 discover(__name__, list(__path__))
