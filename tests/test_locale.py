@@ -149,7 +149,8 @@ def test_what_a_library_says_is_told_again() -> None:
     templates = (mark("Hello {name} and {other}"), mark("Hello {name}"))
     set_language("vi")
     assert retold("Hello (you)", templates) == "Xin chào (you)"
-    assert retold("Hello you and\nme", templates) == "Hello you and\nme"
+    assert retold("Hello you\nthere", templates) == "Xin chào you\nthere"
+    assert retold("Hello you and me", templates) == "Hello you and me"
     assert retold("Oh, Hello you", templates) == "Oh, Hello you"
     set_language("en")
     assert retold("Hello {you}", templates) == "Hello {you}"

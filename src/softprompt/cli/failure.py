@@ -39,7 +39,7 @@ _SYSTEM_WORDS = (
 _PARSER_WORDS = (
     mark("No such option: {name} (Possible options: {names})"),
     mark("No such option: {name}"),
-    mark("No such command {name}. Did you mean {names}?"),
+    mark("{told}. Did you mean {names}?"),
     mark("Missing argument {name}."),
     mark("Missing option {name}."),
     mark("Got unexpected extra argument(s) ({words})"),
