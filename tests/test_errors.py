@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
+from typing import Any, Literal
 
 import pytest
+from pydantic import BaseModel, Field, ValidationError
 
 from softprompt import errors
-from softprompt.errors import ConfigError, DivergedError, SoftPromptError, nearest
+from softprompt.errors import ConfigError, DivergedError, SoftPromptError, nearest, refusal
+from softprompt.locale import set_language
 
 CLASSES = [
     value
@@ -17,7 +21,7 @@ CLASSES = [
 
 
 def test_every_class_is_exported() -> None:
-    assert {cls.__name__ for cls in CLASSES} | {"nearest"} == set(errors.__all__)
+    assert {cls.__name__ for cls in CLASSES} | {"nearest", "refusal"} == set(errors.__all__)
 
 
 def test_the_tree_in_the_docstring_is_the_tree() -> None:
@@ -83,3 +87,57 @@ def test_nearest_shortens_a_long_list_and_still_searches_all_of_it() -> None:
     hint = nearest("column98", [f"column{number:02}" for number in range(100)])
     assert hint.startswith("Did you mean 'column98'? Allowed: column00, column01, ")
     assert hint.endswith("column39 and 60 more.")
+
+
+class Settings(BaseModel):
+    number: int = Field(3, ge=1, le=8)
+    share: float = Field(0.5, gt=0, lt=1, allow_inf_nan=False)
+    kind: Literal["auto", "on", "off"] = "auto"
+    exact: bool = False
+    name: str = ""
+    names: tuple[str, ...] = ()
+    each: dict[str, str] = {}
+
+
+@pytest.fixture
+def vietnamese() -> Iterator[None]:
+    set_language("vi")
+    yield
+    set_language("en")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"number": "three"},
+        {"number": 2.5},
+        {"number": []},
+        {"number": 0},
+        {"number": 9},
+        {"share": "half"},
+        {"share": []},
+        {"share": 0},
+        {"share": 1},
+        {"share": float("nan")},
+        {"kind": "none"},
+        {"exact": "perhaps"},
+        {"exact": []},
+        {"name": 3},
+        {"names": "a"},
+        {"each": "a"},
+    ],
+)
+@pytest.mark.usefixtures("vietnamese")
+def test_refusals_of_pydantic_are_translated(settings: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError) as caught:
+        Settings(**settings)
+    told = caught.value.errors()[0]["msg"]
+    assert told.startswith("Input should be ")
+    assert refusal(told).startswith("Giá trị phải ")
+    set_language("en")
+    assert refusal(told) == told
+
+
+@pytest.mark.usefixtures("vietnamese")
+def test_a_refusal_that_is_not_known_stays() -> None:
+    assert refusal("URL scheme should be 'http'") == "URL scheme should be 'http'"

@@ -15,13 +15,35 @@ from typing import Any
 import pytest
 from babel import numbers
 
-from softprompt import locale
-from softprompt.locale import current_language, figure, mark, number, percent, set_language
+from softprompt import errors, locale
+from softprompt.locale import (
+    current_language,
+    figure,
+    mark,
+    number,
+    percent,
+    retold,
+    set_language,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = Path(locale.__file__).parent
 VARIABLES = ("SOFTPROMPT_LANG", "LC_ALL", "LC_MESSAGES", "LANG")
 TRANSLATIONS = sorted(PACKAGE.glob("locales/*/LC_MESSAGES/softprompt.po"))
+ERRORS = {name for name in errors.__all__ if name.endswith("Error")}
+# Where mistakes are told to people; what the server says is read by programs.
+TOLD_TO_PEOPLE = (
+    "tasks",
+    "evaluation",
+    "backbones",
+    "prompts",
+    "inference",
+    "training",
+    "comparison",
+    "cli",
+    "registry.py",
+    "storage.py",
+)
 each_catalogue = pytest.mark.parametrize("po", TRANSLATIONS, ids=lambda po: po.parents[1].name)
 
 
@@ -121,6 +143,18 @@ def test_marked_constants_are_translated_when_shown() -> None:
     set_language("vi")
     assert constant == "Hello {name}"
     assert locale._(constant) == "Xin chào {name}"
+
+
+@pytest.mark.usefixtures("greeting")
+def test_what_a_library_says_is_told_again() -> None:
+    templates = (mark("Hello {name} and {other}"), mark("Hello {name}"))
+    set_language("vi")
+    assert retold("Hello (you)", templates) == "Xin chào (you)"
+    assert retold("Hello you\nthere", templates) == "Xin chào you\nthere"
+    assert retold("Hello you and me", templates) == "Hello you and me"
+    assert retold("Oh, Hello you", templates) == "Oh, Hello you"
+    set_language("en")
+    assert retold("Hello {you}", templates) == "Hello {you}"
 
 
 @pytest.mark.parametrize("code", locale.LANGUAGES)
@@ -236,6 +270,41 @@ def test_the_rule_on_literals_can_fail(source: str, offends: bool) -> None:
     assert any(formats_before_lookup(node) for node in ast.walk(ast.parse(source))) is offends
 
 
+@pytest.mark.parametrize("room", TOLD_TO_PEOPLE)
+def test_mistakes_can_be_told_in_any_language(room: str) -> None:
+    path = PACKAGE / room
+    bad = [
+        f"{file.relative_to(PACKAGE)}:{node.lineno}"
+        for file in ([path] if path.is_file() else sorted(path.rglob("*.py")))
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and tells_in_english(node)
+    ]
+    assert not bad, "message or hint in no catalogue:\n" + "\n".join(bad)
+
+
+@pytest.mark.parametrize(
+    ("source", "offends"),
+    [
+        ('raise DataError(_("{file} is empty.").format(file=f"{name}.csv"), nearest(a, b))', False),
+        ('raise DataError(ngettext("{n} row", "{n} rows", n).format(n=n), hint)', False),
+        ('raise DataError(f"{place}: {message}", "")', False),
+        ('raise DataError(_("A") if a else _("B"), hint=_("C"))', False),
+        ('raise ValueError("A defect.")', False),
+        ('raise DataError("It is empty.")', True),
+        ('raise DataError(_("It is empty."), "Fill it.")', True),
+        ('raise DataError(_("It is empty."), hint="Fill it.")', True),
+        ('raise DataError(f"{name} is empty.")', True),
+        ('raise DataError("{name} is empty.".format(name=name))', True),
+        ('raise DataError(_("A") + " and more.")', True),
+        ('raise DataError(_("A") if a else "B")', True),
+        ('return UsageError("It cannot be.")', True),
+    ],
+)
+def test_the_rule_on_mistakes_can_fail(source: str, offends: bool) -> None:
+    calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+    assert any(tells_in_english(node) for node in calls) is offends
+
+
 @pytest.mark.parametrize(
     ("message", "translation", "kept"),
     [
@@ -298,6 +367,27 @@ def formats_before_lookup(node: ast.AST) -> bool:
             for argument in node.args[: 2 if node.func.id == "ngettext" else 1]
         )
     )
+
+
+def tells_in_english(call: ast.Call) -> bool:
+    """Whether an error is made with a message or a hint that is never looked up."""
+    if not isinstance(call.func, ast.Name) or call.func.id not in ERRORS:
+        return False
+    named = [word.value for word in call.keywords if word.arg in ("message", "hint")]
+    return any(has_own_words(node) for node in (*call.args[:2], *named))
+
+
+def has_own_words(node: ast.AST) -> bool:
+    match node:
+        case ast.Constant(value=str(text)):
+            return any(map(str.isalpha, text))
+        case ast.JoinedStr(values=parts) | ast.BoolOp(values=parts):
+            return any(map(has_own_words, parts))
+        case ast.BinOp(left=one, right=other) | ast.IfExp(body=one, orelse=other):
+            return has_own_words(one) or has_own_words(other)
+        case ast.Call(func=ast.Attribute(value=text)):
+            return has_own_words(text)
+    return False
 
 
 def keeps_placeholders(entry: Any) -> bool:

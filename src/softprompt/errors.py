@@ -23,6 +23,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from softprompt.locale import _, mark, retold
+
 __all__ = [
     "ArtifactError",
     "BackboneError",
@@ -38,9 +40,32 @@ __all__ = [
     "UnknownPromptError",
     "UsageError",
     "nearest",
+    "refusal",
 ]
 
 _MOST_NAMES = 40
+
+# What pydantic says, the more special before the more general.
+_REFUSALS = (
+    mark("Input should be a valid integer, unable to parse string as an integer"),
+    mark("Input should be a valid integer, got a number with a fractional part"),
+    mark("Input should be a valid integer"),
+    mark("Input should be a valid number, unable to parse string as a number"),
+    mark("Input should be a valid number"),
+    mark("Input should be a finite number"),
+    mark("Input should be a valid boolean, unable to interpret input"),
+    mark("Input should be a valid boolean"),
+    mark("Input should be a valid string"),
+    mark("Input should be a valid tuple"),
+    mark("Input should be a valid list"),
+    mark("Input should be a valid dictionary"),
+    mark("Input should be an object"),
+    mark("Input should be greater than or equal to {ge}"),
+    mark("Input should be greater than {gt}"),
+    mark("Input should be less than or equal to {le}"),
+    mark("Input should be less than {lt}"),
+    mark("Input should be '{names}' or '{last}'"),
+)
 
 
 class SoftPromptError(Exception):
@@ -127,8 +152,19 @@ def nearest(name: str, allowed: Iterable[str]) -> str:
     names = sorted(set(allowed))
     folded = {other.casefold(): other for other in reversed(names)}
     close = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.5)
-    listed = ", ".join(names[:_MOST_NAMES]) or "nothing"
+    listed = ", ".join(names[:_MOST_NAMES])
+    if not names:
+        return _("Allowed: nothing.")
     if len(names) > _MOST_NAMES:
-        listed += f" and {len(names) - _MOST_NAMES} more"
-    guess = f"Did you mean {folded[close[0]]!r}? " if close else ""
-    return f"{guess}Allowed: {listed}."
+        told = _("Allowed: {names} and {n} more.").format(names=listed, n=len(names) - _MOST_NAMES)
+    else:
+        told = _("Allowed: {names}.").format(names=listed)
+    if not close:
+        return told
+    guess = _("Did you mean {name!r}?").format(name=folded[close[0]])
+    return f"{guess} {told}"
+
+
+def refusal(message: str) -> str:
+    """What pydantic says of a value that cannot be, in the language in use."""
+    return retold(message, _REFUSALS)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import gettext
 import os
+import re
+from collections.abc import Iterable
 from functools import cache
 from importlib import resources
 
@@ -21,6 +23,7 @@ __all__ = [
     "ngettext",
     "number",
     "percent",
+    "retold",
     "set_language",
 ]
 
@@ -72,6 +75,24 @@ def ngettext(singular: str, plural: str, n: int) -> str:
 def mark(message: str) -> str:
     """The message unchanged: puts a constant into the catalogue, to be shown with `_` later."""
     return message
+
+
+def retold(text: str, templates: Iterable[str]) -> str:
+    """What a library says in English, in the current language.
+
+    Args:
+        text: as the library made it.
+        templates: marked messages; `{name}` stands for any text. The first that fits is used, and
+            where none does, the text stays as it is.
+    """
+    for template in templates:
+        parts = re.split(r"\{(\w+)\}", template)
+        pattern = "".join(
+            f"(?P<{part}>.*?)" if place % 2 else re.escape(part) for place, part in enumerate(parts)
+        )
+        if found := re.fullmatch(pattern, text, re.DOTALL):
+            return _(template).format(**found.groupdict())
+    return text
 
 
 def number(value: float, digits: int = 0) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
 from softprompt.errors import UsageError, nearest
+from softprompt.locale import _
 
 __all__ = ["Registry", "discover"]
 
@@ -22,7 +23,7 @@ class Registry(Generic[T]):
     """A mapping from names to choices of one kind.
 
     Args:
-        kind: what the choices are, in the singular, for error messages ("initialiser").
+        kind: what the choices are, in the singular, for error messages: mark("initialiser").
     """
 
     def __init__(self, kind: str) -> None:
@@ -46,7 +47,10 @@ class Registry(Generic[T]):
             UsageError: there is none; the message names the nearest.
         """
         if name not in self._choices:
-            raise UsageError(f"Unknown {self.kind} {name!r}.", nearest(name, self._choices))
+            raise UsageError(
+                _("Unknown {kind} {name!r}.").format(kind=_(self.kind), name=name),
+                nearest(name, self._choices),
+            )
         return self._choices[name]
 
     def names(self) -> list[str]:

@@ -18,8 +18,20 @@ from pathlib import Path
 from typing import Any
 
 from softprompt.errors import SoftPromptError, UsageError
+from softprompt.locale import _, mark
 
 __all__ = ["atomic_folder", "canonical_json", "disk_errors", "sha256", "write_bytes", "write_json"]
+
+_REASONS = {
+    errno.ENOSPC: mark("the disk is full"),
+    errno.EDQUOT: mark("the disk quota is used up"),
+    errno.EACCES: mark("permission is denied"),
+    errno.EPERM: mark("permission is denied"),
+    errno.EROFS: mark("the file system is read-only"),
+    errno.ENOTDIR: mark("a part of the path is a file"),
+    errno.EEXIST: mark("a file stands there"),
+    errno.EISDIR: mark("a folder stands there"),
+}
 
 
 def canonical_json(value: Any) -> str:
@@ -44,30 +56,15 @@ def disk_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = {
-            errno.ENOSPC: "the disk is full",
-            errno.EDQUOT: "the disk quota is used up",
-            errno.EACCES: "permission is denied",
-            errno.EPERM: "permission is denied",
-            errno.EROFS: "the file system is read-only",
-            errno.ENOTDIR: "a part of the path is a file",
-            errno.EEXIST: "a file stands there",
-            errno.EISDIR: "a folder stands there",
-        }.get(error.errno or 0, str(error.strerror or error))
-        raise UsageError(
-            f"Cannot write {path}: {reason}.",
-            "Free some space or name another place; what was written before is intact.",
-        ) from error
+        reason = _REASONS.get(error.errno or 0, str(error.strerror or error))
+        raise _unwritten(path, reason) from error
     except SoftPromptError:
         raise
     except Exception as error:
         # safetensors wraps the system's error in one of its own.
         if "No space left" not in str(error) and "os error 28" not in str(error):
             raise
-        raise UsageError(
-            f"Cannot write {path}: the disk is full.",
-            "Free some space or name another place; what was written before is intact.",
-        ) from error
+        raise _unwritten(path, _REASONS[errno.ENOSPC]) from error
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -131,6 +128,13 @@ def atomic_folder(path: Path) -> Iterator[Path]:
                 old.rename(place)
             raise
         shutil.rmtree(old, ignore_errors=True)
+
+
+def _unwritten(path: Path, reason: str) -> UsageError:
+    return UsageError(
+        _("Cannot write {path}: {reason}.").format(path=path, reason=_(reason)),
+        _("Free some space or name another place; what was written before is intact."),
+    )
 
 
 def _flush(folder: Path) -> None:

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from softprompt.backbones.fingerprint import module_fingerprint
 from softprompt.backbones.frozen import Identity
 from softprompt.errors import BackboneError
+from softprompt.locale import _
 
 __all__ = ["Adapter", "InputVocabulary"]
 
@@ -78,9 +79,11 @@ class Adapter:
         if not good or len({row.shape[1] for row in rows}) != 1:
             shapes = [list(getattr(row, "shape", ())) for row in rows[:3]]
             raise BackboneError(
-                f"`embed` of {self.identity.name} gives rows of shapes {shapes}; a sequence of "
-                "vectors [T, D] is needed for each input, D the same for all.",
-                "For inputs of one vector each, return x[:, None].",
+                _(
+                    "`embed` of {name} gives rows of shapes {shapes}; a sequence of vectors [T, D]"
+                    " is needed for each input, D the same for all."
+                ).format(name=self.identity.name, shapes=shapes),
+                _("For inputs of one vector each, return x[:, None]."),
             )
         return rows
 
@@ -118,10 +121,15 @@ class Adapter:
         outputs = self.forward(vectors_RSD, index_RS != last)
         if not isinstance(outputs, Tensor) or not outputs.ndim or len(outputs) != len(places):
             raise BackboneError(
-                f"`forward` of {self.identity.name} gives "
-                f"{list(getattr(outputs, 'shape', [type(outputs).__name__]))} for "
-                f"{len(places)} rows; an output for each row is needed along the first axis.",
-                "Return a tensor [R, ...].",
+                _(
+                    "`forward` of {name} gives {shape} for {n} rows; an output for each row is"
+                    " needed along the first axis."
+                ).format(
+                    name=self.identity.name,
+                    shape=list(getattr(outputs, "shape", [type(outputs).__name__])),
+                    n=len(places),
+                ),
+                _("Return a tensor [R, ...]."),
             )
         return outputs
 

@@ -30,6 +30,7 @@ from softprompt.backbones.passing import Pass
 from softprompt.backbones.probe import probe
 from softprompt.backbones.shared_context import SharedContext, reading_contexts, register
 from softprompt.errors import BackboneError
+from softprompt.locale import _
 
 __all__ = ["Backbone", "Identity"]
 
@@ -182,8 +183,10 @@ class Backbone(FrozenModel):
         layers = layers_of(self._body, self.layers)
         if layers is None:
             raise BackboneError(
-                f"The layers of {type(self.model).__name__} are not in one list.",
-                "Use a prompt of depth input or kv.",
+                _("The layers of {name} are not in one list.").format(
+                    name=type(self.model).__name__
+                ),
+                _("Use a prompt of depth input or kv."),
             )
         return layers
 

@@ -23,6 +23,7 @@ from softprompt.backbones.context import Context
 from softprompt.backbones.passing import Pass
 from softprompt.backbones.probe import probe_encoder
 from softprompt.errors import BackboneError
+from softprompt.locale import _
 
 __all__ = ["EncoderClassifier"]
 
@@ -58,8 +59,10 @@ class EncoderClassifier(Backbone):
         for what in ("cls_token", "sep_token"):
             if getattr(tokenizer, f"{what}_id") is None:
                 raise BackboneError(
-                    f"The tokenizer of {name!r} has no {what}, which an encoder's rows need.",
-                    f"Set `{what}` in its tokenizer_config.json.",
+                    _(
+                        "The tokenizer of {name!r} has no {token}, which an encoder's rows need."
+                    ).format(name=name, token=what),
+                    _("Set `{token}` in its tokenizer_config.json.").format(token=what),
                 )
 
     @property
@@ -89,9 +92,11 @@ class EncoderClassifier(Backbone):
             BackboneError: always.
         """
         raise BackboneError(
-            f"{self.identity.name} is an encoder: its layers read all positions at once and take "
-            "no keys and values from outside.",
-            "The nearest that works is --depth deep: fresh vectors at every layer.",
+            _(
+                "{name} is an encoder: its layers read all positions at once and take no keys and"
+                " values from outside."
+            ).format(name=self.identity.name),
+            _("The nearest that works is --depth deep: fresh vectors at every layer."),
         )
 
     def _at_once(self, context: Context, step: Pass) -> Tensor:
@@ -114,8 +119,8 @@ class EncoderClassifier(Backbone):
             if isinstance(module, nn.ModuleList) and len(module) == self.layers:
                 return list(module)
         raise BackboneError(
-            f"The layers of {type(self.model).__name__} are not in one list.",
-            "Use a prompt of depth input.",
+            _("The layers of {name} are not in one list.").format(name=type(self.model).__name__),
+            _("Use a prompt of depth input."),
         )
 
     @torch.no_grad()

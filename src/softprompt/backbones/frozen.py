@@ -18,6 +18,7 @@ from torch import Tensor
 
 from softprompt.backbones.fingerprint import module_fingerprint, tokenizer_fingerprint
 from softprompt.errors import BackboneError, DataError
+from softprompt.locale import _
 
 __all__ = ["FrozenModel", "Identity"]
 
@@ -82,9 +83,11 @@ class FrozenModel:
         width = self._embedding.weight.shape[-1]
         if width != self.hidden_size:
             raise BackboneError(
-                f"The input embeddings of {self.identity.name!r} have {width} numbers and its "
-                f"layers {self.hidden_size}; models that project between the two are not read.",
-                "Choose a model whose embeddings are as wide as its layers.",
+                _(
+                    "The input embeddings of {name!r} have {width} numbers and its layers"
+                    " {hidden}; models that project between the two are not read."
+                ).format(name=self.identity.name, width=width, hidden=self.hidden_size),
+                _("Choose a model whose embeddings are as wide as its layers."),
             )
 
     @property
@@ -155,8 +158,10 @@ class FrozenModel:
         """
         if tokenizer.eos_token_id is None:
             raise BackboneError(
-                f"The tokenizer of {name!r} has no end token, which ends every answer.",
-                "Set `eos_token` in its tokenizer_config.json.",
+                _("The tokenizer of {name!r} has no end token, which ends every answer.").format(
+                    name=name
+                ),
+                _("Set `{token}` in its tokenizer_config.json.").format(token="eos_token"),
             )
 
     @property
@@ -178,8 +183,10 @@ class FrozenModel:
                 )
             except TemplateError as error:
                 raise DataError(
-                    f"The model's chat template refuses the conversation ({error}).",
-                    "Change its messages, or leave the template out with --chat off.",
+                    _("The model's chat template refuses the conversation ({reason}).").format(
+                        reason=error
+                    ),
+                    _("Change its messages, or leave the template out with --chat off."),
                 ) from error
             # A template writes the opening token as text; whoever lays a row out puts it already.
             return str(text).removeprefix(self.opening)

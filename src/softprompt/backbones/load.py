@@ -24,6 +24,7 @@ from softprompt.backbones.fingerprint import (
 from softprompt.backbones.kinds import Kind, kind_of
 from softprompt.backbones.precision import DTYPES, fastest_dtype
 from softprompt.errors import BackboneError
+from softprompt.locale import _, mark
 
 __all__ = ["BackboneConfig", "load_backbone", "progress_bars"]
 
@@ -35,17 +36,17 @@ class BackboneConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    model: str = Field("nano", description="`nano`, a folder, or a Hugging Face Hub id.")
-    revision: str | None = Field(None, description="Branch, tag or commit of a hub model.")
+    model: str = Field("nano", description=mark("`nano`, a folder, or a Hugging Face Hub id."))
+    revision: str | None = Field(None, description=mark("Branch, tag or commit of a hub model."))
     dtype: Literal["auto", "fp32", "bf16", "fp16"] = Field(
-        "auto", description="Precision; `auto` measures which is fastest here."
+        "auto", description=mark("Precision; `auto` measures which is fastest here.")
     )
-    device: str = Field("auto", description="`auto`, `cpu`, `cuda`, `cuda:1`, `mps`, ...")
+    device: str = Field("auto", description=mark("`auto`, `cpu`, `cuda`, `cuda:1`, `mps`, ..."))
     device_map: str | None = Field(
-        None, description="`auto` spreads a large model over devices (needs accelerate)."
+        None, description=mark("`auto` spreads a large model over devices (needs accelerate).")
     )
     quantization: Literal["none", "8bit", "4bit"] = Field(
-        "none", description="Weights in 8 or 4 bits through bitsandbytes."
+        "none", description=mark("Weights in 8 or 4 bits through bitsandbytes.")
     )
 
 
@@ -94,7 +95,8 @@ def _device(name: str) -> torch.device:
             torch.empty(0, device=device)
         except (RuntimeError, AssertionError) as error:
             raise BackboneError(
-                f"Device {name!r} cannot be used here.", "Use `auto` or `cpu`."
+                _("Device {name!r} cannot be used here.").format(name=name),
+                _("Use `auto` or `cpu`."),
             ) from error
         return device
     if torch.cuda.is_available():
@@ -110,17 +112,18 @@ def _load_small_parts(
     folder = Path(source)
     if not source:
         raise BackboneError(
-            "No model is named, here or where the prompt comes from.", "Name one with --model."
+            _("No model is named, here or where the prompt comes from."),
+            _("Name one with --model."),
         )
     if not folder.is_dir() and (folder.is_absolute() or source.startswith((".", "~"))):
         raise BackboneError(
-            f"There is no model folder {source}.",
-            "Check the path, or name a hub id or `nano`.",
+            _("There is no model folder {folder}.").format(folder=source),
+            _("Check the path, or name a hub id or `nano`."),
         )
     if folder.is_dir() and not (folder / "config.json").is_file():
         raise BackboneError(
-            f"The folder {source} holds no model: config.json is missing.",
-            "Name a folder made by save_pretrained, a hub id, or `nano`.",
+            _("The folder {folder} holds no model: config.json is missing.").format(folder=source),
+            _("Name a folder made by save_pretrained, a hub id, or `nano`."),
         )
     try:
         model_config = AutoConfig.from_pretrained(source, **options)
@@ -157,9 +160,16 @@ def _load_weights(
     missing = sorted(name for name in about["missing_keys"] if not name.startswith(kind.unused))
     if missing and kind.whole:
         raise BackboneError(
-            f"The weights of {config.model!r} are not those of a {type(model).__name__}: "
-            f"{missing[0]!r} and {len(missing) - 1} more are missing.",
-            "Check that config.json and the weights belong together.",
+            _(
+                "The weights of {name!r} are not those of a {kind}: {first!r} and {n} more are"
+                " missing."
+            ).format(
+                name=config.model,
+                kind=type(model).__name__,
+                first=missing[0],
+                n=len(missing) - 1,
+            ),
+            _("Check that config.json and the weights belong together."),
         )
     return model
 
@@ -184,13 +194,17 @@ def _cannot_load(name: str, error: Exception) -> BackboneError:
     first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
     if isinstance(error, ImportError):
         return BackboneError(
-            f"Loading {name!r} needs a library that is not installed ({first.strip()}).",
-            "Run: pip install 'softprompt[quantization]'",
+            _("Loading {name!r} needs a library that is not installed ({reason}).").format(
+                name=name, reason=first.strip()
+            ),
+            _("Run: pip install 'softprompt[quantization]'"),
         )
     return BackboneError(
-        f"The model {name!r} cannot be loaded: {first.strip()}",
-        "Check the name, the network and that it has safetensors weights; "
-        "`nano` always works offline.",
+        _("The model {name!r} cannot be loaded: {reason}").format(name=name, reason=first.strip()),
+        _(
+            "Check the name, the network and that it has safetensors weights; `nano` always works"
+            " offline."
+        ),
     )
 
 

@@ -13,6 +13,7 @@ import torch
 
 from softprompt.backbones.context import Context
 from softprompt.errors import BackboneError
+from softprompt.locale import _, mark
 
 if TYPE_CHECKING:
     from softprompt.backbones.backbone import Backbone
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["probe", "probe_encoder", "probe_encoder_decoder"]
 
+_OF_DECODERS = mark("Choose a decoder with rotary or learned positions; see `softprompt models`.")
+_OF_ENCODERS = mark("Choose an encoder of the BERT family; see `softprompt models` for others.")
 _TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 8e-2, torch.float16: 2e-2}
 
 
@@ -45,15 +48,20 @@ def probe(backbone: Backbone) -> None:
         parts_TV = backbone.logits(hidden_ND)
     except (RuntimeError, TypeError, ValueError, AttributeError, KeyError) as error:
         raise BackboneError(
-            f"{name} cannot continue from a cached context ({str(error).splitlines()[0]}).",
-            "Choose a decoder with rotary or learned positions; see `softprompt models`.",
+            _("{name} cannot continue from a cached context ({reason}).").format(
+                name=name, reason=str(error).splitlines()[0]
+            ),
+            _(_OF_DECODERS),
         ) from error
     _compare(
         backbone,
         whole_TV,
         parts_TV,
-        f"{name} gives other logits from a cached context than in one pass",
-        "Choose a decoder with rotary or learned positions; see `softprompt models`.",
+        _(
+            "{name} gives other logits from a cached context than in one pass (difference"
+            " {difference} standard deviations)."
+        ),
+        _(_OF_DECODERS),
     )
 
 
@@ -80,8 +88,11 @@ def probe_encoder_decoder(backbone: EncoderDecoder) -> None:
         backbone,
         whole_NV,
         backbone.logits(hidden_ND),
-        f"{type(backbone.model).__name__} gives other logits than the layers of the T5 family",
-        "Choose T5, mT5, umT5, Flan-T5 or ByT5; see `softprompt models` for others.",
+        _(
+            "{name} gives other logits than the layers of the T5 family (difference {difference}"
+            " standard deviations)."
+        ),
+        _("Choose T5, mT5, umT5, Flan-T5 or ByT5; see `softprompt models` for others."),
     )
 
 
@@ -105,20 +116,25 @@ def probe_encoder(backbone: EncoderClassifier) -> None:
         )[:7].float()
     except (RuntimeError, TypeError, ValueError, AttributeError, KeyError) as error:
         raise BackboneError(
-            f"{name} cannot be used as an encoder ({str(error).splitlines()[0]}).",
-            "Choose an encoder of the BERT family; see `softprompt models` for others.",
+            _("{name} cannot be used as an encoder ({reason}).").format(
+                name=name, reason=str(error).splitlines()[0]
+            ),
+            _(_OF_ENCODERS),
         ) from error
     _compare(
         backbone,
         own_ND,
         mine_ND,
-        f"{name} gives other hidden states for embeddings than for tokens",
-        "Choose an encoder of the BERT family; see `softprompt models` for others.",
+        _(
+            "{name} gives other hidden states for embeddings than for tokens (difference"
+            " {difference} standard deviations)."
+        ),
+        _(_OF_ENCODERS),
     )
 
 
 def _compare(
-    backbone: FrozenModel, one: torch.Tensor, other: torch.Tensor, what: str, hint: str
+    backbone: FrozenModel, one: torch.Tensor, other: torch.Tensor, text: str, hint: str
 ) -> None:
     """Refuses a model by which two tensors differ that should be the same.
 
@@ -127,4 +143,5 @@ def _compare(
     """
     difference = float((one - other).abs().max() / one.std().clamp(min=1e-6))
     if not difference < _TOLERANCE.get(backbone.compute_dtype, 1e-1):
-        raise BackboneError(f"{what} (difference {difference:.2g} standard deviations).", hint)
+        told = text.format(name=type(backbone.model).__name__, difference=f"{difference:.2g}")
+        raise BackboneError(told, hint)

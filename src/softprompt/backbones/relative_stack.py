@@ -27,6 +27,7 @@ from softprompt.backbones.beside import Beside
 from softprompt.backbones.context import Context
 from softprompt.backbones.inserted import Inserted
 from softprompt.errors import BackboneError
+from softprompt.locale import _
 
 __all__ = ["RelativeStack", "StackPass"]
 
@@ -82,9 +83,13 @@ class RelativeStack:
             usual = False
         if not usual:
             raise BackboneError(
-                f"The layers of {type(stack).__name__} are not those of the T5 family.",
-                "Choose T5, mT5, umT5, Flan-T5 or ByT5, or a decoder-only model "
-                "(`softprompt models`).",
+                _("The layers of {name} are not those of the T5 family.").format(
+                    name=type(stack).__name__
+                ),
+                _(
+                    "Choose T5, mT5, umT5, Flan-T5 or ByT5, or a decoder-only model (`softprompt"
+                    " models`)."
+                ),
             )
         self._decoder = decoder
 

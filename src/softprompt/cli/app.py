@@ -16,6 +16,7 @@ from importlib import resources
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from softprompt import __version__
 from softprompt.cli.commands import COMMANDS, Outcome
@@ -88,6 +89,7 @@ def parser() -> Any:
     """The commands with their flags and help, in the language in use."""
     app = typer.Typer(
         name="softprompt",
+        cls=_Group,
         add_completion=False,
         rich_markup_mode="rich",
         pretty_exceptions_enable=False,
@@ -99,7 +101,7 @@ def parser() -> Any:
         lines = "\n".join(f"  {line}" for line in entry.examples)
         title = _("Examples:") if len(entry.examples) > 1 else _("Example:")
         epilog = f"{title}\n{lines.replace('[', chr(92) + '[')}"
-        app.command(name, help=_(entry.summary), epilog=epilog)(entry.run)
+        app.command(name, cls=_Command, help=_(entry.summary), epilog=epilog)(entry.run)
     group = typer.main.get_command(app)
     for part in (group, *group.commands.values()):  # type: ignore[attr-defined]
         page = part.get_help_option(typer.Context(part, help_option_names=_HELP))
@@ -108,6 +110,27 @@ def parser() -> Any:
             text = getattr(parameter, "help", None)
             parameter.help = _(text) if text else text
     return group
+
+
+class _Command(TyperCommand):
+    """A command whose help page begins in the language in use."""
+
+    def format_usage(self, ctx: Any, formatter: Any) -> None:
+        """Writes how the command is called."""
+        _write_usage(self, ctx, formatter)
+
+
+class _Group(TyperGroup):
+    """The commands together, whose help page begins in the language in use."""
+
+    def format_usage(self, ctx: Any, formatter: Any) -> None:
+        """Writes how a command is called."""
+        _write_usage(self, ctx, formatter)
+
+
+def _write_usage(command: Any, context: Any, formatter: Any) -> None:
+    words = " ".join(command.collect_usage_pieces(context))
+    formatter.write_usage(context.command_path, words, _("Usage:") + " ")
 
 
 def _show_version(wanted: bool) -> None:

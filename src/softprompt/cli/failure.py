@@ -13,8 +13,8 @@ import typer
 from rich.text import Text
 
 from softprompt.cli.streams import drop_output, error_console
-from softprompt.errors import SoftPromptError
-from softprompt.locale import _
+from softprompt.errors import SoftPromptError, refusal
+from softprompt.locale import _, mark, retold
 
 __all__ = ["INTERRUPTED", "MISTAKE", "failed"]
 
@@ -24,6 +24,29 @@ INTERRUPTED = 130
 # What the system refuses is no defect of the program.
 _SYSTEM_NAMES = "EACCES EPERM EROFS ENOSPC EDQUOT ENAMETOOLONG EISDIR ENOTDIR"
 _SYSTEM = {getattr(errno, name, None) for name in _SYSTEM_NAMES.split()}
+_SYSTEM_WORDS = (
+    mark("permission denied"),
+    mark("operation not permitted"),
+    mark("read-only file system"),
+    mark("no space left on device"),
+    mark("disk quota exceeded"),
+    mark("file name too long"),
+    mark("is a directory"),
+    mark("not a directory"),
+)
+
+# What the parser of typer says.
+_PARSER_WORDS = (
+    mark("No such option: {name} (Possible options: {names})"),
+    mark("No such option: {name}"),
+    mark("{told}. Did you mean {names}?"),
+    mark("Missing argument {name}."),
+    mark("Missing option {name}."),
+    mark("Got unexpected extra argument(s) ({words})"),
+    mark("Option {name} requires an argument."),
+    mark("Option {name} does not take a value."),
+    mark("Invalid value for {name}: {reason}"),
+)
 
 # Typer brings a copy of click along; its base exception has no public name of its own.
 _ClickException: Any = typer.BadParameter.__mro__[2]
@@ -68,13 +91,24 @@ def _tell(error: BaseException) -> tuple[str, str, int] | None:
         context = getattr(error, "ctx", None)
         path = context.command_path if context is not None else "softprompt"
         hint = _("See `{command} --help`.").format(command=path)
-        return " ".join(error.format_message().split()), hint, MISTAKE
+        return _usage(error), hint, MISTAKE
     if isinstance(error, KeyboardInterrupt):
         return _("Interrupted."), _("What was written before is intact."), INTERRUPTED
     if isinstance(error, OSError) and error.errno in _SYSTEM:
         place = f"{error.filename}: " if error.filename else ""
-        message = f"{place}{(error.strerror or str(error)).lower()}."
-        return message, _("Check the path, its permissions and the free space."), MISTAKE
+        reason = (error.strerror or str(error)).lower()
+        return (
+            f"{place}{_(reason)}.",
+            _("Check the path, its permissions and the free space."),
+            MISTAKE,
+        )
     if isinstance(error, MemoryError):
         return _("There is not enough memory."), _("Choose a smaller model or batch."), MISTAKE
     return None
+
+
+def _usage(error: Any) -> str:
+    """What the parser found wrong."""
+    # The parser puts the name of the flag before it.
+    error.message = refusal(error.message)
+    return retold(" ".join(error.format_message().split()), _PARSER_WORDS)

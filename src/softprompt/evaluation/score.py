@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from softprompt.errors import DataError, UsageError, nearest
 from softprompt.evaluation.metrics import METRICS, Answered
+from softprompt.locale import _
 
 __all__ = [
     "default_metric",
@@ -44,7 +45,7 @@ def score_classification(
     """
     for name in (*references, *predictions):
         if name not in labels:
-            raise DataError(f"Unknown label {name!r}.", nearest(name, labels))
+            raise DataError(_("Unknown label {label!r}.").format(label=name), nearest(name, labels))
     assert probabilities is None or probabilities.shape == (len(references), len(labels))
     answered = Answered(references, predictions, labels, probabilities, seed)
     return _score("classification", answered)
@@ -101,10 +102,15 @@ def value(metric: Mapping[str, Any], name: str) -> float:
     """
     for absent, cure in metric.get("skipped", {}).items():
         if name in METRICS.get(absent).selects:
-            raise UsageError(f"{name!r} needs a library that is not installed.", cure)
+            raise UsageError(
+                _("{name!r} needs a library that is not installed.").format(name=name), cure
+            )
     allowed = [entry for m in METRICS for entry in METRICS.get(m).selects if entry in metric]
     if name not in allowed:
-        raise UsageError(f"A prompt cannot be chosen by {name!r} here.", nearest(name, allowed))
+        raise UsageError(
+            _("A prompt cannot be chosen by {name!r} here.").format(name=name),
+            nearest(name, allowed),
+        )
     return float(metric[name])
 
 
@@ -131,12 +137,14 @@ def default_metric(kind: str) -> str:
 
 def _score(kind: str, answered: Answered) -> dict[str, Any]:
     if not answered.references:
-        raise DataError("There are no rows to score.", "Give rows with answers.")
+        raise DataError(_("There are no rows to score."), _("Give rows with answers."))
     if len(answered.references) != len(answered.predictions):
         raise DataError(
-            f"{len(answered.references)} references came with {len(answered.predictions)} "
-            "predictions; each row needs one of both.",
-            "Score the rows that were answered, in the same order.",
+            _(
+                "{references} references came with {predictions} predictions; each row needs one"
+                " of both."
+            ).format(references=len(answered.references), predictions=len(answered.predictions)),
+            _("Score the rows that were answered, in the same order."),
         )
     result: dict[str, Any] = {"n": len(answered.references)}
     skipped: dict[str, str] = {}

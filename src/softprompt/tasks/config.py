@@ -10,7 +10,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from softprompt.errors import ConfigError, nearest
+from softprompt.errors import ConfigError, nearest, refusal
+from softprompt.locale import _, mark
 from softprompt.tasks.demands import format_of, terms_of
 from softprompt.tasks.template import Template
 from softprompt.tasks.text import as_text, normalise, one_line
@@ -30,76 +31,82 @@ class TaskConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     input: tuple[str, ...] | None = Field(
-        default=None, description="Input columns, separated by commas; detected when not given."
+        default=None,
+        description=mark("Input columns, separated by commas; detected when not given."),
     )
     target: str | None = Field(
-        default=None, description="The answer's column; detected when not given."
+        default=None, description=mark("The answer's column; detected when not given.")
     )
     template: str | None = Field(
         default=None,
-        description="Text with {column} places, {prompt:8} slots and {answer} at its end.",
+        description=mark("Text with {column} places, {prompt:8} slots and {answer} at its end."),
     )
     choices: Mapping[str, str] | None = Field(
-        default=None, description="Wordings of the labels, label=wording separated by commas."
+        default=None, description=mark("Wordings of the labels, label=wording separated by commas.")
     )
     kind: Literal["auto", "classification", "generation"] = Field(
         default="auto",
-        description="Choosing among labels or writing freely; auto looks at the answers.",
+        description=mark("Choosing among labels or writing freely; auto looks at the answers."),
     )
     validation: str | None = Field(
-        default=None, description="File of validation rows; none is then carved out of the data."
+        default=None,
+        description=mark("File of validation rows; none is then carved out of the data."),
     )
     test: str | None = Field(
-        default=None, description="File of test rows; none is then carved out of the data."
+        default=None, description=mark("File of test rows; none is then carved out of the data.")
     )
     delimiter: str | None = Field(
         default=None,
-        description="Character between the fields of a CSV file; detected when not given.",
+        description=mark("Character between the fields of a CSV file; detected when not given."),
     )
     encoding: str | None = Field(
         default=None,
-        description="Text encoding of the files; UTF-8 or what a byte order mark says.",
+        description=mark("Text encoding of the files; UTF-8 or what a byte order mark says."),
     )
     limit: int | None = Field(
-        default=None, ge=1, description="Training rows at most, drawn by the seed; in rows."
+        default=None, ge=1, description=mark("Training rows at most, drawn by the seed; in rows.")
     )
-    seed: int = Field(default=0, ge=0, description="Seed of the draw that `limit` asks for.")
+    seed: int = Field(default=0, ge=0, description=mark("Seed of the draw that `limit` asks for."))
     validation_share: float = Field(
         default=0.1,
         ge=0,
         le=0.5,
-        description="Share of the rows carved out for validation; 0 to 0.5.",
+        description=mark("Share of the rows carved out for validation; 0 to 0.5."),
     )
     test_share: float = Field(
         default=0.1,
         ge=0,
         le=0.5,
-        description="Share of the rows carved out for the test; 0 to 0.5.",
+        description=mark("Share of the rows carved out for the test; 0 to 0.5."),
     )
     answer_format: str | Mapping[str, Any] | None = Field(
         default=None,
-        description="Format that free answers are held against: a regular expression for the whole"
-        " answer, or a JSON Schema as a mapping, as text in {} or as a .json file.",
+        description=mark(
+            "Format that free answers are held against: a regular expression for the whole"
+            " answer, or a JSON Schema as a mapping, as text in {} or as a .json file."
+        ),
     )
     answer_terms: tuple[str, ...] | None = Field(
         default=None,
-        description="Fixed terms that free answers are held against, separated by commas: each is"
-        " needed where the right answer has it.",
+        description=mark(
+            "Fixed terms that free answers are held against, separated by commas: each is"
+            " needed where the right answer has it."
+        ),
     )
     slice: str | None = Field(
-        default=None, description="A column whose values are scored apart as well."
+        default=None, description=mark("A column whose values are scored apart as well.")
     )
     chat: Literal["auto", "on", "off"] = Field(
         default="auto",
-        description="Use of the model's chat template; auto: where the model has one.",
+        description=mark("Use of the model's chat template; auto: where the model has one."),
     )
     split: str | None = Field(
         default=None,
-        description="Split of a Hugging Face data set (hf:NAME); train when not given.",
+        description=mark("Split of a Hugging Face data set (hf:NAME); train when not given."),
     )
     drop_empty: bool = Field(
         default=False,
-        description="Leave out rows with an empty input or answer instead of refusing them.",
+        description=mark("Leave out rows with an empty input or answer instead of refusing them."),
     )
 
     @classmethod
@@ -111,15 +118,22 @@ class TaskConfig(BaseModel):
         """
         for key in settings:
             if key not in cls.model_fields:
-                raise ConfigError(f"Unknown task setting {key!r}.", nearest(key, cls.model_fields))
+                raise ConfigError(
+                    _("Unknown task setting {name!r}.").format(name=key),
+                    nearest(key, cls.model_fields),
+                )
         try:
             return cls(**settings)
         except ValidationError as error:
             first = error.errors()[0]
             name = str(first["loc"][0]) if first["loc"] else "task"
+            field = cls.model_fields.get(name)
+            about = (field.description if field else None) or ""
             raise ConfigError(
-                f"The task setting {name!r} cannot be {first['input']!r}: {first['msg']}.",
-                cls.model_fields[name].description or "" if name in cls.model_fields else "",
+                _("The task setting {name!r} cannot be {value!r}: {reason}.").format(
+                    name=name, value=first["input"], reason=refusal(first["msg"])
+                ),
+                _(about),
             ) from error
 
     def replace(self, **settings: Any) -> TaskConfig:
@@ -140,9 +154,12 @@ class TaskConfig(BaseModel):
             return value
         names = tuple(one_line(name) if isinstance(name, str) else name for name in value)
         if not names or "" in names:
-            raise ConfigError("An input column has no name.", "Write --input text,title.")
+            raise ConfigError(_("An input column has no name."), _("Write --input text,title."))
         if len(set(names)) < len(names):
-            raise ConfigError(f"An input column is named twice: {names}.", "Name each once.")
+            raise ConfigError(
+                _("An input column is named twice: {names}.").format(names=names),
+                _("Name each once."),
+            )
         return names
 
     @field_validator("target", "slice")
@@ -176,8 +193,8 @@ class TaskConfig(BaseModel):
         character = _DELIMITERS.get(value.casefold(), value)
         if len(character) != 1 or character in '"\r\n':
             raise ConfigError(
-                f"The delimiter {value!r} is not one character.",
-                "Write for example --delimiter ';' or --delimiter tab.",
+                _("The delimiter {value!r} is not one character.").format(value=value),
+                _("Write for example --delimiter ';' or --delimiter tab."),
             )
         return character
 
@@ -190,8 +207,8 @@ class TaskConfig(BaseModel):
             "a".encode(value)
         except (LookupError, ValueError) as error:
             raise ConfigError(
-                f"Unknown encoding {value!r}.",
-                "Examples: utf-8, utf-16, cp1252 (Western European), cp1258 (Vietnamese).",
+                _("Unknown encoding {value!r}.").format(value=value),
+                _("Examples: utf-8, utf-16, cp1252 (Western European), cp1258 (Vietnamese)."),
             ) from error
         return value
 
@@ -215,8 +232,8 @@ class TaskConfig(BaseModel):
     def _agree(self) -> TaskConfig:
         if self.choices is not None and self.kind == "generation":
             raise ConfigError(
-                "Choices are given for a task of kind 'generation', which has none.",
-                "Leave out the choices or use --kind classification.",
+                _("Choices are given for a task of kind 'generation', which has none."),
+                _("Leave out the choices or use --set task.kind=classification."),
             )
         if self.template is not None and self.input is not None:
             _refuse_disagreement(Template(self.template).columns, self.input)
@@ -229,11 +246,14 @@ def _choices_of_text(text: str) -> dict[str, str]:
         label, equals, wording = item.partition("=")
         if not equals:
             raise ConfigError(
-                f"The choice {item.strip()!r} has no wording.",
-                "Write label=wording, for example --choices 0=negative,1=positive.",
+                _("The choice {label!r} has no wording.").format(label=item.strip()),
+                _("Write label=wording, for example --choices 0=negative,1=positive."),
             )
         if normalise(label) in choices:
-            raise ConfigError(f"The choice {normalise(label)!r} is given twice.", "Give it once.")
+            raise ConfigError(
+                _("The choice {label!r} is given twice.").format(label=normalise(label)),
+                _("Give it once."),
+            )
         choices[normalise(label)] = wording
     return choices
 
@@ -243,13 +263,17 @@ def _refuse_bad_choices(choices: Mapping[str, str]) -> None:
     for label, wording in choices.items():
         if not label or not wording:
             raise ConfigError(
-                f"The choice {label!r}={wording!r} is empty on one side.",
-                "Write label=wording, for example --choices 0=negative,1=positive.",
+                _("The choice {label!r}={wording!r} is empty on one side.").format(
+                    label=label, wording=wording
+                ),
+                _("Write label=wording, for example --choices 0=negative,1=positive."),
             )
         if wording in owners:
             raise ConfigError(
-                f"The choices {owners[wording]!r} and {label!r} have the same wording {wording!r}.",
-                "Word them differently: the model tells choices apart by their words.",
+                _("The choices {one!r} and {other!r} have the same wording {wording!r}.").format(
+                    one=owners[wording], other=label, wording=wording
+                ),
+                _("Word them differently: the model tells choices apart by their words."),
             )
         owners[wording] = label
 
@@ -257,6 +281,8 @@ def _refuse_bad_choices(choices: Mapping[str, str]) -> None:
 def _refuse_disagreement(columns: tuple[str, ...], inputs: tuple[str, ...]) -> None:
     if set(columns) != set(inputs):
         raise ConfigError(
-            f"The template names the columns {', '.join(columns)}, the input {', '.join(inputs)}.",
-            "Leave out --input: the template names the input columns.",
+            _("The template names the columns {columns}, the input {inputs}.").format(
+                columns=", ".join(columns), inputs=", ".join(inputs)
+            ),
+            _("Leave out --input: the template names the input columns."),
         )

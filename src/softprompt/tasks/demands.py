@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from softprompt.errors import ConfigError
+from softprompt.locale import _
 from softprompt.tasks.text import as_text
 
 __all__ = ["demands_of", "format_of", "terms_of"]
@@ -31,22 +32,25 @@ def demands_of(stored: Any) -> dict[str, Any]:
     """
     if not isinstance(stored, Mapping) or set(stored) - {"format", "terms"}:
         raise ConfigError(
-            f"What answers are held against is {stored!r}.",
-            "It is an object with a format, with terms, or with both.",
+            _("What answers are held against is {value!r}.").format(value=stored),
+            _("It is an object with a format, with terms, or with both."),
         )
     found: dict[str, Any] = {}
     if "format" in stored:
         wanted = stored["format"]
         if not isinstance(wanted, str | Mapping):
             raise ConfigError(
-                f"The answer format {wanted!r} is neither an expression nor a schema.",
-                "It is a text or a JSON object.",
+                _("The answer format {value!r} is neither an expression nor a schema.").format(
+                    value=wanted
+                ),
+                _("It is a text or a JSON object."),
             )
         found["format"] = _expression(wanted) if isinstance(wanted, str) else _schema(dict(wanted))
     if "terms" in stored:
         if isinstance(stored["terms"], str) or not isinstance(stored["terms"], Sequence):
             raise ConfigError(
-                f"The answer terms are {stored['terms']!r}.", "They are a list of texts."
+                _("The answer terms are {value!r}.").format(value=stored["terms"]),
+                _("They are a list of texts."),
             )
         found["terms"] = terms_of(stored["terms"])
     return found
@@ -67,14 +71,18 @@ def format_of(value: str | Mapping[str, Any]) -> str | dict[str, Any]:
         return _schema(dict(value))
     text = value.strip()
     if not text:
-        raise ConfigError("The answer format is empty.", "Leave it out where any answer will do.")
+        raise ConfigError(
+            _("The answer format is empty."), _("Leave it out where any answer will do.")
+        )
     if text.endswith(".json") and not _is_expression(text):
         try:
             text = Path(text).read_text(encoding="utf-8-sig").strip()
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(
-                f"The answer format {value!r} cannot be read: {error}.",
-                "Name a .json file that holds a JSON Schema.",
+                _("The answer format {value!r} cannot be read: {reason}.").format(
+                    value=value, reason=error
+                ),
+                _("Name a .json file that holds a JSON Schema."),
             ) from error
     elif not text.startswith("{"):
         return _expression(text)
@@ -82,8 +90,8 @@ def format_of(value: str | Mapping[str, Any]) -> str | dict[str, Any]:
         return _schema(json.loads(text))
     except ValueError as error:
         raise ConfigError(
-            f"The answer format is not JSON: {error}.",
-            'Write a JSON Schema, for example {"type": "object"}, or a regular expression.',
+            _("The answer format is not JSON: {reason}.").format(reason=error),
+            _('Write a JSON Schema, for example {"type": "object"}, or a regular expression.'),
         ) from error
 
 
@@ -102,10 +110,14 @@ def terms_of(value: str | Sequence[Any]) -> tuple[str, ...]:
         # YAML reads a term such as 2024 as a number.
         term = as_text(part).strip() if isinstance(part, str | int | float) else ""
         if not term or term in found:
-            what = "given twice" if term else "empty or no text"
+            cause = (
+                _("The answer term {term!r} is given twice.")
+                if term
+                else _("The answer term {term!r} is empty or no text.")
+            )
             raise ConfigError(
-                f"The answer term {part!r} is {what}.",
-                "Give each once, for example --set task.answer_terms='[soft prompt, backbone]'.",
+                cause.format(term=part),
+                _("Give each once, for example --set task.answer_terms='[soft prompt, backbone]'."),
             )
         found.append(term)
     return tuple(found)
@@ -121,8 +133,10 @@ def _expression(text: str) -> str:
         re.compile(text)
     except re.error as error:
         raise ConfigError(
-            f"The answer format {text!r} is no regular expression: {error}.",
-            r"Example: [A-Z]{2}-\d{4} for answers such as AB-1234.",
+            _("The answer format {value!r} is no regular expression: {reason}.").format(
+                value=text, reason=error
+            ),
+            _(r"Example: [A-Z]{2}-\d{4} for answers such as AB-1234."),
         ) from error
     return text
 
@@ -132,13 +146,13 @@ def _schema(value: Any) -> dict[str, Any]:
     value = _composed(value)
     if not isinstance(value, dict):
         raise ConfigError(
-            "The answer format is JSON but no schema: a JSON Schema is an object.",
-            'Example: {"type": "object", "required": ["name"]}.',
+            _("The answer format is JSON but no schema: a JSON Schema is an object."),
+            _('Example: {"type": "object", "required": ["name"]}.'),
         )
     if foreign := next(_foreign(value), None):
         raise ConfigError(
-            f"The answer format refers to {foreign!r}, which is not in it.",
-            "Put that part under $defs and refer to '#/$defs/NAME'.",
+            _("The answer format refers to {name!r}, which is not in it.").format(name=foreign),
+            _("Put that part under $defs and refer to '#/$defs/NAME'."),
         )
     try:
         from jsonschema.exceptions import SchemaError  # type: ignore[import-untyped]
@@ -152,8 +166,8 @@ def _schema(value: Any) -> dict[str, Any]:
         validator_for(value, default=Draft202012Validator).check_schema(value)
     except SchemaError as error:
         raise ConfigError(
-            f"The answer format is no JSON Schema: {error.message}.",
-            'Example: {"type": "object", "required": ["name"]}.',
+            _("The answer format is no JSON Schema: {reason}.").format(reason=error.message),
+            _('Example: {"type": "object", "required": ["name"]}.'),
         ) from error
     return value
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from softprompt.errors import DataError
+from softprompt.locale import _, mark, ngettext
 from softprompt.registry import Registry
 from softprompt.tasks.config import TaskConfig
 from softprompt.tasks.labels import Kind, task_kind
@@ -105,13 +106,16 @@ class Evidence:
 
 Check = Callable[[Evidence], Iterable[Problem]]
 
-CHECKS: Registry[Check] = Registry("check")
+CHECKS: Registry[Check] = Registry(mark("check"))
 
 
 def listed(rows: Iterable[Row], most: int = 5) -> str:
     """Row numbers for a sentence: "rows 3, 8 and 12 more"; of one file, or with each file named."""
     rows = list(rows)
     one_file = len({row.source for row in rows}) == 1
-    names = [str(row.number) if one_file else row.place.replace(": row", "") for row in rows[:most]]
-    more = f" and {len(rows) - most} more" if len(rows) > most else ""
-    return f"row{'s' if len(rows) > 1 else ''} {', '.join(names)}{more}"
+    names = ", ".join(
+        str(row.number) if one_file else f"{row.source} {row.number}" for row in rows[:most]
+    )
+    if len(rows) > most:
+        names = _("{names} and {n} more").format(names=names, n=len(rows) - most)
+    return ngettext("row {names}", "rows {names}", len(rows)).format(names=names)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from softprompt.errors import DataError, nearest
+from softprompt.locale import _
 from softprompt.tasks.config import TaskConfig
 from softprompt.tasks.rows import Row
 from softprompt.tasks.text import one_line
@@ -51,8 +52,10 @@ def infer_kind(answers: Sequence[str]) -> Kind:
     distinct = set(answers)
     if len(distinct) == 1 and len(answers) >= _ROWS_PER_LABEL:
         raise DataError(
-            f"Every row has the answer {answers[0]!r}, so there is nothing to learn.",
-            "Check --target, or add rows with other answers.",
+            _("Every row has the answer {answer!r}, so there is nothing to learn.").format(
+                answer=answers[0]
+            ),
+            _("Check --target, or add rows with other answers."),
         )
     short = all(len(answer) <= _LONGEST_LABEL and "\n" not in answer for answer in distinct)
     few = 2 <= len(distinct) <= _MOST_LABELS
@@ -86,13 +89,17 @@ def make_choices(answers: Iterable[str], wordings: Mapping[str, str] | None) -> 
     for label in given:
         if label not in found:
             raise DataError(
-                f"A wording is given for the label {label!r}, which no training row has.",
+                _("A wording is given for the label {label!r}, which no training row has.").format(
+                    label=label
+                ),
                 _nearest(label, found),
             )
     if len(found) < 2:
         raise DataError(
-            f"There is one label only, {found[0]!r}, so there is nothing to choose.",
-            "Check --target, or add rows with other labels.",
+            _("There is one label only, {label!r}, so there is nothing to choose.").format(
+                label=found[0]
+            ),
+            _("Check --target, or add rows with other labels."),
         )
     choices = [Choice(label, wording) for label, wording in given.items()]
     choices += [Choice(label, label) for label in found if label not in given]
@@ -100,9 +107,10 @@ def make_choices(answers: Iterable[str], wordings: Mapping[str, str] | None) -> 
     for choice in choices:
         if choice.wording in owners:
             raise DataError(
-                f"The labels {owners[choice.wording]!r} and {choice.label!r} have the same wording"
-                f" {choice.wording!r}.",
-                "Word them differently with --choices label=wording,...",
+                _("The labels {one!r} and {other!r} have the same wording {wording!r}.").format(
+                    one=owners[choice.wording], other=choice.label, wording=choice.wording
+                ),
+                _("Word them differently with --choices label=wording,..."),
             )
         owners[choice.wording] = choice.label
     return tuple(choices)
@@ -118,7 +126,10 @@ def refuse_unknown(rows: Iterable[Row], labels: Sequence[str]) -> None:
     for row in rows:
         if row.answer is not None and row.answer not in known:
             raise DataError(
-                f"{row.place} has the unknown label {row.answer!r}.", _nearest(row.answer, labels)
+                _("{place} has the unknown label {label!r}.").format(
+                    place=row.place, label=row.answer
+                ),
+                _nearest(row.answer, labels),
             )
 
 
@@ -131,10 +142,14 @@ def refuse_rare(train: Iterable[Row], labels: Iterable[str]) -> None:
     counts = Counter(row.answer for row in train)
     for label in labels:
         if counts[label] < 2:
-            had = "a single training row" if counts[label] else "no training row"
+            cause = (
+                _("The label {label!r} has a single training row.")
+                if counts[label]
+                else _("The label {label!r} has no training row.")
+            )
             raise DataError(
-                f"The label {label!r} has {had}.",
-                "Merge it with another label, remove it, or add rows of it.",
+                cause.format(label=label),
+                _("Merge it with another label, remove it, or add rows of it."),
             )
 
 

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from softprompt.errors import DataError, nearest
+from softprompt.locale import _, mark
 from softprompt.tasks.config import TaskConfig
 from softprompt.tasks.table import Table
 from softprompt.tasks.template import ANSWER, Template, default_template
@@ -44,7 +45,7 @@ _PROMPT_TEMPLATE = "{{{prompt}}}\n{{answer}}"
 _ALPACA_TEMPLATE = (
     "### Instruction:\n{{{instruction}}}\n\n### Input:\n{{{input}}}\n\n### Response:\n{{answer}}"
 )
-_FLAGS = "Name them with --input and --target."
+_FLAGS = mark("Name them with --input and --target.")
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,10 @@ def _given(name: str | None) -> tuple[str, ...]:
 
 def _require(table: Table, name: str) -> None:
     if name not in table.columns:
-        raise DataError(f"{table.source} has no column {name!r}.", nearest(name, _shown(table)))
+        raise DataError(
+            _("{source} has no column {name!r}.").format(source=table.source, name=name),
+            nearest(name, _shown(table)),
+        )
 
 
 def _plain(name: str) -> str:
@@ -117,17 +121,26 @@ def _plain(name: str) -> str:
 def _named(columns: Iterable[str], names: Sequence[str]) -> list[str]:
     """The columns that have one of the names, in order of the names."""
     found = [(names.index(_plain(column)), column) for column in columns if _plain(column) in names]
-    return [column for _, column in sorted(found)]
+    return [column for _place, column in sorted(found)]
 
 
 def _checked(
     inputs: tuple[str, ...], target: str, template: Template | None, table: Table
 ) -> Layout:
     if target in inputs:
+        cure = _(
+            "The model must not read what it has to answer: take it out of --input or the template."
+        )
+        if template:
+            cure = _(
+                "The model must not read what it has to answer: take it out of --input or the"
+                " template, where {answer} is its place."
+            )
         raise DataError(
-            f"The answer's column {target!r} of {table.source} is also an input.",
-            "The model must not read what it has to answer: take it out of --input or the"
-            f" template{', where {answer} is its place' if template else ''}.",
+            _("The answer's column {name!r} of {source} is also an input.").format(
+                name=target, source=table.source
+            ),
+            cure,
         )
     return Layout(inputs, target, template or Template(default_template(inputs, target)))
 
@@ -154,7 +167,11 @@ def _find_target(table: Table, inputs: tuple[str, ...]) -> str:
             break
     if len(others) == 1:
         return others[0]
-    raise _unclear(table, "which column is the answer", "Name it with --target.")
+    raise _unclear(
+        table,
+        _("{source} leaves open which column is the answer. Its columns: {columns}."),
+        _("Name it with --target."),
+    )
 
 
 def _find_inputs(table: Table, target: str) -> tuple[str, ...]:
@@ -168,7 +185,11 @@ def _find_inputs(table: Table, target: str) -> tuple[str, ...]:
             break
     if len(others) == 1:
         return (others[0],)
-    raise _unclear(table, "which columns are the input", "Name them with --input.")
+    raise _unclear(
+        table,
+        _("{source} leaves open which columns are the input. Its columns: {columns}."),
+        _("Name them with --input."),
+    )
 
 
 def _detect(table: Table) -> Layout:
@@ -180,9 +201,17 @@ def _detect(table: Table) -> Layout:
     if len(found) == 1:
         return _checked(*found[0], table)
     if not found:
-        raise _unclear(table, "which columns are the input and the answer", _FLAGS)
-    ways = "; ".join(f"{' and '.join(inputs)} with {target}" for inputs, target, _ in found)
-    raise _unclear(table, f"what is meant ({ways})", _FLAGS)
+        text = _(
+            "{source} leaves open which columns are the input and the answer. Its columns:"
+            " {columns}."
+        )
+        raise _unclear(table, text, _(_FLAGS))
+    ways = [
+        _("{inputs} with {target}").format(inputs=_(" and ").join(inputs), target=target)
+        for inputs, target, _template in found
+    ]
+    text = _("{source} leaves open what is meant ({ways}). Its columns: {columns}.")
+    raise _unclear(table, text, _(_FLAGS), "; ".join(ways))
 
 
 Candidate = tuple[tuple[str, ...], str, Template | None]
@@ -212,9 +241,9 @@ def _with_passage(columns: Sequence[str], name: str) -> tuple[str, ...]:
     return (*passages[:1], name)
 
 
-def _unclear(table: Table, what: str, cure: str) -> DataError:
+def _unclear(table: Table, text: str, cure: str, ways: str = "") -> DataError:
     columns = ", ".join(_shown(table))
-    return DataError(f"{table.source} leaves open {what}. Its columns: {columns}.", cure)
+    return DataError(text.format(source=table.source, columns=columns, ways=ways), cure)
 
 
 def _shown(table: Table) -> list[str]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from softprompt.errors import DataError, nearest
+from softprompt.locale import _, mark
 from softprompt.tasks.config import TaskConfig
 from softprompt.tasks.formats import read_table
 from softprompt.tasks.layout import Layout, find_layout, input_layout
@@ -20,7 +21,7 @@ from softprompt.tasks.table import Table
 
 __all__ = ["PART_NAMES", "Parts", "RowFile", "read_parts", "read_rows"]
 
-PART_NAMES = ("train", "validation", "test")
+PART_NAMES = (mark("train"), mark("validation"), mark("test"))
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,9 @@ def _same_columns(path: str, layout: Layout, config: TaskConfig) -> Table:
     for name in (*layout.inputs, layout.target, config.slice):
         if name is not None and name not in table.columns:
             raise DataError(
-                f"{table.source} has no column {name!r}, which the training data has.",
+                _("{source} has no column {name!r}, which the training data has.").format(
+                    source=table.source, name=name
+                ),
                 nearest(name, table.columns),
             )
     return table

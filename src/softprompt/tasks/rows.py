@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from softprompt.errors import DataError
+from softprompt.locale import _
 from softprompt.tasks.layout import Layout
 from softprompt.tasks.table import Table
 from softprompt.tasks.text import as_text, is_blank, normalise
@@ -47,7 +48,11 @@ class Row:
     @property
     def place(self) -> str:
         """File and record number, as error messages name them."""
-        return f"{self.source}: row {self.number}"
+        return _place(self.source, self.number)
+
+
+def _place(source: str, number: int) -> str:
+    return _("{source}: row {n}").format(source=source, n=number)
 
 
 def input_text(row: Row, inputs: Sequence[str]) -> str:
@@ -90,10 +95,14 @@ def _record(table: Table, number: int, record: Mapping[str, object], layout: Lay
     for name in (*layout.inputs, *target):
         if isinstance(record.get(name), list | dict):
             raise DataError(
-                f"{table.source}: row {number} holds a list or an object in the column {name!r},"
-                " where text is wanted.",
-                "Put the text into a column of its own, or name other columns with --input and"
-                " --target.",
+                _(
+                    "{place} holds a list or an object in the column {name!r}, where text is"
+                    " wanted."
+                ).format(place=_place(table.source, number), name=name),
+                _(
+                    "Put the text into a column of its own, or name other columns with --input and"
+                    " --target."
+                ),
             )
     columns = _texts(table, record)
     answer = None if layout.target is None else columns.get(layout.target) or None
@@ -103,7 +112,7 @@ def _record(table: Table, number: int, record: Mapping[str, object], layout: Lay
 
 
 def _conversation(table: Table, number: int, record: Mapping[str, object], layout: Layout) -> Row:
-    place = f"{table.source}: row {number}"
+    place = _place(table.source, number)
     messages, answer = conversation(record.get(layout.inputs[0]), place, layout.inputs[0])
     return Row(table.source, number, _texts(table, record), answer, messages)
 
@@ -127,8 +136,10 @@ def conversation(
         answer = messages.pop()["content"] or None
     if not messages:
         raise DataError(
-            f"{place} has an assistant message only, and nothing that it answers.",
-            "Put a user message before it.",
+            _("{place} has an assistant message only, and nothing that it answers.").format(
+                place=place
+            ),
+            _("Put a user message before it."),
         )
     return tuple(messages), answer
 
@@ -154,8 +165,13 @@ def _messages_of(value: object, place: str, column: str) -> list[dict[str, str]]
         value = _parsed(value)
     if not isinstance(value, list | tuple) or not value:
         raise DataError(
-            f"{place} has no list of messages in the column {column!r}.",
-            'Write [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}].',
+            _("{place} has no list of messages in the column {column!r}.").format(
+                place=place, column=column
+            ),
+            _(
+                'Write [{"role": "user", "content": "..."},'
+                ' {"role": "assistant", "content": "..."}].'
+            ),
         )
     return [_message(place, message) for message in value]
 
@@ -167,8 +183,10 @@ def _message(place: str, message: object) -> dict[str, str]:
         if isinstance(role, str) and isinstance(content, str):
             return {"role": _ROLES.get(role, role), "content": normalise(content)}
     raise DataError(
-        f"{place} has a message without a role and a content that are text: {str(message)[:60]!r}.",
-        'Write each message as {"role": "user", "content": "..."}.',
+        _("{place} has a message without a role and a content that are text: {message!r}.").format(
+            place=place, message=str(message)[:60]
+        ),
+        _('Write each message as {"role": "user", "content": "..."}.'),
     )
 
 

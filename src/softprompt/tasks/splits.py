@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Sequence
 
 from softprompt.errors import ConfigError
+from softprompt.locale import _
 from softprompt.tasks.rows import Row, input_text
 from softprompt.tasks.text import normalise
 
@@ -70,8 +71,10 @@ def draw(
                 first.append(index)
         if len(first) > limit:
             raise ConfigError(
-                f"A limit of {limit} rows cannot hold two rows of each of {len(taken)} labels.",
-                f"Use a limit of at least {len(first)}.",
+                _("A limit of {limit} rows cannot hold two rows of each of {n} labels.").format(
+                    limit=limit, n=len(taken)
+                ),
+                _("Use a limit of at least {n}.").format(n=len(first)),
             )
     reserved = set(first)
     rest = [index for index in ranked if index not in reserved]

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from softprompt.errors import DataError
+from softprompt.locale import _, mark
 from softprompt.registry import Registry
 from softprompt.tasks.config import TaskConfig
 from softprompt.tasks.text import one_line
@@ -33,10 +34,13 @@ class Table:
     digest: str
 
 
+# What the system says most often of a file that it does not give.
+mark("Permission denied")
+
 Reader = Callable[[str, TaskConfig], Table]
 """Reads the data set that a path or address names; raises DataError."""
 
-READERS: Registry[Reader] = Registry("file format")
+READERS: Registry[Reader] = Registry(mark("file format"))
 
 
 def make_table(source: str, records: Sequence[Mapping[str, object]], digest: str) -> Table:
@@ -46,7 +50,10 @@ def make_table(source: str, records: Sequence[Mapping[str, object]], digest: str
         DataError: there are no records.
     """
     if not records:
-        raise DataError(f"{source} holds no rows.", "Put at least a few dozen rows into it.")
+        raise DataError(
+            _("{source} holds no rows.").format(source=source),
+            _("Put at least a few dozen rows into it."),
+        )
     names: dict[str, str] = {}
     for record in records:
         for name in record:
@@ -66,15 +73,23 @@ def file_bytes(source: str) -> bytes:
     try:
         content = path.read_bytes()
     except FileNotFoundError as error:
-        raise DataError(f"There is no file {source}.", _similar(path)) from error
-    except IsADirectoryError as error:
-        raise DataError(f"{source} is a folder, not a file.", "Name one file of it.") from error
-    except OSError as error:
         raise DataError(
-            f"Cannot read {source}: {error.strerror or error}.", "Check its permissions."
+            _("There is no file {file}.").format(file=source), _similar(path)
+        ) from error
+    except IsADirectoryError as error:
+        raise DataError(
+            _("{file} is a folder, not a file.").format(file=source), _("Name one file of it.")
+        ) from error
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise DataError(
+            _("Cannot read {file}: {reason}.").format(file=source, reason=_(reason)),
+            _("Check its permissions."),
         ) from error
     if not content.strip(b"\xef\xbb\xbf \t\r\n"):
-        raise DataError(f"{source} is empty.", "Put at least a few dozen rows into it.")
+        raise DataError(
+            _("{file} is empty.").format(file=source), _("Put at least a few dozen rows into it.")
+        )
     return content
 
 
@@ -93,7 +108,9 @@ def named_classes(
 
 def _similar(path: Path) -> str:
     if not path.parent.is_dir():
-        return f"There is no folder {path.parent} either."
+        return _("There is no folder {folder} either.").format(folder=path.parent)
     others = [entry.name for entry in path.parent.iterdir() if entry.is_file()]
     close = difflib.get_close_matches(path.name, others, n=1, cutoff=0.5)
-    return f"Did you mean {path.parent / close[0]}?" if close else "Check the path."
+    if not close:
+        return _("Check the path.")
+    return _("Did you mean {file}?").format(file=path.parent / close[0])

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from softprompt.errors import ConfigError, DataError, nearest
+from softprompt.locale import _, ngettext
 from softprompt.storage import canonical_json, sha256
 from softprompt.tasks.config import TaskConfig
 from softprompt.tasks.labels import (
@@ -32,7 +33,6 @@ from softprompt.tasks.parts import Parts, read_parts
 from softprompt.tasks.rows import Row, input_text, is_empty
 from softprompt.tasks.splits import draw
 from softprompt.tasks.template import Chat, Rendered, Template
-from softprompt.tasks.text import counted
 
 __all__ = ["Choice", "Kind", "Row", "Task", "render_row", "task_name"]
 
@@ -133,7 +133,9 @@ class Task:
         for choice in self.choices:
             if choice.label == label:
                 return choice.wording
-        raise DataError(f"The task has no label {label!r}.", nearest(label, self.labels))
+        raise DataError(
+            _("The task has no label {label!r}.").format(label=label), nearest(label, self.labels)
+        )
 
     def digest(self) -> str:
         """Hexadecimal SHA-256 of the rows, their answers and how they are written for the model."""
@@ -169,8 +171,10 @@ def render_row(row: Row, template: Template | None, chat: Chat | None = None) ->
         return template.render(row.columns, chat)
     if not row.messages:
         raise DataError(
-            f"{row.place} holds no conversation, and the prompt reads conversations.",
-            'Write [{"role": "user", "content": "..."}] in its column.',
+            _("{place} holds no conversation, and the prompt reads conversations.").format(
+                place=row.place
+            ),
+            _('Write [{"role": "user", "content": "..."}] in its column.'),
         )
     messages = [dict(message) for message in row.messages]
     if chat is not None:
@@ -196,26 +200,38 @@ def _full_rows(
         lacking = row.answer is None or is_empty(row, layout.inputs)
         (empty if lacking else full).append(row)
     if empty and not drop:
-        listed = ", ".join(
-            f"{row.number} ({'answer' if row.answer is None else 'input'})" for row in empty[:5]
-        )
+        listed = [
+            (_("{n} (answer)") if row.answer is None else _("{n} (input)")).format(n=row.number)
+            for row in empty[:5]
+        ]
         raise DataError(
-            f"{empty[0].source} has {counted(len(empty), 'row')} with an empty input or answer:"
-            f" {listed}{', ...' if len(empty) > 5 else ''}.",
-            "See them with softprompt check, and fill or remove them, or leave them out with"
-            " --drop-empty.",
+            ngettext(
+                "{source} has {n} row with an empty input or answer: {rows}.",
+                "{source} has {n} rows with an empty input or answer: {rows}.",
+                len(empty),
+            ).format(
+                source=empty[0].source,
+                n=len(empty),
+                rows=", ".join([*listed, *(["..."] if len(empty) > 5 else [])]),
+            ),
+            _(
+                "See them with softprompt check, and fill or remove them, or leave them out with"
+                " --drop-empty."
+            ),
         )
     return tuple(full), tuple(empty)
 
 
 def _full_parts(parts: Parts, config: TaskConfig) -> tuple[Parts, list[str]]:
     """The parts without the rows that lack an input or an answer, and what was left out."""
-    everything = [row for _, rows in parts for row in rows]
+    read = sum(len(rows) for _name, rows in parts)
     if all(row.answer is None for row in _own_rows(parts, config)):
         source = next(iter(parts.tables.values())).source
         raise DataError(
-            f"No row of {source} has an answer in the column {parts.layout.target!r}.",
-            "Fill the column, or name another with --target.",
+            _("No row of {source} has an answer in the column {name!r}.").format(
+                source=source, name=parts.layout.target
+            ),
+            _("Fill the column, or name another with --target."),
         )
     kept: list[tuple[Row, ...]] = []
     warnings: list[str] = []
@@ -223,18 +239,31 @@ def _full_parts(parts: Parts, config: TaskConfig) -> tuple[Parts, list[str]]:
     for name, rows in parts:
         full, empty = _full_rows(rows, parts.layout, drop=config.drop_empty)
         if empty:
-            left_out = counted(len(empty), f"{name} row")
-            warnings.append(f"Left out for an empty input or answer: {left_out}.")
-        if not full and (shares[name] > 0 or rows):
-            raise DataError(
-                f"No {name} row is left of the {counted(len(everything), 'row')} read.",
-                "Add rows, or carve out smaller shares."
-                if name == "train"
-                else f"Add rows, or give a greater share or a file for this part (--{name} FILE).",
+            text = ngettext(
+                "Left out for an empty input or answer: {n} {part} row.",
+                "Left out for an empty input or answer: {n} {part} rows.",
+                len(empty),
             )
+            warnings.append(text.format(n=len(empty), part=_(name)))
+        if not full and (shares[name] > 0 or rows):
+            raise _nothing_left(name, read)
         kept.append(full)
     train, validation, test = kept
     return replace(parts, train=train, validation=validation, test=test), warnings
+
+
+def _nothing_left(part: str, read: int) -> DataError:
+    cure = _("Add rows, or carve out smaller shares.")
+    if part != "train":
+        cure = _("Add rows, or give a greater share or a file for this part ({flag} FILE).")
+    return DataError(
+        ngettext(
+            "No {part} row is left of the {n} row read.",
+            "No {part} row is left of the {n} rows read.",
+            read,
+        ).format(part=_(part), n=read),
+        cure.format(flag=f"--{part}"),
+    )
 
 
 def _own_rows(parts: Parts, config: TaskConfig) -> list[Row]:
@@ -257,8 +286,8 @@ def _choices(parts: Parts, config: TaskConfig) -> tuple[Choice, ...]:
 def _refuse_demands(config: TaskConfig) -> None:
     if config.demands:
         raise ConfigError(
-            "answer_format and answer_terms are about free answers; this task chooses labels.",
-            "Leave them out, or use --kind generation.",
+            _("answer_format and answer_terms are about free answers; this task chooses labels."),
+            _("Leave them out, or use --set task.kind=generation."),
         )
 
 
@@ -266,9 +295,10 @@ def _label_warnings(choices: tuple[Choice, ...], config: TaskConfig) -> list[str
     if config.choices is not None or not are_numbers(choice.label for choice in choices):
         return []
     example = ",".join(f"{choice.label}=..." for choice in choices[:3])
-    return [
-        f"The labels are numbers, which tell the model nothing: word them with --choices {example}."
-    ]
+    text = _(
+        "The labels are numbers, which tell the model nothing: word them with --choices {example}."
+    )
+    return [text.format(example=example)]
 
 
 def _absent_classes(choices: tuple[Choice, ...], parts: Parts) -> list[str]:
@@ -276,7 +306,8 @@ def _absent_classes(choices: tuple[Choice, ...], parts: Parts) -> list[str]:
     for name, rows in parts:
         counts = Counter(row.answer for row in rows)
         absent = [choice.label for choice in choices if rows and not counts[choice.label]]
-        warnings += [f"The label {label!r} has no {name} rows." for label in absent]
+        text = _("The label {label!r} has no {part} rows.")
+        warnings += [text.format(label=label, part=_(name)) for label in absent]
     return warnings
 
 
@@ -288,10 +319,11 @@ def _overlaps(parts: Parts) -> list[str]:
         texts = [input_text(row, parts.layout.inputs) for row in rows]
         shared = sum(text in seen for text in texts)
         if shared:
-            warnings.append(
-                f"Of the {name} rows {shared} have an input that an earlier part has as well: a"
-                " score on them says little."
+            text = _(
+                "Of the {part} rows {n} have an input that an earlier part has as well: a score on"
+                " them says little."
             )
+            warnings.append(text.format(part=_(name), n=shared))
         seen.update(texts)
     return warnings
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from softprompt.errors import DataError, nearest
+from softprompt.locale import _
 from softprompt.tasks.text import one_line
 
 __all__ = ["Chat", "Part", "Rendered", "Slot", "Template", "default_template", "humanise"]
@@ -98,8 +99,8 @@ class Template:
         columns = [piece.name for piece in pieces if isinstance(piece, _Column)]
         if not columns:
             raise DataError(
-                f"The template {text!r} names no input column.",
-                "Write the input's column in braces, for example {text}.",
+                _("The template {template!r} names no input column.").format(template=text),
+                _("Write the input's column in braces, for example {text}."),
             )
         set_field = object.__setattr__  # the dataclass is frozen for everyone else
         set_field(self, "text", text)
@@ -126,7 +127,9 @@ class Template:
                 parts.append(columns[piece.name])
             else:
                 raise DataError(
-                    f"The template names the column {piece.name!r}, which the row does not have.",
+                    _(
+                        "The template names the column {name!r}, which the row does not have."
+                    ).format(name=piece.name),
                     nearest(piece.name, columns),
                 )
         return Rendered.of(parts if chat is None else _through_chat(parts, chat))
@@ -150,8 +153,8 @@ def default_template(inputs: Sequence[str], target: str) -> str:
     for name in inputs:
         if name == ANSWER or set("{}") & set(name) or re.fullmatch(r"prompt\s*:.*", name):
             raise DataError(
-                f"A template cannot name the input column {name!r}.",
-                "Rename the column in the file.",
+                _("A template cannot name the input column {name!r}.").format(name=name),
+                _("Rename the column in the file."),
             )
     heading = re.sub(r"[{}]", "", humanise(target))
     if len(inputs) == 1:
@@ -173,26 +176,30 @@ def _parse(text: str) -> list[str | Slot | _Column]:
             pieces.append(token[0])
         elif match.group(1) is None:
             raise DataError(
-                f"The template has a single {token!r} at character {match.start() + 1}.",
-                f"Write {token * 2!r} for a literal brace.",
+                _("The template has a single {brace!r} at character {place}.").format(
+                    brace=token, place=match.start() + 1
+                ),
+                _("Write {braces!r} for a literal brace.").format(braces=token * 2),
             )
         elif match.group(1).strip() != ANSWER:
             pieces.append(_field(one_line(match.group(1))))
         elif end is not None:
             raise DataError(
-                "The template holds {answer} twice.", "Keep the one that stands at its end."
+                _("The template holds {answer} twice."), _("Keep the one that stands at its end.")
             )
         else:
             end = position
     if end is None:
         raise DataError(
-            f"The template {text!r} does not say where the answer stands.",
-            "End it with {answer}, for example '{text}\\nSentiment: {answer}'.",
+            _("The template {template!r} does not say where the answer stands.").format(
+                template=text
+            ),
+            _("End it with {answer}, for example '{text}\\nSentiment: {answer}'."),
         )
     if end < len(text):
         raise DataError(
-            f"The template goes on after {{answer}} with {text[end:]!r}.",
-            "Move that text before {answer}: the model writes the answer last.",
+            _("The template goes on after {{answer}} with {rest!r}.").format(rest=text[end:]),
+            _("Move that text before {answer}: the model writes the answer last."),
         )
     return pieces
 
@@ -202,14 +209,16 @@ def _field(name: str) -> Slot | _Column:
     if slot is not None:
         if not re.fullmatch(r"0*[1-9][0-9]{0,5}", slot[1]):
             raise DataError(
-                f"The slot {{{name}}} has the length {slot[1]!r}, not a number of vectors.",
-                "Write for example {prompt:8}.",
+                _("The slot {{{name}}} has the length {length!r}, not a number of vectors.").format(
+                    name=name, length=slot[1]
+                ),
+                _("Write for example {prompt:8}."),
             )
         return Slot(int(slot[1]))
     if not name:
         raise DataError(
-            "The template holds {} without a column's name.",
-            "Name a column, for example {text}, or write {{}} for literal braces.",
+            _("The template holds {} without a column's name."),
+            _("Name a column, for example {text}, or write {{}} for literal braces."),
         )
     return _Column(name)
 
@@ -236,8 +245,10 @@ def _through_chat(parts: Sequence[Part], chat: Chat) -> list[Part]:
     pieces = chat([{"role": "user", "content": content}]).split(mark)
     if len(pieces) != len(slots) + 1:
         raise DataError(
-            f"The chat template wrote {len(pieces) - 1} of the template's {len(slots)} slots.",
-            "Take the {prompt:...} slots out of the template or turn the chat template off.",
+            _("The chat template wrote {n} of the template's {slots} slots.").format(
+                n=len(pieces) - 1, slots=len(slots)
+            ),
+            _("Take the {prompt:...} slots out of the template or turn the chat template off."),
         )
     result: list[Part] = [pieces[0]]
     for slot, piece in zip(slots, pieces[1:], strict=True):

@@ -10,7 +10,7 @@ import json
 import math
 import unicodedata
 
-__all__ = ["as_text", "counted", "is_blank", "is_missing", "normalise", "one_line"]
+__all__ = ["as_text", "is_blank", "is_missing", "normalise", "one_line"]
 
 
 def normalise(text: str) -> str:
@@ -53,11 +53,6 @@ def one_line(text: str, most: int | None = None) -> str:
     """Normalised text with single spaces only, cut to so many characters: names and messages."""
     line = " ".join(normalise(text).split())
     return line if most is None or len(line) <= most else line[: most - 1] + "…"
-
-
-def counted(count: int, noun: str) -> str:
-    """A number with its noun, for messages: "1 row", "3 rows"."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def is_blank(text: str) -> bool:

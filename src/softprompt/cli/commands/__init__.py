@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from rich.console import Console
 
+from softprompt.locale import mark
 from softprompt.registry import Registry, discover
 
 __all__ = ["COMMANDS", "Command", "Outcome", "command"]
@@ -47,7 +48,7 @@ class Command:
     examples: tuple[str, ...]
 
 
-COMMANDS: Registry[Command] = Registry("command")
+COMMANDS: Registry[Command] = Registry(mark("command"))
 
 F = TypeVar("F", bound=Callable[..., Outcome | None])
 

@@ -12,7 +12,7 @@ from typing import Any
 from softprompt.backbones import Backbone
 from softprompt.comparison.job import Job, Trained
 from softprompt.errors import UsageError
-from softprompt.locale import _
+from softprompt.locale import _, mark
 from softprompt.registry import Registry, discover
 
 __all__ = [
@@ -124,5 +124,5 @@ def whole_weights(job: Job) -> None:
         )
 
 
-METHODS: Registry[Method] = Registry("method")
+METHODS: Registry[Method] = Registry(mark("method"))
 discover(__name__, list(__path__))

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from softprompt.locale import mark
 from softprompt.registry import Registry, discover
 
 __all__ = ["METRICS", "Answered", "Metric"]
@@ -57,5 +58,5 @@ class Metric:
     extra: str | None = None
 
 
-METRICS: Registry[Metric] = Registry("metric")
+METRICS: Registry[Metric] = Registry(mark("metric"))
 discover(__name__, list(__path__))

@@ -11,6 +11,7 @@ from typing import Any
 
 from softprompt.backbones import Backbone
 from softprompt.inference.rows import Encoded
+from softprompt.locale import mark
 from softprompt.registry import Registry, discover
 from softprompt.tasks import Task
 
@@ -64,5 +65,5 @@ Baseline = Callable[[BaselineRequest], dict[str, Any]]
 ASKING: set[str] = set()
 """Baselines that have the model itself write or score answers."""
 
-BASELINES: Registry[Baseline] = Registry("baseline")
+BASELINES: Registry[Baseline] = Registry(mark("baseline"))
 discover(__name__, list(__path__))

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from torch import Tensor
 
+from softprompt.locale import mark
 from softprompt.registry import Registry, discover
 
 if TYPE_CHECKING:
@@ -103,5 +104,5 @@ class Depth(Protocol):
         ...
 
 
-DEPTHS: Registry[Depth] = Registry("depth")
+DEPTHS: Registry[Depth] = Registry(mark("depth"))
 discover(__name__, list(__path__))

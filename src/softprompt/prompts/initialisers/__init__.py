@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from softprompt.locale import mark
 from softprompt.registry import Registry, discover
 
 if TYPE_CHECKING:
@@ -125,5 +126,5 @@ READING_TEXT: set[str] = set()
 TAKING_PROMPTS: set[str] = set()
 """Initialisers that begin from another prompt."""
 
-INITIALISERS: Registry[Initialiser] = Registry("initialisation")
+INITIALISERS: Registry[Initialiser] = Registry(mark("initialisation"))
 discover(__name__, list(__path__))

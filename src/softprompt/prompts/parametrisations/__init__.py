@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
+from softprompt.locale import mark
 from softprompt.registry import Registry, discover
 
 __all__ = ["PARAMETRISATIONS", "Parametrisation", "Scaled", "Vocabulary"]
@@ -61,5 +62,7 @@ class Scaled(nn.Module):
         return self.inner.groups(scale)  # type: ignore[operator, no-any-return]
 
 
-PARAMETRISATIONS: Registry[Callable[[Tensor, Vocabulary], nn.Module]] = Registry("parametrisation")
+PARAMETRISATIONS: Registry[Callable[[Tensor, Vocabulary], nn.Module]] = Registry(
+    mark("parametrisation")
+)
 discover(__name__, list(__path__))

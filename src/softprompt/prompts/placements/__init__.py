@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from softprompt.locale import mark
 from softprompt.registry import Registry, discover
 from softprompt.tasks import Slot
 
@@ -24,7 +25,7 @@ Arranged = str | Slot | Bos
 Placement = Callable[[Sequence[str | Slot], int], list[Arranged]]
 """From the parts before the answer and the prompt's length to the whole arrangement."""
 
-PLACEMENTS: Registry[Placement] = Registry("placement")
+PLACEMENTS: Registry[Placement] = Registry(mark("placement"))
 discover(__name__, list(__path__))
 
 

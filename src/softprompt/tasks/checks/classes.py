@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from softprompt.errors import nearest
+from softprompt.locale import _, ngettext
 from softprompt.tasks.evidence import CHECKS, Evidence, Problem
 from softprompt.tasks.rows import Row
 from softprompt.tasks.text import one_line
@@ -20,7 +21,7 @@ def classes(evidence: Evidence) -> Iterator[Problem]:
     """Errors for labels with fewer than two training rows, warnings below eight and for gaps."""
     if evidence.kind != "classification":
         return
-    counts = {name: Counter[str]() for name, _ in evidence.parts}
+    counts = {name: Counter[str]() for name, _rows in evidence.parts}
     for part, row in evidence.full_rows():
         counts[part][str(row.answer)] += 1
     yield from _unknown(evidence, counts["train"])
@@ -33,18 +34,18 @@ def classes(evidence: Evidence) -> Iterator[Problem]:
                 yield _problem(
                     evidence,
                     "warning",
-                    f"The label {label!r} has no {part} rows.",
-                    "Add rows of it, or it goes unmeasured.",
+                    _("The label {label!r} has no {part} rows.").format(label=label, part=_(part)),
+                    _("Add rows of it, or it goes unmeasured."),
                 )
 
 
 def _unknown(evidence: Evidence, train: Counter[str]) -> Iterator[Problem]:
-    for _, row in evidence.full_rows():
+    for _part, row in evidence.full_rows():
         if not train[str(row.answer)]:
             yield _problem(
                 evidence,
                 "error",
-                f"No training row has the label {row.answer!r}.",
+                _("No training row has the label {label!r}.").format(label=row.answer),
                 nearest(str(row.answer), [one_line(label, 50) for label in train]),
                 row,
             )
@@ -55,8 +56,8 @@ def _small(evidence: Evidence, train: Counter[str]) -> Iterator[Problem]:
         yield _problem(
             evidence,
             "error",
-            f"Every training row has the label {next(iter(train))!r}.",
-            "Check --target, or add rows with other labels.",
+            _("Every training row has the label {label!r}.").format(label=next(iter(train))),
+            _("Check --target, or add rows with other labels."),
         )
     for label, count in sorted(train.items()):
         if count >= FEWEST_ROWS:
@@ -65,9 +66,12 @@ def _small(evidence: Evidence, train: Counter[str]) -> Iterator[Problem]:
         yield _problem(
             evidence,
             "error" if count == 1 else "warning",
-            f"The label {label!r} has {count} training row{'s' if count > 1 else ''}, fewer than"
-            f" {FEWEST_ROWS}.",
-            "Merge it with another label, remove it, or add rows of it.",
+            ngettext(
+                "The label {label!r} has {n} training row, fewer than {fewest}.",
+                "The label {label!r} has {n} training rows, fewer than {fewest}.",
+                count,
+            ).format(label=label, n=count, fewest=FEWEST_ROWS),
+            _("Merge it with another label, remove it, or add rows of it."),
             row,
         )
 

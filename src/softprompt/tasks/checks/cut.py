@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 
+from softprompt.locale import _
 from softprompt.tasks.evidence import CHECKS, Evidence, Problem
 from softprompt.tasks.rows import Row
 
@@ -23,7 +24,7 @@ def cut(evidence: Evidence) -> Iterator[Problem]:
     layout = evidence.parts.layout
     for name in () if layout.messages else layout.inputs:
         by_length: defaultdict[int, list[Row]] = defaultdict(list)
-        for _, row in evidence.rows():
+        for _part, row in evidence.rows():
             by_length[len(row.columns[name])].append(row)
         length = max(by_length, default=0)
         rows = [row for row in by_length[length] if row.columns[name][-1:].isalnum()]
@@ -33,9 +34,11 @@ def cut(evidence: Evidence) -> Iterator[Problem]:
             yield Problem(
                 "cut",
                 "warning",
-                f"The text ends within a word after {length} characters, as {len(rows)} rows do and"
-                " none goes beyond.",
-                "Take the whole text from where the file was made.",
+                _(
+                    "The text ends within a word after {length} characters, as {n} rows do and none"
+                    " goes beyond."
+                ).format(length=length, n=len(rows)),
+                _("Take the whole text from where the file was made."),
                 row.source,
                 row.number,
                 name,

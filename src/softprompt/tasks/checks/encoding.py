@@ -6,8 +6,8 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
+from softprompt.locale import _, ngettext
 from softprompt.tasks.evidence import CHECKS, Evidence, Problem
-from softprompt.tasks.text import counted
 
 __all__ = ["encoding"]
 
@@ -23,7 +23,7 @@ _LOST = re.compile("\ufffd|[\u0001-\u0008\u000b\u000c\u000e-\u001b\u007f-\u009f]
 def encoding(evidence: Evidence) -> Iterator[Problem]:
     """Warnings for UTF-8 read as Western European, for lost characters, and for mended NFC."""
     yield from _not_composed(evidence)
-    for _, row in evidence.rows():
+    for _part, row in evidence.rows():
         for name in dict.fromkeys((*evidence.parts.layout.inputs, *_target(evidence))):
             cause = _damage(row.columns[name])
             if cause:
@@ -31,7 +31,7 @@ def encoding(evidence: Evidence) -> Iterator[Problem]:
                     "encoding",
                     "warning",
                     cause,
-                    "Export the file again as UTF-8 from where the text is still whole.",
+                    _("Export the file again as UTF-8 from where the text is still whole."),
                     row.source,
                     row.number,
                     name,
@@ -46,10 +46,14 @@ def _damage(text: str) -> str:
     for match in _SUSPECT.finditer(text):
         meant = _read_again(match.group())
         if meant:
-            return f"The letters {match.group()!r} are likely {meant!r}, decoded wrongly."
+            return _("The letters {letters!r} are likely {meant!r}, decoded wrongly.").format(
+                letters=match.group(), meant=meant
+            )
     lost = _LOST.search(text)
     if lost:
-        return f"The character U+{ord(lost.group()):04X} stands where one was lost or mistaken."
+        return _("The character {character} stands where one was lost or mistaken.").format(
+            character=f"U+{ord(lost.group()):04X}"
+        )
     return ""
 
 
@@ -85,9 +89,12 @@ def _not_composed(evidence: Evidence) -> Iterator[Problem]:
                 yield Problem(
                     "encoding",
                     "warning",
-                    f"Not in Unicode NFC: {counted(len(numbers), 'text')}, brought to it wherever"
-                    " it is read.",
-                    "Nothing has to be done.",
+                    ngettext(
+                        "Not in Unicode NFC: {n} text, brought to it wherever it is read.",
+                        "Not in Unicode NFC: {n} texts, brought to it wherever it is read.",
+                        len(numbers),
+                    ).format(n=len(numbers)),
+                    _("Nothing has to be done."),
                     table.source,
                     numbers[0],
                     name,

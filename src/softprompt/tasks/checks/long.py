@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from softprompt.locale import _
 from softprompt.tasks.evidence import CHECKS, Evidence, Problem
 
 __all__ = ["long"]
@@ -14,16 +15,20 @@ def long(evidence: Evidence) -> Iterator[Problem]:
     """Rows whose answer would be cut off, where a tokenizer and a window are known."""
     if evidence.encode is None or evidence.window is None:
         return
-    for _, row in evidence.full_rows():
+    for _part, row in evidence.full_rows():
         context, answer = evidence.tokens(row)
         if context + answer > evidence.window:
             yield Problem(
                 "long",
                 "error",
-                f"The row takes {context + answer} tokens ({answer} of them the answer), the window"
-                f" holds {evidence.window}: its answer would be cut off.",
-                "Shorten the text, choose a model with a longer window, or leave such rows out with"
-                " --drop-long.",
+                _(
+                    "The row takes {n} tokens ({answer} of them the answer), the window holds"
+                    " {window}: its answer would be cut off."
+                ).format(n=context + answer, answer=answer, window=evidence.window),
+                _(
+                    "Shorten the text, choose a model with a longer window, or leave such rows out"
+                    " with --drop-long."
+                ),
                 row.source,
                 row.number,
                 evidence.input_column,

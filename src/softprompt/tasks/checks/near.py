@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from softprompt.locale import _, percent
 from softprompt.tasks.evidence import CHECKS, Evidence, Problem
 from softprompt.tasks.rows import SEPARATOR, Row
 
@@ -40,11 +41,17 @@ def near(evidence: Evidence) -> Iterator[Problem]:
     found.sort(key=lambda pair: places[pair[0]][0] == places[pair[1]][0])
     for index, earlier, similarity in found:
         (part, row), (other_part, other) = places[index], places[earlier]
-        alike = f"The input is nearly that of {other.place} ({similarity:.0%} alike)"
-        cause, cure = f"{alike}.", "Keep one of them if they say the same."
+        cause = _("The input is nearly that of {place} ({share} alike).")
+        cure = _("Keep one of them if they say the same.")
         if part != other_part:
-            cause = f"{alike}, which is a {other_part} row and this a {part} row."
-            cure = "Remove one of them, or keep both in the same part."
+            cause = _(
+                "The input is nearly that of {place} ({share} alike), which is a {other} row and"
+                " this a {part} row."
+            )
+            cure = _("Remove one of them, or keep both in the same part.")
+        cause = cause.format(
+            place=other.place, share=percent(similarity, 0), other=_(other_part), part=_(part)
+        )
         yield Problem("near", "warning", cause, cure, row.source, row.number, evidence.input_column)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from softprompt.locale import _
 from softprompt.tasks.evidence import CHECKS, Evidence, Problem
 from softprompt.tasks.rows import Row
 
@@ -20,8 +21,12 @@ def overlap(evidence: Evidence) -> Iterator[Problem]:
             yield Problem(
                 "overlap",
                 "warning",
-                f"This {part} row has the same input as {other.place} ({earlier}).",
-                f"Remove one of them: a {part} score counts only on inputs that are new.",
+                _("This {part} row has the same input as {place} ({earlier}).").format(
+                    part=_(part), place=other.place, earlier=_(earlier)
+                ),
+                _("Remove one of them: a {part} score counts only on inputs that are new.").format(
+                    part=_(part)
+                ),
                 row.source,
                 row.number,
                 evidence.input_column,

@@ -6,12 +6,19 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import combinations
 
+from softprompt.locale import _, mark, ngettext
 from softprompt.tasks.evidence import CHECKS, Evidence, Problem
-from softprompt.tasks.text import counted
 
 __all__ = ["spelling"]
 
 _SHORTEST = 4  # letters; below, one edit makes another word
+_FORM = mark(
+    "The label {rare!r} ({rare_rows}) differs from {common!r} ({common_rows}) in case, spaces or"
+    " signs only."
+)
+_LETTER = mark(
+    "The label {rare!r} ({rare_rows}) differs from {common!r} ({common_rows}) in one letter."
+)
 _RARE = 0.2  # of the other label's rows at most; two common words are two labels
 
 
@@ -20,26 +27,34 @@ def spelling(evidence: Evidence) -> Iterator[Problem]:
     """Pairs of labels that differ in case, spaces or signs, or in one letter where one is rare."""
     if evidence.kind != "classification":
         return
-    counts = Counter(str(row.answer) for _, row in evidence.full_rows())
+    counts = Counter(str(row.answer) for _part, row in evidence.full_rows())
     for pair in combinations(sorted(counts), 2):
         rare, common = sorted(pair, key=lambda label: (counts[label], label))
         if _plain(rare) == _plain(common):
-            difference = "case, spaces or signs only"
+            cause = _(_FORM)
         elif _is_typing_mistake(rare, common) and counts[rare] <= _RARE * counts[common]:
-            difference = "one letter"
+            cause = _(_LETTER)
         else:
             continue
-        row = next(row for _, row in evidence.full_rows() if row.answer == rare)
+        row = next(row for _part, row in evidence.full_rows() if row.answer == rare)
         yield Problem(
             "spelling",
             "warning",
-            f"The label {rare!r} ({counted(counts[rare], 'row')}) differs from {common!r}"
-            f" ({counted(counts[common], 'row')}) in {difference}.",
-            f"Write {common!r} everywhere if they mean the same.",
+            cause.format(
+                rare=rare,
+                rare_rows=_rows(counts[rare]),
+                common=common,
+                common_rows=_rows(counts[common]),
+            ),
+            _("Write {label!r} everywhere if they mean the same.").format(label=common),
             row.source,
             row.number,
             evidence.parts.layout.target,
         )
+
+
+def _rows(n: int) -> str:
+    return ngettext("{n} row", "{n} rows", n).format(n=n)
 
 
 def _plain(label: str) -> str:

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from softprompt.locale import _, percent
 from softprompt.tasks.evidence import CHECKS, Evidence, Problem
 from softprompt.tasks.rows import Row
 from softprompt.tasks.splits import position
@@ -34,7 +35,7 @@ def suspects(evidence: Evidence) -> Iterator[Problem]:
     """Rows of any part that a cross-validated classifier gives to another label, surest first."""
     if evidence.kind != "classification":
         return
-    rows = [row for _, row in evidence.full_rows()]
+    rows = [row for _part, row in evidence.full_rows()]
     counts = Counter(row.answer for row in rows)
     rows = [row for row in rows if counts[row.answer] >= _FEWEST]
     rows = sorted(rows, key=lambda row: position(evidence.text(row), "suspects"))[:_MOST_ROWS]
@@ -53,9 +54,10 @@ def _problem(evidence: Evidence, row: Row, label: str, probability: float) -> Pr
     return Problem(
         "suspects",
         "warning",
-        f"The label {row.answer!r} looks wrong: other rows speak for {label!r}"
-        f" ({probability:.0%}).",
-        "Read the row and decide; a correct label may stay.",
+        _("The label {label!r} looks wrong: other rows speak for {other!r} ({share}).").format(
+            label=row.answer, other=label, share=percent(probability, 0)
+        ),
+        _("Read the row and decide; a correct label may stay."),
         row.source,
         row.number,
         evidence.parts.layout.target,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from softprompt.errors import DataError, nearest
+from softprompt.locale import _, mark
 from softprompt.registry import discover
 from softprompt.tasks.config import TaskConfig
 from softprompt.tasks.table import READERS, Table, file_bytes
@@ -15,11 +16,11 @@ from softprompt.tasks.table import READERS, Table, file_bytes
 __all__ = ["READERS", "read_table"]
 
 _CURES = {
-    ".xlsx": "Save the sheet as CSV.",
-    ".xls": "Save the sheet as CSV.",
-    ".gz": "Unpack it first.",
-    ".xz": "Unpack it first.",
-    ".zip": "Unpack it first.",
+    ".xlsx": mark("Save the sheet as CSV."),
+    ".xls": mark("Save the sheet as CSV."),
+    ".gz": mark("Unpack it first."),
+    ".xz": mark("Unpack it first."),
+    ".zip": mark("Unpack it first."),
 }
 
 
@@ -30,15 +31,17 @@ def read_table(source: str | Path, config: TaskConfig) -> Table:
         DataError: the format is unknown, or the file cannot be read as what its suffix says.
     """
     address = str(source)
-    scheme, colon, _ = address.partition(":")
+    scheme, colon, _rest = address.partition(":")
     if colon and f"{scheme}:" in READERS:
         return READERS.get(f"{scheme}:")(address, config)
     suffix = Path(address).suffix.lower()
     if suffix not in READERS:
         file_bytes(address)  # a file that is not there is not one of the wrong kind
         raise DataError(
-            f"{address} has the suffix {suffix!r}, which is no known file format.",
-            _CURES.get(suffix, nearest(suffix, READERS)),
+            _("{file} has the suffix {suffix!r}, which is no known file format.").format(
+                file=address, suffix=suffix
+            ),
+            _(_CURES[suffix]) if suffix in _CURES else nearest(suffix, READERS),
         )
     return READERS.get(suffix)(address, config)
 

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from softprompt.errors import DataError
+from softprompt.locale import _, ngettext
 from softprompt.storage import sha256
 from softprompt.tasks.config import TaskConfig
 from softprompt.tasks.decoding import decode
 from softprompt.tasks.table import READERS, Table, file_bytes, make_table
-from softprompt.tasks.text import counted, one_line
+from softprompt.tasks.text import one_line
 
 __all__ = ["read_csv"]
 
@@ -46,7 +47,10 @@ def read_csv(source: str, config: TaskConfig) -> Table:
     delimiter = config.delimiter or likely or own
     rows = _divide(text, delimiter, name)
     if not rows:
-        raise DataError(f"{name} is empty.", "Put a header line and a few dozen rows into it.")
+        raise DataError(
+            _("{file} is empty.").format(file=name),
+            _("Put a header line and a few dozen rows into it."),
+        )
     header, *records = rows
     columns = _columns(header, name)
     return make_table(
@@ -106,21 +110,31 @@ def _read(text: str, delimiter: str, quoting: int, source: str) -> _Reading:
 
 def _uneven(source: str, line: int, n: int, header: list[str], delimiter: str) -> DataError:
     return DataError(
-        f"{source}: line {line} has {counted(n, 'field')}, the header has {len(header)}.",
-        f"Put texts that hold the delimiter {_shown(delimiter)} or a line break into double"
-        " quotes, or name another --delimiter.",
+        ngettext(
+            "{source}: line {line} has {n} field, the header has {header}.",
+            "{source}: line {line} has {n} fields, the header has {header}.",
+            n,
+        ).format(source=source, line=line, n=n, header=len(header)),
+        _(
+            "Put texts that hold the delimiter {delimiter} or a line break into double quotes, or"
+            " name another --delimiter."
+        ).format(delimiter=_shown(delimiter)),
     )
 
 
 def _bad_quote(source: str, first: int, last: int, cause: str) -> DataError:
     if "unexpected end" in cause:
         return DataError(
-            f"{source}: a double quote that opens in the row at line {first} is never closed.",
-            "Close it, or write a quote that belongs to the text twice, inside quotes.",
+            _(
+                "{source}: a double quote that opens in the row at line {line} is never closed."
+            ).format(source=source, line=first),
+            _("Close it, or write a quote that belongs to the text twice, inside quotes."),
         )
     return DataError(
-        f"{source}: line {last} has text after a closing double quote ({cause}).",
-        "Write a quote that belongs to the text twice, inside quotes.",
+        _("{source}: line {line} has text after a closing double quote ({reason}).").format(
+            source=source, line=last, reason=cause
+        ),
+        _("Write a quote that belongs to the text twice, inside quotes."),
     )
 
 
@@ -129,8 +143,10 @@ def _columns(header: list[str], source: str) -> list[str]:
     for name in names:
         if names.count(name) > 1:
             raise DataError(
-                f"{source} has two columns with the name {name!r}.",
-                "Rename one; a file without a header line needs one.",
+                _("{source} has two columns with the name {name!r}.").format(
+                    source=source, name=name
+                ),
+                _("Rename one; a file without a header line needs one."),
             )
     return names
 
@@ -166,11 +182,14 @@ def _refuse_single_column(text: str, delimiter: str, likely: str, source: str) -
     header = next(iter(_sample(text, delimiter)), [])
     if len(header) == 1:
         raise DataError(
-            f"With the delimiter {_shown(delimiter)} {source} has one column only:"
-            f" {header[0][:60]!r}.",
-            f"The delimiter is likely {_shown(likely)}: leave out --delimiter or name that one.",
+            _("With the delimiter {delimiter} {source} has one column only: {column!r}.").format(
+                delimiter=_shown(delimiter), source=source, column=header[0][:60]
+            ),
+            _(
+                "The delimiter is likely {delimiter}: leave out --delimiter or name that one."
+            ).format(delimiter=_shown(likely)),
         )
 
 
 def _shown(delimiter: str) -> str:
-    return "tab" if delimiter == "\t" else repr(delimiter)
+    return _("tab") if delimiter == "\t" else repr(delimiter)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from softprompt.errors import DataError
+from softprompt.locale import _
 from softprompt.storage import sha256
 from softprompt.tasks.config import TaskConfig
 from softprompt.tasks.table import READERS, Table, make_table, named_classes
@@ -32,8 +33,10 @@ def read_hub(source: str, config: TaskConfig) -> Table:
         import datasets
     except ImportError as error:
         raise DataError(
-            f"Reading {source} takes the datasets library, which is not installed.",
-            "Install it: pip install 'softprompt[data]'.",
+            _("Reading {source} takes the datasets library, which is not installed.").format(
+                source=source
+            ),
+            _("Install it: pip install 'softprompt[data]'."),
         ) from error
     name, configuration, split = _address(source, config)
     try:
@@ -41,8 +44,10 @@ def read_hub(source: str, config: TaskConfig) -> Table:
     except Exception as error:  # the library lets through whatever a network or a file raises
         cause = str(error).strip().splitlines()
         raise DataError(
-            f"Cannot load {source}, split {split!r}: {cause[0] if cause else type(error).__name__}",
-            "Check the name (hf:OWNER/NAME:SPLIT) and the network, or name a file.",
+            _("Cannot load {source}, split {split!r}: {reason}").format(
+                source=source, split=split, reason=cause[0] if cause else type(error).__name__
+            ),
+            _("Check the name (hf:OWNER/NAME:SPLIT) and the network, or name a file."),
         ) from error
     records: Sequence[Mapping[str, object]] = [dict(record) for record in data]
     for column, feature in data.features.items():
@@ -53,12 +58,12 @@ def read_hub(source: str, config: TaskConfig) -> Table:
 
 
 def _address(source: str, config: TaskConfig) -> tuple[str, str | None, str]:
-    name, _, split = source.removeprefix("hf:").partition(":")
+    name, _colon, split = source.removeprefix("hf:").partition(":")
     parts = name.strip("/").split("/")
     if not parts[0] or len(parts) > 3:
         raise DataError(
-            f"{source!r} names no data set of the hub.",
-            "Write hf:OWNER/NAME or hf:OWNER/NAME:SPLIT.",
+            _("{source!r} names no data set of the hub.").format(source=source),
+            _("Write hf:OWNER/NAME or hf:OWNER/NAME:SPLIT."),
         )
     configuration = parts[2] if len(parts) == 3 else None
     return "/".join(parts[:2]), configuration, split or config.split or "train"

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from softprompt.errors import DataError
+from softprompt.locale import _, mark
 from softprompt.storage import sha256
 from softprompt.tasks.config import TaskConfig
 from softprompt.tasks.decoding import decode
@@ -14,7 +15,7 @@ from softprompt.tasks.table import READERS, Table, file_bytes, make_table
 
 __all__ = ["read_json"]
 
-_CURE = 'Write a list of objects, for example [{"text": "...", "label": "..."}, ...].'
+_CURE = mark('Write a list of objects, for example [{"text": "...", "label": "..."}, ...].')
 
 
 @READERS.register(".json")
@@ -33,11 +34,16 @@ def read_json(source: str, config: TaskConfig) -> Table:
         if error.msg == "Extra data":  # a complete value, and more after it
             return make_table(name, records_of_lines(text, name), sha256(content))
         raise DataError(
-            f"{name}: line {error.lineno} is not JSON: {error.msg} at character {error.colno}.",
-            _CURE,
+            _("{source}: line {line} is not JSON: {reason} at character {place}.").format(
+                source=name, line=error.lineno, reason=error.msg, place=error.colno
+            ),
+            _(_CURE),
         ) from error
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{name} is not JSON that can be read: {error}.", _CURE) from error
+        raise DataError(
+            _("{source} is not JSON that can be read: {reason}.").format(source=name, reason=error),
+            _(_CURE),
+        ) from error
     return make_table(name, _records(value, name), sha256(content))
 
 
@@ -48,17 +54,26 @@ def _records(value: object, source: str) -> list[dict[str, object]]:
             return _records_of_columns(value)
         if len(lists) != 1:
             raise DataError(
-                f"{source} holds an object with {len(lists)} lists, where one list of records is"
-                " wanted.",
-                _CURE,
+                _(
+                    "{source} holds an object with {n} lists, where one list of records is wanted."
+                ).format(source=source, n=len(lists)),
+                _(_CURE),
             )
         value = lists[0]
     if not isinstance(value, list):
-        raise DataError(f"{source} holds {type(value).__name__}, not a list of objects.", _CURE)
+        raise DataError(
+            _("{source} holds {type}, not a list of objects.").format(
+                source=source, type=type(value).__name__
+            ),
+            _(_CURE),
+        )
     for number, record in enumerate(value, start=1):
         if not isinstance(record, dict):
             raise DataError(
-                f"{source}: record {number} is {type(record).__name__}, not an object.", _CURE
+                _("{source}: record {n} is {type}, not an object.").format(
+                    source=source, n=number, type=type(record).__name__
+                ),
+                _(_CURE),
             )
     return value
 

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from softprompt.errors import DataError
+from softprompt.locale import _
 from softprompt.storage import sha256
 from softprompt.tasks.config import TaskConfig
 from softprompt.tasks.decoding import decode
@@ -43,18 +44,24 @@ def records_of_lines(text: str, source: str) -> list[dict[str, object]]:
             record = json.loads(line)
         except json.JSONDecodeError as error:
             raise DataError(
-                f"{source}: line {number} is not JSON: {error.msg} at character {error.colno}.",
-                "Write one complete JSON object on each line.",
+                _("{source}: line {line} is not JSON: {reason} at character {place}.").format(
+                    source=source, line=number, reason=error.msg, place=error.colno
+                ),
+                _("Write one complete JSON object on each line."),
             ) from error
         except (ValueError, RecursionError) as error:
             raise DataError(
-                f"{source}: line {number} is not JSON that can be read: {error}.",
-                "Write one complete JSON object on each line.",
+                _("{source}: line {line} is not JSON that can be read: {reason}.").format(
+                    source=source, line=number, reason=error
+                ),
+                _("Write one complete JSON object on each line."),
             ) from error
         if not isinstance(record, dict):
             raise DataError(
-                f"{source}: line {number} holds {type(record).__name__}, not a JSON object.",
-                'Write an object on each line, for example {"text": "...", "label": "..."}.',
+                _("{source}: line {line} holds {type}, not a JSON object.").format(
+                    source=source, line=number, type=type(record).__name__
+                ),
+                _('Write an object on each line, for example {"text": "...", "label": "..."}.'),
             )
         records.append(record)
     return records

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from softprompt.errors import DataError
+from softprompt.locale import _
 from softprompt.storage import sha256
 from softprompt.tasks.config import TaskConfig
 from softprompt.tasks.table import READERS, Table, file_bytes, make_table, named_classes
@@ -27,8 +28,8 @@ def read_parquet(source: str, config: TaskConfig) -> Table:
         import pyarrow.parquet
     except ImportError as error:
         raise DataError(
-            f"Reading {source} takes pyarrow, which is not installed.",
-            "Install it: pip install 'softprompt[data]'.",
+            _("Reading {source} takes pyarrow, which is not installed.").format(source=source),
+            _("Install it: pip install 'softprompt[data]'."),
         ) from error
     content = file_bytes(source)
     name = Path(source).name
@@ -37,7 +38,10 @@ def read_parquet(source: str, config: TaskConfig) -> Table:
     except (pyarrow.ArrowException, OSError) as error:
         cause = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(
-            f"{name} is no Parquet file that can be read: {cause}", "Write the file again."
+            _("{file} is no Parquet file that can be read: {reason}").format(
+                file=name, reason=cause
+            ),
+            _("Write the file again."),
         ) from error
     records: Sequence[Mapping[str, object]] = table.to_pylist()
     for column, names in _class_names(table.schema.metadata or {}).items():

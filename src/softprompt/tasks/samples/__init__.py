@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from softprompt.errors import UsageError, nearest
+from softprompt.locale import _
 from softprompt.tasks.task import Task
 
 __all__ = ["LANGUAGES", "load_sample", "sample_path", "sample_settings"]
@@ -36,7 +37,10 @@ def sample_path(language: str) -> Path:
         UsageError: there is none in that language.
     """
     if language not in _SETTINGS:
-        raise UsageError(f"There is no sample data in {language!r}.", nearest(language, LANGUAGES))
+        raise UsageError(
+            _("There is no sample data in {language!r}.").format(language=language),
+            nearest(language, LANGUAGES),
+        )
     return Path(str(resources.files(__name__) / f"feedback.{language}.jsonl"))
 
 

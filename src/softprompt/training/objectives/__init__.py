@@ -14,6 +14,7 @@ from typing import Literal, Protocol
 from torch import Tensor
 
 from softprompt.inference.continuation import Continuation
+from softprompt.locale import mark
 from softprompt.prompts import Example, Scoring
 from softprompt.registry import Registry, discover
 
@@ -43,5 +44,5 @@ class Objective(Protocol):
         ...
 
 
-OBJECTIVES: Registry[Objective] = Registry("objective")
+OBJECTIVES: Registry[Objective] = Registry(mark("objective"))
 discover(__name__, list(__path__))

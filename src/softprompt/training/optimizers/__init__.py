@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from softprompt.locale import mark
 from softprompt.registry import Registry, discover
 
 __all__ = ["OPTIMIZERS"]
@@ -17,5 +18,5 @@ __all__ = ["OPTIMIZERS"]
 Factory = Callable[[list[dict[str, Any]], float], torch.optim.Optimizer]
 """From parameter groups and weight decay to an optimiser."""
 
-OPTIMIZERS: Registry[Factory] = Registry("optimizer")
+OPTIMIZERS: Registry[Factory] = Registry(mark("optimizer"))
 discover(__name__, list(__path__))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from softprompt.errors import UsageError
-from softprompt.locale import _
+from softprompt.locale import _, mark
 from softprompt.registry import Registry, discover
 
 __all__ = ["REPORTERS", "Part", "Reporter", "Reporters", "scalars", "tracker"]
@@ -110,7 +110,7 @@ def tracker(name: str) -> Any:
         ) from error
 
 
-REPORTERS: Registry[Callable[[Path, Mapping[str, Any]], Reporter]] = Registry("reporter")
+REPORTERS: Registry[Callable[[Path, Mapping[str, Any]], Reporter]] = Registry(mark("reporter"))
 """From the run's folder and its configuration to a reporter."""
 
 discover(__name__, list(__path__))
