@@ -356,9 +356,7 @@ def _limit(name: str, points: Mapping[str, Mapping[str, list[float]]]) -> str:
 
 def forms_shown(forms: Mapping[str, Any]) -> str:
     """Points, spread, processor time and steps to the best prompt of each parametrisation."""
-    lines = [
-        f"{'task':<8}{'parametrisation':<17}{'points':>14}{'CPU s':>10}{'steps to best':>15}"
-    ]
+    lines = [f"{'task':<8}{'parametrisation':<17}{'points':>14}{'CPU s':>10}{'steps to best':>15}"]
     for name, by_form in forms.items():
         for form, found in by_form.items():
             seconds, steps = (

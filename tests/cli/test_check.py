@@ -85,14 +85,14 @@ def test_the_prompt_stands_where_it_will_be(
     kinds = [
         kind
         for line in lines
-        for kind in ("context", "soft prompt", "trained")
+        for kind in ("context", "soft prompt", "answer")
         if line.startswith(kind + " ") and ("│" in line or "‹" in line or "[" in line)
     ]
-    kinds = kinds[: kinds.index("trained") + 1]
+    kinds = kinds[: kinds.index("answer") + 1]
     wanted = {
-        "suffix": ["context", "soft prompt", "trained"],
-        "prefix": ["soft prompt", "context", "trained"],
-        "front": ["soft prompt", "context", "trained"],
+        "suffix": ["context", "soft prompt", "answer"],
+        "prefix": ["soft prompt", "context", "answer"],
+        "front": ["soft prompt", "context", "answer"],
     }
     assert kinds == wanted[placement]
 
@@ -130,4 +130,4 @@ def test_the_three_kinds_are_told_apart_without_colour() -> None:
     assert lines[0].startswith("context      <s>│")
     assert lines[1].split() == ["soft", "prompt", "‹1›", "‹2›"]
     assert lines[2].startswith("context      ")
-    assert lines[3].startswith("trained      [·") and lines[3].rstrip().endswith("[</s>]")
+    assert lines[3].startswith("answer       [·") and lines[3].rstrip().endswith("[</s>]")

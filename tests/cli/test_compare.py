@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import json
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from softprompt import locale
 from softprompt.cli.comparison import show_comparison
 from softprompt.comparison import METHODS
 
+COMMAND = importlib.import_module("softprompt.cli.commands.compare")
 QUICK = ["--epochs", 1, "--length", 4, "--set", "population=1"]
 
 
@@ -106,12 +109,30 @@ def test_its_own_settings_are_kept(
 def test_a_process_that_the_system_ends_is_noted(
     shell: Shell, data: Path, tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ended = subprocess.CompletedProcess([], -9)
-    monkeypatch.setattr(subprocess, "run", lambda *words, **settings: ended)
+    monkeypatch.setattr(COMMAND, "_ended", lambda words: -9)
     words = [data, "--model", tiny_folder, "--output", tmp_path / "run", "--methods", "full"]
     value = shell("compare", *words, *QUICK, "--json").value
     assert value["errors"] == {"full": {"error": "ended by signal 9", "kind": "memory"}}
     assert "ran out of memory" in shell("compare", "--resume", tmp_path / "run").out
+
+
+def test_a_method_that_is_interrupted_keeps_what_it_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wait, file = subprocess.Popen.wait, tmp_path / "kept"
+    times: list[float | None] = []
+
+    def interrupted(self: Any, timeout: float | None = None) -> int:
+        times.append(timeout)
+        if len(times) == 1:
+            raise KeyboardInterrupt
+        return int(wait(self, timeout))
+
+    monkeypatch.setattr(subprocess.Popen, "wait", interrupted)
+    slow = f"import time; time.sleep(1); open({str(file)!r}, 'w').close()"
+    with pytest.raises(KeyboardInterrupt):
+        COMMAND._ended([sys.executable, "-c", slow])
+    assert file.exists()
 
 
 def test_one_method_can_be_measured_here(

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import importlib
+import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from tiny import tiny_backbone
 
 from softprompt.comparison import METHODS, Comparison, compare
 from softprompt.comparison.domain import domain_of
 from softprompt.comparison.energy import added
 from softprompt.comparison.job import Job, Trained
+from softprompt.comparison.measures import _latency
 from softprompt.comparison.methods import Method, refuse
 from softprompt.comparison.methods.baselines import asked
+from softprompt.comparison.pinned import Pinned
 from softprompt.comparison.prompted import prompted
 from softprompt.comparison.rates import lesson
 from softprompt.comparison.words import kept_out, recommended
 from softprompt.errors import DataError, DivergedError, UsageError
+from softprompt.inference.baselines.few_shot import few_shot
+from softprompt.training import Reporter
 
 DOMAIN = importlib.import_module("softprompt.comparison.domain")
 JOB = importlib.import_module("softprompt.comparison.job")
@@ -371,3 +377,84 @@ def test_training_that_is_not_finite_is_no_score(job: Job) -> None:
     lesson = WEIGHTS.Lesson(rate=1e-3, epochs=1, seed=0, metric="macro_f1")
     with pytest.raises(DivergedError, match="not finite"):
         WEIGHTS.learn(learner, WEIGHTS.of_task(learner, job.task, lesson), lesson)
+
+
+def test_a_domain_file_keeps_no_passage_with_a_held_text_in_it(job: Job, tmp_path: Path) -> None:
+    held = " ".join(row.columns["text"] for row in job.task.test)
+    own = [f"Another passage, number {number}." for number in range(6)]
+    file = tmp_path / "domain.txt"
+    file.write_text("\n\n".join([f"Before it. {held} After it.", *own]), "utf-8")
+    domain = domain_of(replace(job, how=job.how.model_copy(update={"domain": str(file)})))
+    assert (domain.count, domain.left_out) == (len(own), 1)
+
+
+def test_another_model_is_not_gone_on_with(begun: Any, tmp_path: Path) -> None:
+    comparison = begun("own_template", "soft_prompt")
+    comparison.measure("own_template")
+    assert comparison.result("own_template") is not None
+    kept = json.loads((tmp_path / "run" / "backbone.json").read_text("utf-8"))
+    assert kept["dtype"] == "fp32"
+    weights = tmp_path / "model" / "model.safetensors"
+    changed = {name: tensor + 1 for name, tensor in load_file(weights).items()}
+    save_file(changed, weights, {"format": "pt"})
+    found = compare(Comparison(tmp_path / "run"))
+    assert set(found["methods"]) == {"own_template"}
+    assert "has changed since the comparison began" in found["errors"]["soft_prompt"]["error"]
+
+
+def test_the_precision_is_chosen_once(
+    begun: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    comparison = begun("majority")
+    settings = comparison.config.backbone.model_copy(update={"dtype": "auto"})
+    config = comparison.config.model_copy(update={"backbone": settings})
+    loading = importlib.import_module("softprompt.backbones.load")
+    given = iter(["bf16", "fp32", "fp32"])
+    monkeypatch.setattr(loading, "fastest_dtype", lambda *about: next(given))
+    pinned = Pinned(tmp_path / "backbone.json")
+    job = Job(comparison.task, config, comparison.how, tmp_path, Reporter(), pinned=pinned)
+    assert [job.backbone().dtype for _ in range(3)] == ["bf16"] * 3
+    # A precision of its own, as full fine-tuning has it, changes nothing.
+    assert job.backbone(dtype="fp32").dtype == "fp32"
+    assert job.backbone().dtype == "bf16"
+
+
+def test_general_text_that_has_changed_is_told(begun: Any, tmp_path: Path) -> None:
+    file = tmp_path / "general.txt"
+    file.write_text("One passage of some eight words or more here.", "utf-8")
+    comparison = begun("majority", general=str(file))
+    file.write_text("Another passage of some eight words or more here.", "utf-8")
+    with pytest.raises(UsageError, match=r"general\.txt"):
+        Comparison(comparison.directory.path).measure("majority")
+
+
+@pytest.mark.parametrize("content", ["[]", "3", '{"comparison": {"epochs": "many"}, "run": {}}'])
+def test_a_damaged_comparison_is_a_mistake(tmp_path: Path, content: str) -> None:
+    (tmp_path / "config.json").write_text(content, "utf-8")
+    with pytest.raises(UsageError):
+        Comparison(tmp_path)
+
+
+def test_rows_that_are_not_answered_are_not_timed(job: Job) -> None:
+    class Timed:
+        taught = None
+        rows: ClassVar[list[Any]] = []
+
+        def seconds(self, task: Any, row: Any) -> float:
+            self.rows.append(row)
+            return 1.0
+
+    work: Any = Timed()
+    answers = [None, *["x"] * (len(job.task.test) - 1)]
+    found = _latency(job, Trained(work), answers)
+    assert found["n"] == 2
+    assert job.task.test[0] not in Timed.rows
+    with pytest.raises(DataError, match="No test row was answered"):
+        _latency(job, Trained(work), [None] * len(job.task.test))
+
+
+def test_demonstrations_of_which_no_row_fits_are_told(job: Job) -> None:
+    request = job.request(tiny_backbone())
+    long = replace(job.task.test[0], columns={"text": "word " * 2000})
+    with pytest.raises(DataError, match="None of the 1 test rows fits"):
+        few_shot(replace(request, task=replace(job.task, test=(long,))))

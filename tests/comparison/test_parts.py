@@ -11,8 +11,9 @@ import torch
 from softprompt.comparison.config import CompareConfig
 from softprompt.comparison.curve import rows_for, rows_saved
 from softprompt.comparison.energy import Meter
-from softprompt.comparison.escalation import Held, judged, steps_of
+from softprompt.comparison.escalation import Held, judged, not_measured, steps_of
 from softprompt.comparison.general import halves, passages_of
+from softprompt.comparison.held_out import HeldOut
 from softprompt.comparison.memory import is_out_of_memory, peak_memory
 from softprompt.comparison.significance import p_value
 from softprompt.errors import DataError
@@ -60,6 +61,28 @@ def held(name: str, wrong: int, *, trained: bool = True) -> Held:
 )
 def test_an_escalation_goes_on_while_it_pays(before: list[Held], now: Held, decision: str) -> None:
     assert judged(("a", "b"), "accuracy", REFERENCES, before, [now]).decision == decision
+
+
+def test_of_few_validation_rows_no_difference_tells_anything() -> None:
+    few = Held("zero_shot", False, 0.0, ["b"] * 5)
+    step = judged(("a", "b"), "accuracy", ["a"] * 5, [], [few])
+    assert (step.decision, step.p_value) == ("too_few_rows", None)
+    enough = Held("zero_shot", False, 0.0, ["b"] * 6)
+    assert judged(("a", "b"), "accuracy", ["a"] * 6, [], [enough]).decision == "go_on"
+    told = not_measured({"stopped": step.decision})
+    assert told == {"error": "not measured: too few validation rows", "kind": "too_few_rows"}
+    assert not_measured(None)["kind"] == "waiting"
+
+
+def test_passages_that_hold_a_text_are_told() -> None:
+    held = HeldOut(["the soup  was cold", "fine", "one two three four five six seven eight nine"])
+    assert "the soup was\ncold" in held
+    assert held.within("Yesterday the soup was cold and late.")
+    assert held.within("fine")
+    assert not held.within("the soup was colder than ever")
+    assert not held.within("all fine here")
+    assert not held.within("one two three four five six seven eight ten")
+    assert held.within("zero one two three four five six seven eight nine ten")
 
 
 def test_methods_without_training_are_one_step() -> None:

@@ -21,6 +21,7 @@ from softprompt.comparison.words import (
     escalation,
     interval,
     kept_out,
+    left_out,
     named,
     parts_told,
     price,
@@ -68,6 +69,7 @@ def show_comparison(console: Console, found: Mapping[str, Any]) -> None:
     lines = [
         *parts_told(found),
         *(() if _priced(found) else times_told(found)),
+        *left_out(found),
         *kept_out(found),
         *at_edge(found),
         *rows_saved(found),

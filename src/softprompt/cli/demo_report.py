@@ -25,7 +25,7 @@ def introduce(console: Console, task: Task) -> None:
     text = _(
         "A frozen language model learns to tell the sentiment of customer feedback from {rows} "
         "rows. Its weights stay as they are: only a soft prompt, a few vectors put before the "
-        "answer, is trained."
+        "answer, and a linear readout of what the model computes are trained."
     )
     console.print()
     console.print("softprompt demo", style="bold")

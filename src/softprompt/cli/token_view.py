@@ -1,8 +1,8 @@
-"""One row as the model gets it, token by token: context, soft prompt, and what is trained on.
+"""One row as the model gets it, token by token: context, soft prompt, and the answer.
 
     context      great│·coffee│⏎│Sentiment│:
     soft prompt  ‹1› ‹2› ... ‹16›
-    trained      [·positive] [</s>]
+    answer       [·positive] [</s>]
 
 The three are told apart by their marks; colour only repeats it.
 """
@@ -63,7 +63,7 @@ def show_tokens(console: Console, tokenizer: Any, example: Example) -> None:
             grid.add_row(_("context"), _text(pieces(tokenizer, ids)))
     if example.answers:
         answer = " ".join(f"[{piece}]" for piece in pieces(tokenizer, example.answers[0]))
-        grid.add_row(_("trained"), Text(answer, style="bold green"))
+        grid.add_row(_("answer"), Text(answer, style="bold green"))
     console.print(grid)
     console.print(
         _("│ ends a token of the constant context, ‹n› is a trained vector, [ ] is predicted."),

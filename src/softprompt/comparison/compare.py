@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from softprompt.comparison.config import CompareConfig
-from softprompt.comparison.escalation import Held, Step, judged, steps_of
+from softprompt.comparison.escalation import Held, Step, judged, not_measured, steps_of
 from softprompt.comparison.files import hashes
 from softprompt.comparison.general import halves
 from softprompt.comparison.job import Job, metric_of
@@ -40,6 +40,7 @@ from softprompt.tasks import Task
 from softprompt.tasks.splits import draw
 from softprompt.training import Reporter, RunConfig
 from softprompt.training.checks import check_metric
+from softprompt.training.config import validated
 from softprompt.training.plan import refuse_changed
 from softprompt.training.run_directory import RunDirectory
 from softprompt.training.tuning import GENERATED_VALIDATION_ROWS
@@ -65,9 +66,10 @@ class Comparison:
                 _("{folder} holds no comparison.").format(folder=folder),
                 _("Name the folder that `softprompt compare` was given with --output."),
             )
-        how = stored["comparison"]
+        how = dict(stored["comparison"])
         # A comparison that says nothing of LoRA's passes was begun with those of full fine-tuning.
-        self.how = CompareConfig(**{"lora_epochs": how["epochs"], **how})
+        how.setdefault("lora_epochs", how.get("epochs", CompareConfig().epochs))
+        self.how = validated("compare", CompareConfig, how)
         self.config = RunConfig.from_json(stored["run"])
         self._data = stored.get("data")
 
@@ -175,9 +177,7 @@ class Comparison:
         """All methods side by side (see `softprompt.comparison.report`), also written down."""
         results = {name: self.result(name) for name in self.how.methods}
         escalation = self.directory.read("escalation.json")
-        waiting = {"error": "not measured yet", "kind": "waiting"}
-        if escalation is not None and escalation["stopped"] in ("no_room", "does_not_pay"):
-            waiting = {"error": "not needed: a cheaper method is enough", "kind": "not_needed"}
+        waiting = not_measured(escalation)
         errors = {
             name: self._folder(name).read("error.json") or waiting
             for name, result in results.items()

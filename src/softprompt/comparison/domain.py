@@ -2,13 +2,14 @@
 
 Labelled rows of a file, plain text, the task's own rows with other labels, or, where nothing is
 named, the task's own training texts without labels. Texts of the task's test and validation rows
-are left out. It does not know what learns.
+are left out, and passages of a file that have one in them. It does not know what learns.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import torch
 
 from softprompt.backbones import Backbone, Context
 from softprompt.comparison.general import passages_of
+from softprompt.comparison.held_out import HeldOut
 from softprompt.comparison.job import Job
 from softprompt.comparison.learner import Learner
 from softprompt.comparison.weights import Lesson, Material, of_task
@@ -62,12 +64,12 @@ def domain_of(job: Job) -> Domain:
         DataError: the file cannot be read, or too little is left of it.
     """
     how = job.how
-    held = {_words(_text(job.task, row)) for row in (*job.task.validation, *job.task.test)}
+    held = HeldOut(_text(job.task, row) for row in (*job.task.validation, *job.task.test))
     if how.domain is None and how.domain_target is None:
         texts = [_text(job.task, row) for row in job.task.train]
-        return _of_texts(mark("the task's own texts"), texts, held)
+        return _of_texts(mark("the task's own texts"), texts, held.__contains__)
     if how.domain is not None and how.domain.endswith(".txt"):
-        return _of_texts(Path(how.domain).name, passages_of(Path(how.domain)), held)
+        return _of_texts(Path(how.domain).name, passages_of(Path(how.domain)), held.within)
     if how.domain is not None:
         settings = TaskConfig(target=how.domain_target, test_share=0.0)
         task = Task.from_file(how.domain, settings)
@@ -76,14 +78,16 @@ def domain_of(job: Job) -> Domain:
         inputs = job.task.inputs or None
         settings = TaskConfig(**same, input=inputs, target=how.domain_target)
         task = Task.from_file(job.config.data, settings)
-    kept = tuple(row for row in task.train if _words(_text(task, row)) not in held)
+    # Columns of another file may hold what stands elsewhere in this task's.
+    out = partial(_held if how.domain is not None else _same, task, held)
+    kept = tuple(row for row in task.train if not out(row))
     left_out = len(task.train) - len(kept)
     if how.domain is None:
         # Other labels of the rows that everyone learns from, and of no more.
-        own = {_words(_text(job.task, row)) for row in job.task.train}
-        kept = tuple(row for row in kept if _words(_text(task, row)) in own)
-    tested = {_words(_text(job.task, row)) for row in job.task.test}
-    chosen_by = tuple(row for row in task.validation if _words(_text(task, row)) not in tested)
+        own = HeldOut(_text(job.task, row) for row in job.task.train)
+        kept = tuple(row for row in kept if _text(task, row) in own)
+    tested = HeldOut(_text(job.task, row) for row in job.task.test)
+    chosen_by = tuple(row for row in task.validation if not _same(task, tested, row))
     learned = replace(task, train=kept, validation=chosen_by)
     if not kept or not chosen_by:
         raise DataError(
@@ -100,8 +104,18 @@ def domain_of(job: Job) -> Domain:
     return Domain(f"{task.name}: {task.target}", len(kept), left_out, material)
 
 
-def _of_texts(about: str, texts: Sequence[str], held: set[str]) -> Domain:
-    kept = [text for text in dict.fromkeys(texts) if _words(text) not in held]
+def _same(task: Task, held: HeldOut, row: Row) -> bool:
+    """Whether a row's input is held out."""
+    return _text(task, row) in held
+
+
+def _held(task: Task, held: HeldOut, row: Row) -> bool:
+    """Whether a row's input is held out, or has what is held out in any column."""
+    return _same(task, held, row) or any(map(held.within, row.columns.values()))
+
+
+def _of_texts(about: str, texts: Sequence[str], held: Callable[[str], bool]) -> Domain:
+    kept = [text for text in dict.fromkeys(texts) if not held(text)]
     if len(kept) < _FEWEST_TEXTS:
         raise DataError(
             _("The domain ({about}) has {n} texts of its own; at least {least} are needed.").format(
@@ -151,11 +165,6 @@ def _piece(backbone: Backbone, ids: list[int]) -> Example:
     middle = max(1, len(ids) // 2)
     read = (*ids[:middle], *backbone.closing)
     return Example((), (backbone.start,), (tuple(ids[middle:]),), encoder=read)
-
-
-def _words(text: str) -> str:
-    """A text whose white space does not tell it from the same words in another file."""
-    return " ".join(text.split())
 
 
 def _text(task: Task, row: Row) -> str:

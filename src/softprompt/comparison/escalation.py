@@ -3,6 +3,8 @@
 The methods without training are one step, since they cost next to nothing; every other method is a
 step of its own. After a step it stops
 
+- where the validation rows are so few that no difference would be beyond chance
+  (`too_few_rows`),
 - where even a method that answers every validation row rightly would not be better beyond chance
   than the best so far (`no_room`), or
 - where a method that was trained is not better beyond chance than the best of the cheaper ones
@@ -19,7 +21,7 @@ from typing import Any
 
 from softprompt.comparison.significance import LEVEL, p_value
 
-__all__ = ["Held", "Step", "judged", "steps_of"]
+__all__ = ["Held", "Step", "judged", "not_measured", "steps_of"]
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Step:
         method: the best of the step.
         than: the best of the cheaper ones, or None.
         p_value: of the difference between the two, or of the distance to all right.
-        decision: `go_on`, `no_room` or `does_not_pay`.
+        decision: `go_on`, `too_few_rows`, `no_room` or `does_not_pay`.
     """
 
     method: str
@@ -86,6 +88,9 @@ def judged(
     """
     best = max(now, key=lambda held: held.score)
     champion = max([*before, best], key=lambda held: held.score)
+    if 2.0 ** (1 - len(references)) >= LEVEL:
+        # Less likely than this is nothing of so many rows that change places.
+        return Step(best.name, None, None, "too_few_rows")
     room = p_value(labels, metric, references, champion.answers, list(references), demands)
     if room is not None and room >= LEVEL:
         return Step(best.name, None, room, "no_room")
@@ -96,3 +101,17 @@ def judged(
     better = best.score > rival.score and (chance is None or chance < LEVEL)
     decision = "go_on" if better else "does_not_pay"
     return Step(best.name, rival.name, chance, decision)
+
+
+def not_measured(escalation: Mapping[str, Any] | None) -> dict[str, str]:
+    """Why a method has no result where nothing went wrong, as an error is written down.
+
+    Args:
+        escalation: how far one went and why no further (`stopped`); None where there was none.
+    """
+    stopped = None if escalation is None else escalation["stopped"]
+    if stopped in ("no_room", "does_not_pay"):
+        return {"error": "not needed: a cheaper method is enough", "kind": "not_needed"}
+    if stopped == "too_few_rows":
+        return {"error": "not measured: too few validation rows", "kind": "too_few_rows"}
+    return {"error": "not measured yet", "kind": "waiting"}

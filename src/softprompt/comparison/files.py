@@ -6,6 +6,7 @@ from pathlib import Path
 
 from softprompt.comparison.config import CompareConfig
 from softprompt.errors import DataError
+from softprompt.locale import _
 from softprompt.storage import sha256
 
 __all__ = ["hashes"]
@@ -26,5 +27,9 @@ def hashes(how: CompareConfig) -> dict[str, str]:
         try:
             found[name] = sha256(Path(name).read_bytes())
         except OSError as error:
-            raise DataError(f"The file {name} cannot be read: {error.strerror}.") from error
+            raise DataError(
+                _("The file {name} cannot be read: {error}.").format(
+                    name=name, error=error.strerror
+                )
+            ) from error
     return found

@@ -16,8 +16,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from softprompt.backbones import Backbone
-from softprompt.prompts import Layout
+from softprompt.prompts import Layout, Scoring
 from softprompt.prompts.head import HEAD, first_head
+from softprompt.training.objectives import OBJECTIVES
 
 __all__ = ["Learner"]
 
@@ -31,23 +32,31 @@ class Learner:
     Args:
         backbone: some of whose weights are free.
         head: [C, D] rows of a head, fp32; None where the model writes.
+        scoring: what is read of several answers (see `softprompt.prompts.Layout`).
     """
 
     backbone: Backbone
     head: nn.Parameter | None = None
+    scoring: Scoring = "whole"
 
     @classmethod
     def of(cls, backbone: Backbone, choices: int, seed: int) -> Learner:
-        """A model with the head that it needs for so many choices, before any training."""
-        if backbone.form != "pooled" or not choices:
+        """A model with the head that it needs for so many choices, before any training.
+
+        Choices are read as a soft prompt's are: until they differ.
+        """
+        if not choices:
             return cls(backbone)
+        if backbone.form != "pooled":
+            return cls(backbone, scoring=OBJECTIVES.get("choices").scoring)
         rows_CD = first_head(choices, backbone.hidden_size, seed)
         return cls(backbone, nn.Parameter(rows_CD.to(backbone.device)))
 
     @property
     def layout(self) -> Layout:
         """How rows become token ids: no prompt in them."""
-        return Layout(self.backbone, None, heads=len(self.prompts[0]) if self.prompts else 0)
+        heads = len(self.prompts[0]) if self.prompts else 0
+        return Layout(self.backbone, None, heads=heads, scoring=self.scoring)
 
     @property
     def prompts(self) -> tuple[Tensor, ...]:

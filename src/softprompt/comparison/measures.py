@@ -18,6 +18,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from softprompt.comparison.job import Job, Trained
 from softprompt.comparison.memory import peak_memory
 from softprompt.comparison.methods import Method
 from softprompt.comparison.work import Answered, Taught
-from softprompt.errors import SoftPromptError
+from softprompt.errors import DataError, SoftPromptError
 from softprompt.evaluation import value
 from softprompt.inference import Answers, adjustment_for, measure
 from softprompt.inference.scoring import score_answers
@@ -164,7 +165,7 @@ def measured(
     ended = dict.fromkeys(_EXTRAS, _("the process ended while it was measured"))
     noted({**found, **dict.fromkeys(_EXTRAS), "unmeasured": ended, "provisional": True})
     found["unmeasured"] = {}
-    _try(found, "latency", lambda: _latency(job, trained))
+    _try(found, "latency", lambda: _latency(job, trained, found["answers"]))
     _try(found, "switch_seconds", lambda: _switching(trained))
     _try(found, "forgetting", lambda: _forgetting(job, trained, other))
     return found
@@ -183,9 +184,17 @@ def _try(found: dict[str, Any], name: str, do: Callable[[], Any]) -> None:
         found["unmeasured"][name] = lines[0]
 
 
-def _latency(job: Job, trained: Trained) -> dict[str, Any]:
-    """Seconds of an answer: `median`, `p95`, and `n`, the rows they come from."""
-    rows = job.task.test[: job.how.latency_rows]
+def _latency(job: Job, trained: Trained, answers: Sequence[str | None]) -> dict[str, Any]:
+    """Seconds of an answer: `median`, `p95`, and `n`, the rows they come from.
+
+    Raises:
+        DataError: no row was answered.
+    """
+    # A row that does not fit is no answer, and a fast one.
+    able = (row for row, text in zip(job.task.test, answers, strict=True) if text is not None)
+    rows = list(islice(able, job.how.latency_rows))
+    if not rows:
+        raise DataError(_("No test row was answered."))
     for row in rows[:WARMING_ROWS]:
         trained.work.seconds(job.task, row)
     seconds = [trained.work.seconds(job.task, row) for row in rows]
@@ -244,7 +253,8 @@ def _forgetting(job: Job, trained: Trained, other: Task | None) -> dict[str, Any
 
 def _bare(backbone: Backbone, taught: Taught) -> Taught:
     """The model alone, used as the method is."""
-    alone = Taught(backbone=backbone, layout=Layout(backbone, None))
+    layout = Layout(backbone, None, scoring=taught.layout.scoring)
+    alone = Taught(backbone=backbone, layout=layout)
     about = {name: getattr(taught, name) for name in ("chat", "drop_long", "max_new_tokens")}
     return replace(alone, **about)
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from softprompt.backbones import Backbone
 from softprompt.errors import UsageError
+from softprompt.locale import _
 from softprompt.storage import write_json
 
 __all__ = ["Pinned"]
@@ -50,11 +51,12 @@ class Pinned:
         if kept is None:
             write_json(self.file, {**now, "dtype": backbone.dtype})
             return
-        changed = [what for what in now if kept[what] != now[what]]
-        if changed:
+        if any(kept[what] != now[what] for what in now):
             raise UsageError(
-                f"The backbone's {' and '.join(changed)} have changed since the comparison began.",
-                "Put the old model back to go on, or start a new comparison.",
+                _("The backbone has changed since the comparison began: {name}.").format(
+                    name=identity.name
+                ),
+                _("Put the old model back to go on, or start a new comparison."),
             )
 
     def _kept(self) -> dict[str, Any] | None:

@@ -22,7 +22,9 @@ def space_told(method: Mapping[str, Any]) -> str:
     for space, found in _weights(method["space"] or {}, details):
         rates = _listed(map(figure, space["rates"]))
         passes = number(space["search_epochs"])
-        told = _("learning rates {rates}, {n} passes each").format(rates=rates, n=passes)
+        told = _("learning rates {rates}").format(rates=rates)
+        if len(space["rates"]) > 1:
+            told = _("learning rates {rates}, {n} passes each").format(rates=rates, n=passes)
         if "rank" in space:
             told += "; " + _("rank {n}").format(n=number(space["rank"]))
         if found.get("trained"):

@@ -4,7 +4,8 @@ An encoder's head learns with them.
 
 What learns is what requires a gradient; it does not know why. Where contexts are given, weights
 learn from what comes after them alone; else whole rows go through the model. The objective, the
-answers, the scoring, the batch size and the validation are those of the soft prompt.
+answers, the scoring, the size of batches, the classes in them and the validation are those of the
+soft prompt.
 
 Shapes: B rows.
 """
@@ -204,11 +205,12 @@ def learn(
     half = material.contexts is None and _half_pays(backbone)
     epochs = _epochs(lesson, steps_per_epoch(buckets, BATCH))
     total = epochs * steps_per_epoch(buckets, BATCH)
+    classes = material.gold if material.objective == "choices" else ()
     best: tuple[float, int, float] | None = None
     kept = [p.detach().clone() for p in free]
     step = 0
     for epoch in range(epochs):
-        for batch in epoch_batches(buckets, BATCH, lesson.seed, epoch):
+        for batch in epoch_batches(buckets, BATCH, lesson.seed, epoch, classes):
             for group in optimizer.param_groups:
                 group["lr"] = lesson.rate * learning_rate_factor(step, total, WARMUP)
             rows = _rows(buckets, batch)

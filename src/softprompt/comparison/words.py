@@ -10,7 +10,7 @@ from typing import Any
 
 from softprompt.comparison.methods import METHODS
 from softprompt.evaluation import interval_of
-from softprompt.locale import _, figure, mark, number, percent
+from softprompt.locale import _, figure, mark, ngettext, number, percent
 
 __all__ = [
     "answered_in",
@@ -20,6 +20,7 @@ __all__ = [
     "escalation",
     "interval",
     "kept_out",
+    "left_out",
     "named",
     "parts_told",
     "price",
@@ -38,8 +39,13 @@ _KINDS = {
     "failed": mark("{method}: failed. {reason}"),
     "waiting": mark("{method}: not measured yet."),
     "not_needed": mark("{method}: not measured, since going on does not pay."),
+    "too_few_rows": mark("{method}: not measured, since the validation rows are too few to judge."),
 }
 _STOPPED = {
+    "too_few_rows": mark(
+        "Stopped after {method}: of so few validation rows no difference would be beyond chance. "
+        "Give more with --validation, or leave out --escalate."
+    ),
     "no_room": mark(
         "Stopped after {method}: on the validation rows not even right answers throughout would be "
         "better beyond chance (p = {p})."
@@ -119,6 +125,21 @@ def kept_out(found: Mapping[str, Any]) -> list[str]:
     for name, error in errors:
         text = _KINDS.get(error["kind"], _KINDS["failed"])
         lines.append(_(text).format(method=name, reason=error["error"]))
+    return lines
+
+
+def left_out(found: Mapping[str, Any]) -> list[str]:
+    """Methods whose score leaves out rows that do not fit into the window."""
+    lines = []
+    for name, method in found["methods"].items():
+        dropped = method["test"].get("dropped", 0)
+        if dropped:
+            text = ngettext(
+                "{method}: {n} test row does not fit into the window; the score leaves it out.",
+                "{method}: {n} test rows do not fit into the window; the score leaves them out.",
+                dropped,
+            )
+            lines.append(text.format(method=named(name), n=number(dropped)))
     return lines
 
 

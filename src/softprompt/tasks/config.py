@@ -66,7 +66,9 @@ class TaskConfig(BaseModel):
     limit: int | None = Field(
         default=None, ge=1, description=mark("Training rows at most, drawn by the seed; in rows.")
     )
-    seed: int = Field(default=0, ge=0, description=mark("Seed of the draw that `limit` asks for."))
+    seed: int = Field(
+        default=0, ge=0, lt=2**32, description=mark("Seed of the draw that `limit` asks for.")
+    )
     validation_share: float = Field(
         default=0.1,
         ge=0,

@@ -193,7 +193,7 @@ class TrainingConfig(BaseModel):
         (), description=mark("`tensorboard`, `wandb`, `mlflow`, ...")
     )
     seed: int = Field(
-        0, ge=0, description=mark("Seed of initial vectors and of the order of rows.")
+        0, ge=0, lt=2**32, description=mark("Seed of initial vectors and of the order of rows.")
     )
 
     @model_validator(mode="before")

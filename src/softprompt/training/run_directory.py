@@ -78,6 +78,8 @@ class RunDirectory:
         """
         try:
             value = json.loads((self.path / name).read_text(encoding="utf-8"))
+            if not isinstance(value, dict):
+                raise ValueError(f"{name} holds no object")
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, ValueError) as error:
@@ -85,7 +87,7 @@ class RunDirectory:
                 _("{path} is damaged or cannot be read.").format(path=self.path / name),
                 _("Start the run anew."),
             ) from error
-        return dict(value)
+        return value
 
     def write(self, name: str, value: Mapping[str, Any]) -> None:
         """Writes a JSON file in one step."""

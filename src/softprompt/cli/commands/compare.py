@@ -271,15 +271,27 @@ def _apart(comparison: Comparison, folder: Path, name: str) -> None:
     """Measures a method in a process of its own, so that what it takes is its own."""
     sys.stderr.write(_("Measuring {method} ...").format(method=name) + "\n")
     command = [sys.executable, "-m", "softprompt", "compare", "--resume", str(folder)]
-    done = subprocess.run(
-        [*command, "--only", name, "--json"], check=False, stdout=subprocess.DEVNULL
-    )
-    if done.returncode < 0:
+    code = _ended([*command, "--only", name, "--json"])
+    if code < 0:
         # The system ends a process that takes too much memory; nothing else sends this by itself.
-        kind = "memory" if done.returncode == -_KILLED else "failed"
-        comparison.failed(name, _("ended by signal {n}").format(n=-done.returncode), kind)
-    elif done.returncode > 0:
-        comparison.failed(name, _("ended with exit code {n}").format(n=done.returncode))
+        kind = "memory" if code == -_KILLED else "failed"
+        comparison.failed(name, _("ended by signal {n}").format(n=-code), kind)
+    elif code > 0:
+        comparison.failed(name, _("ended with exit code {n}").format(n=code))
+
+
+def _ended(command: list[str]) -> int:
+    """Runs a process to its end; returns its exit code."""
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as child:
+        try:
+            return child.wait()
+        except KeyboardInterrupt:
+            # The terminal has told it as well, and it keeps what it has learned so far.
+            try:
+                child.wait(_SECONDS_TO_KEEP)
+            except subprocess.TimeoutExpired:
+                child.terminate()
+            raise
 
 
 def _show(found: dict[str, Any], folder: Path, console: Any) -> None:
@@ -292,3 +304,4 @@ def _show(found: dict[str, Any], folder: Path, console: Any) -> None:
 
 
 _KILLED = 9
+_SECONDS_TO_KEEP = 60

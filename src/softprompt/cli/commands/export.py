@@ -27,7 +27,7 @@ _FORMATS = ("peft", "vllm")
     "export",
     summary=mark("Write a prompt for another library or engine."),
     examples=(
-        "softprompt export runs/reviews/prompt --to peft --output reviews-peft",
+        "softprompt export runs/front/prompt --to peft --output front-peft",
         "softprompt export runs/reviews/prompt --to vllm --output reviews-vllm",
     ),
 )

@@ -29,7 +29,7 @@ def lora_suffix(job: Job) -> Trained:
 
     def make() -> Adapter:
         backbone = SuffixBackbone.of(job.backbone())
-        backbone.adapter = Adapter(Learner(backbone), job.how.lora_rank, training.seed)
+        backbone.adapter = Adapter(job.learner(backbone), job.how.lora_rank, training.seed)
         return backbone.adapter
 
     def material(learner: Learner, brief: Lesson) -> Material:

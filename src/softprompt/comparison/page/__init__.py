@@ -24,6 +24,7 @@ from softprompt.comparison.report import REFERENCE
 from softprompt.comparison.words import (
     escalation,
     kept_out,
+    left_out,
     named,
     parts_told,
     recommended,
@@ -120,7 +121,7 @@ def _intro(found: Mapping[str, Any]) -> str:
         told.append(f'<p class="lead">{escape(recommended(found))}</p>')
     if escalation(found):
         told.append(f"<p>{escape(escalation(found))}</p>")
-    out = kept_out(found)
+    out = [*left_out(found), *kept_out(found)]
     if out:
         told.append("<ul>" + "".join(f"<li>{escape(line)}</li>" for line in out) + "</ul>")
     return "\n".join(told)

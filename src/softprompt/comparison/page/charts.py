@@ -20,6 +20,7 @@ _WIDTH, _HEIGHT = 720, 340
 _LEFT, _RIGHT, _TOP, _BOTTOM = 60, 160, 16, 44
 _COLOURS = (
     "#0b6e4f", "#3467c2", "#c2571a", "#8a4fbf", "#a33a5a", "#6b7a1e", "#2f8f9d", "#8c6d3f", "#777",
+    "#1f3a5f", "#d08c2e",
 )  # fmt: skip
 
 Scale = Callable[[float], float]

@@ -6,9 +6,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from softprompt.errors import DataError
 from softprompt.inference.answers import answer, measure
 from softprompt.inference.baselines import ASKING, BASELINES, BaselineRequest
 from softprompt.inference.rows import Encoded
+from softprompt.locale import _, number
 from softprompt.prompts import Example, Layout, TooLongError
 from softprompt.tasks import Rendered, Row, Slot, Task, demonstration, in_turn
 
@@ -44,6 +46,11 @@ def few_shot(request: BaselineRequest) -> dict[str, Any]:
         shortened += example[1] < len(demonstrations)
         examples.append(example[0])
         kept.append(row)
+    if not examples:
+        raise DataError(
+            _("None of the {n} test rows fits into the model's window.").format(n=number(dropped)),
+            _("Use a model with a longer window, or shorter rows."),
+        )
     encoded = Encoded(tuple(examples), tuple(kept), dropped)
     answers = answer(request.backbone, task, encoded, (), max_new_tokens=request.max_new_tokens)
     if not any(_BETWEEN in str(task.train[place].answer) for place in shown):

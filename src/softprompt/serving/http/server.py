@@ -18,6 +18,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from softprompt.errors import UsageError
+from softprompt.locale import LANGUAGES, current_language, set_language
 from softprompt.serving.http.config import ServerConfig
 from softprompt.serving.http.connection import Connection
 from softprompt.serving.http.gate import is_loopback
@@ -116,7 +117,13 @@ def run(app: FastAPI, taken: socket.socket | None = None) -> None:
     _listen(taken)
     _allow_files(2 * service.config.max_open + _OTHER_FILES)
     log_to(sys.stdout)
-    Server(app).run(sockets=[taken])
+    before = current_language()
+    # What it answers is for programs, and the documents of its API are English.
+    set_language(LANGUAGES[0])
+    try:
+        Server(app).run(sockets=[taken])
+    finally:
+        set_language(before)
 
 
 def _listen(taken: socket.socket) -> None:
