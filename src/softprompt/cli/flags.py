@@ -211,7 +211,7 @@ Initialisation = Annotated[
 ]
 TimeBudget = Annotated[
     float | None,
-    typer.Option("--time-budget", metavar="SECONDS", help=mark("Training fits into it.")),
+    typer.Option("--time-budget", metavar="SECONDS", help=mark("Most seconds to train.")),
 ]
 Limit = Annotated[
     int | None, typer.Option("--limit", metavar="ROWS", help=mark("Training rows at most."))

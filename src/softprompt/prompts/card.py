@@ -19,7 +19,7 @@ def card(prompt: SoftPrompt) -> str:
     task, backbone = prompt.task, prompt.backbone
     inputs = ", ".join(task.inputs) or "messages"
     members = len(prompt.members)
-    what = f"{prompt.length} vectors" if members == 1 else f"{members} prompts, averaged,"
+    what = f"{prompt.length} vectors" if members == 1 else f"{members} prompts, averaged"
     what += " with a head" if prompt.heads and members == 1 else ""
     does = f"to answer `{task.target}` from `{inputs}`."
     if task.kind == "vectors":

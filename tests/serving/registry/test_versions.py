@@ -489,6 +489,10 @@ def test_errors_are_of_the_project(registry: Registry, folder: Path, make: Make)
     (folder.parent / "file").write_text("")
     with pytest.raises(SoftPromptError, match="is no folder"):
         Registry(folder.parent / "file")
+    make(1).save(folder / "reviews")
+    with pytest.raises(UsageError, match=r"reviews is a prompt\. Name the folder that holds it"):
+        Registry(folder / "reviews")
+    assert not (folder / "reviews" / ".registry").exists()
     with pytest.raises(UsageError, match="address of the index"):
         Registry(folder, index_url="nonsense")
     with pytest.raises(UsageError, match="cannot be kept in mysql"):

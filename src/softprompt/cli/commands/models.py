@@ -17,7 +17,7 @@ __all__ = ["models"]
 
 @command(
     "models",
-    summary=mark("List models worth starting with; any other causal model works as well."),
+    summary=mark("List models worth starting with; others of the same families work as well."),
     examples=("softprompt models",),
 )
 def models(json: flags.Json = False) -> Outcome:

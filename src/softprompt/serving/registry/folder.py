@@ -48,12 +48,14 @@ class PromptFolder:
         root: the folder; it need not exist yet.
 
     Raises:
-        UsageError: something else than a folder stands there.
+        UsageError: something else than a folder stands there, or a prompt.
     """
 
     def __init__(self, root: Path) -> None:
         if root.exists() and not root.is_dir():
             raise UsageError(f"{root} is no folder.", "Name the folder that holds the prompts.")
+        if holds_artifact(root):
+            raise UsageError(f"{root} is a prompt.", f"Name the folder that holds it: {root.parent}.")
         self.root, self._text = root, str(root)
 
     @property
