@@ -120,7 +120,8 @@ def test_weights_learn_from_rows_as_they_are_scored(tmp_path: Path, architecture
     comparison = begin(tmp_path, architecture)
     task, backbone = comparison.task, tiny_backbone(tmp_path, architecture)
     brief = Lesson(1e-3, 1, 0, "accuracy")
-    learner = Learner.of(backbone, len(task.choices), 0)
+    # Whole answers: a single place has no places before it to weigh.
+    learner = Learner(backbone, scoring="whole")
     (example, *_) = of_task(learner, task, brief).examples
     with torch.no_grad():
         constant = backbone.encode_context([example.context])

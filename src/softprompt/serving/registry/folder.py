@@ -55,7 +55,8 @@ class PromptFolder:
         if root.exists() and not root.is_dir():
             raise UsageError(f"{root} is no folder.", "Name the folder that holds the prompts.")
         if holds_artifact(root):
-            raise UsageError(f"{root} is a prompt.", f"Name the folder that holds it: {root.parent}.")
+            hint = f"Name the folder that holds it: {root.parent}."
+            raise UsageError(f"{root} is a prompt.", hint)
         self.root, self._text = root, str(root)
 
     @property
