@@ -22,7 +22,7 @@ from benchmarks import (
     stability,
 )
 from benchmarks.cells import Cells
-from benchmarks.data import METRIC
+from benchmarks.data import METRIC, guess
 from benchmarks.sides import ALONE, FULL, LORA, SUFFIX, Side
 from benchmarks.studies import Study
 from softprompt.prompts.initialisers import Request
@@ -38,7 +38,16 @@ def cell(points: float, name: str = "sst2", **more: Any) -> dict[str, Any]:
 
 def stored(points: float, numbers: int, described: int = 0, score: float = 0.5) -> dict[str, Any]:
     about = {"stored_numbers": numbers, "described_bytes": described}
-    return cell(points, validation_score=score, **about)
+    found = cell(points, validation_score=score, **about)
+    found["test"]["per_class"] = {"a": {"n": 60}, "b": {"n": 40}}
+    return found
+
+
+def test_a_guess_is_the_most_frequent_label() -> None:
+    test = {"per_class": {"a": {"n": 60}, "b": {"n": 40}}}
+    assert guess("accuracy", test) == 0.6
+    # Precision 0.6 and recall 1 for one label, nothing for the other.
+    assert guess("macro_f1", test) == pytest.approx((2 * 0.6 / 1.6 + 0) / 2)
 
 
 def test_the_nearest_small_form_decides() -> None:
@@ -76,6 +85,12 @@ def test_the_nearest_small_form_decides() -> None:
     assert one is not None
     assert (one["forms"]["suffix"]["below"], one["forms"]["suffix"]["seeds"]) == (10, 1)
     assert "with 1 seeds or more" in methods._near_claim({"sst2": one}, "").reason
+    # Who only guesses is no measure of nearness.
+    low = {"full": [stored(60, 1_000_000)], "suffix": [stored(60, 4_000)]}
+    guessed = methods.nearness("sst2", low, 1_000_000)
+    claim = methods._near_claim({"vsfc": found, "sst2": guessed}, "")
+    assert (claim.value, claim.n) == (1, 1)
+    assert "not counted, since full fine-tuning only guesses: sst2" in claim.reason
     points = {"sst2": {"full": [80.0], "lora": [79.0]}}
     assert "LoRA is +1.0 below: what changes the layers gets there" in methods.finding(
         {"sst2": one}, {}, points=points
@@ -386,9 +401,9 @@ def test_further_seeds_take_the_rate_that_the_first_chose(
 def test_the_table_of_parametrisations_has_speed_and_spread() -> None:
     forms = {
         "sst2": {
-            "direct": {"points": [60.0, 64.0], "seconds": [50.0, 70.0], "best_steps": [90, 110]},
-            "encoder": {"points": [61.0, 62.0], "seconds": [80.0, 90.0], "best_steps": [40, 60]},
-            "low_rank": {"points": [], "seconds": [], "best_steps": []},
+            "direct": {"points": [60.0, 64.0], "processor_seconds": [50.0, 70.0], "best_steps": [90, 110]},
+            "encoder": {"points": [61.0, 62.0], "processor_seconds": [80.0, 90.0], "best_steps": [40, 60]},
+            "low_rank": {"points": [], "processor_seconds": [], "best_steps": []},
         }
     }
     lines = methods.forms_shown(forms).splitlines()

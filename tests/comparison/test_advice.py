@@ -90,7 +90,7 @@ def test_the_best_quality_is_the_best_that_was_measured() -> None:
     assert advise(Situation(quality="good"), report)["choice"] == "lora"
     # Where nothing beats guessing beyond chance, the highest score means nothing either.
     guessed = advise(Situation(quality="best"), a_report("majority", "full", 0.4))
-    assert guessed["choice"] == "hosted"
+    assert guessed["choice"] == "soft_prompt"
 
 
 def test_what_speaks_against_the_measured_choice_is_told() -> None:
@@ -102,9 +102,20 @@ def test_what_speaks_against_the_measured_choice_is_told() -> None:
 
 def test_where_nothing_beats_guessing_another_model_is_needed() -> None:
     report = a_report("majority", "full", 0.4)
-    assert advise(Situation(), report)["choice"] == "hosted"
-    assert advise(Situation(private=True), report)["choice"] != "hosted"
+    # An API only where it is said that texts may leave.
+    assert advise(Situation(private=False), report)["choice"] == "hosted"
+    assert advise(Situation(), report)["choice"] == "soft_prompt"
+    assert advise(Situation(private=True), report)["choice"] == "soft_prompt"
     assert advise(Situation(), report)["measured"]["option"] is None
+
+
+@pytest.mark.parametrize("part", ["recommendation", "methods"])
+def test_a_report_that_lacks_something_is_refused(part: str) -> None:
+    report = {**a_report("full", "full", None), part: {}}
+    if part == "methods":
+        report[part] = {"full": {}}
+    with pytest.raises(UsageError, match="missing in the report"):
+        advise(Situation(), report)
 
 
 def test_what_is_no_report_is_refused() -> None:

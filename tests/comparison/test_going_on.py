@@ -23,7 +23,7 @@ from softprompt.comparison.methods.baselines import asked
 from softprompt.comparison.pinned import Pinned
 from softprompt.comparison.prompted import prompted
 from softprompt.comparison.rates import lesson
-from softprompt.comparison.words import kept_out, recommended
+from softprompt.comparison.words import at_edge, kept_out, left_out, recommended
 from softprompt.errors import DataError, DivergedError, UsageError
 from softprompt.inference.baselines.few_shot import few_shot
 from softprompt.training import Reporter
@@ -458,3 +458,19 @@ def test_demonstrations_of_which_no_row_fits_are_told(job: Job) -> None:
     long = replace(job.task.test[0], columns={"text": "word " * 2000})
     with pytest.raises(DataError, match="None of the 1 test rows fits"):
         few_shot(replace(request, task=replace(job.task, test=(long,))))
+
+
+def test_rows_that_a_score_leaves_out_are_told() -> None:
+    methods = {"few_shot": {"test": {"n": 8, "dropped": 3}}, "lora": {"test": {"n": 11}}}
+    (line,) = left_out({"methods": methods})
+    assert line.endswith(": 3 test rows do not fit into the window; the score leaves them out.")
+    methods["few_shot"]["test"]["dropped"] = 1
+    assert "1 test row does not fit" in left_out({"methods": methods})[0]
+
+
+def test_rates_that_come_to_the_same_have_no_best() -> None:
+    details = {"rate": 3e-4, "rates": {"0.0003": 0.25, "0.001": 0.25}}
+    found = {"methods": {"lora": {"details": details}}}
+    assert at_edge(found) == []
+    details["rates"] = {"0.0003": 0.3, "0.001": 0.25}
+    assert "is the smallest that was tried" in at_edge(found)[0]

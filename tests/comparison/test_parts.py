@@ -19,6 +19,11 @@ from softprompt.comparison.significance import p_value
 from softprompt.errors import DataError
 
 
+def test_rates_are_positive() -> None:
+    with pytest.raises(ValueError, match="greater than 0"):
+        CompareConfig(lora_rates=(-1.0,))
+
+
 def test_rows_are_read_off_the_line_over_their_logarithm() -> None:
     curve = [(32, 0.5), (128, 0.6), (512, 0.8)]
     assert rows_for(curve, 0.7) == (pytest.approx(256), "exact")
@@ -69,6 +74,11 @@ def test_of_few_validation_rows_no_difference_tells_anything() -> None:
     assert (step.decision, step.p_value) == ("too_few_rows", None)
     enough = Held("zero_shot", False, 0.0, ["b"] * 6)
     assert judged(("a", "b"), "accuracy", ["a"] * 6, [], [enough]).decision == "go_on"
+    # Ten rows of which five are right leave much to gain, and no difference tells.
+    half = Held("zero_shot", False, 0.5, list("aabbb"))
+    assert judged(("a", "b"), "accuracy", list("aaabb"), [], [half]).decision == "too_few_rows"
+    some = Held("zero_shot", False, 0.625, list("aaaabbbb"))
+    assert judged(("a", "b"), "accuracy", list("aaaaabaa"), [], [some]).decision == "too_few_rows"
     told = not_measured({"stopped": step.decision})
     assert told == {"error": "not measured: too few validation rows", "kind": "too_few_rows"}
     assert not_measured(None)["kind"] == "waiting"
@@ -91,8 +101,11 @@ def test_methods_without_training_are_one_step() -> None:
     assert steps_of(methods[2:]) == [["soft_prompt"], ["full"]]
 
 
-def counter(folder: Path, counted: int, zone: str = "intel-rapl:0") -> None:
+def counter(
+    folder: Path, counted: int, zone: str = "intel-rapl:0", name: str = "package-0"
+) -> None:
     (folder / zone).mkdir(exist_ok=True, parents=True)
+    (folder / zone / "name").write_text(f"{name}\n")
     (folder / zone / "energy_uj").write_text(f"{counted}\n")
     (folder / zone / "max_energy_range_uj").write_text("10000000\n")
 
@@ -101,10 +114,13 @@ def test_energy_is_read_from_counters_that_begin_anew(tmp_path: Path) -> None:
     counter(tmp_path, 9_000_000)
     counter(tmp_path, 0, "intel-rapl:1")
     counter(tmp_path, 0, "intel-rapl:0:0")
+    # The whole platform, the packages included.
+    counter(tmp_path, 0, "intel-rapl:2", "psys")
     with Meter(10.0, tmp_path, lambda: None) as meter:
         counter(tmp_path, 2_000_000)
         counter(tmp_path, 500_000, "intel-rapl:1")
         counter(tmp_path, 5_000_000, "intel-rapl:0:0")
+        counter(tmp_path, 9_000_000, "intel-rapl:2", "psys")
     found = meter.read()
     assert found["joules"] == pytest.approx(3.5)
     assert found["kwh"] == pytest.approx(3.5 / 3.6e6)

@@ -31,6 +31,7 @@ from softprompt.comparison.words import (
     score_of,
     short,
     times_told,
+    unmeasured,
 )
 from softprompt.locale import _, mark, number, percent
 
@@ -71,6 +72,7 @@ def show_comparison(console: Console, found: Mapping[str, Any]) -> None:
         *(() if _priced(found) else times_told(found)),
         *left_out(found),
         *kept_out(found),
+        *unmeasured(found),
         *at_edge(found),
         *rows_saved(found),
         escalation(found),

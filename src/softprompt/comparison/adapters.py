@@ -1,7 +1,7 @@
 """LoRA (Hu et al. 2021, arXiv 2106.09685) in a backbone, by PEFT: put in, kept, read, taken off.
 
-W + B A with A [r, inputs] and B [outputs, r] trained; alpha is twice the rank. It does not know
-what the matrices learn.
+W + (alpha / r) B A with A [r, inputs] and B [outputs, r] trained; alpha is twice the rank r. It
+does not know what the matrices learn.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from softprompt.storage import atomic_folder
 __all__ = ["Adapter", "SuffixBackbone", "folder_bytes"]
 
 _NAME = "default"
-_TASKS = {"pooled": "FEATURE_EXTRACTION"}
-"""Kinds of backbone that are no language models, as PEFT names what they do."""
+_TASKS = {"pooled": "FEATURE_EXTRACTION", "encoder_decoder": "SEQ_2_SEQ_LM"}
+"""What backbones that are no decoders do, as PEFT names it."""
 
 
 class Adapter:

@@ -227,12 +227,14 @@ def advise(situation: Situation, report: Mapping[str, Any] | None = None) -> dic
     for rule in applied:
         for name in points:
             points[name] += rule.points.get(name, 0.0)
-    measured = None if report is None else _measured(report, full.quality)
+    measured = None if report is None else _read(report, full.quality)
     if measured is not None and measured["option"] in points:
         choice, basis = measured["option"], "measurements"
     elif measured is not None:
-        # Nothing beats guessing: a larger model has to be found, here where texts must stay.
-        choice = "hosted" if "hosted" in points else "soft_prompt"
+        # Nothing beats guessing: a larger model has to be found, elsewhere only where it is known
+        # that texts may leave.
+        may_leave = "hosted" in points and "private" not in assumed
+        choice = "hosted" if may_leave else "soft_prompt"
         basis = "measurements"
     else:
         # Of equal points the cheaper way, which stands first.
@@ -254,6 +256,21 @@ def advise(situation: Situation, report: Mapping[str, Any] | None = None) -> dic
 
 def _reason(rule: Rule, points: float) -> dict[str, Any]:
     return {"rule": rule.name, "points": points, "why": rule.why}
+
+
+def _read(report: Mapping[str, Any], quality: str | None) -> dict[str, Any]:
+    """What a report says, or a mistake where it is none.
+
+    Raises:
+        UsageError: it is no report, something of it is missing, or it has nothing measured.
+    """
+    try:
+        return _measured(report, quality)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise UsageError(
+            _("Something is missing in the report: {what}.").format(what=error),
+            _("Give the report.json that `softprompt compare` wrote."),
+        ) from error
 
 
 def _measured(report: Mapping[str, Any], quality: str | None) -> dict[str, Any]:

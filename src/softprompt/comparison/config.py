@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from softprompt.locale import _, mark
 
 __all__ = ["CompareConfig"]
+
+Rate = Annotated[float, Field(gt=0)]
 
 
 class CompareConfig(BaseModel):
@@ -19,13 +23,13 @@ class CompareConfig(BaseModel):
         min_length=1,
         description=mark("What is measured, the cheapest first."),
     )
-    lora_rates: tuple[float, ...] = Field(
+    lora_rates: tuple[Rate, ...] = Field(
         (3e-4, 1e-3, 3e-3), min_length=1, description=mark("Peak rates that LoRA chooses among.")
     )
     lora_rank: int = Field(
         8, ge=1, description=mark("Rank of LoRA's matrices, on every linear layer.")
     )
-    full_rates: tuple[float, ...] = Field(
+    full_rates: tuple[Rate, ...] = Field(
         (1e-4, 3e-4, 1e-3), min_length=1, description=mark("Peak rates of full fine-tuning.")
     )
     suffix_tokens: int = Field(

@@ -128,10 +128,12 @@ def _counters(folder: Path) -> dict[str, tuple[int, int]]:
     """By package, micro-joules counted so far and where the counter begins anew."""
     found = {}
     for zone in sorted(folder.glob("intel-rapl:*")) if folder.is_dir() else ():
-        # intel-rapl:0:1 is a part of intel-rapl:0 and would count twice.
+        # intel-rapl:0:1 is a part of intel-rapl:0, and `psys` of all packages and more.
         if zone.name.count(":") != 1:
             continue
         try:
+            if not (zone / "name").read_text().startswith("package"):
+                continue
             counted = int((zone / "energy_uj").read_text())
             most = int((zone / "max_energy_range_uj").read_text())
         except (OSError, ValueError):

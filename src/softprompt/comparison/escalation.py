@@ -3,8 +3,8 @@
 The methods without training are one step, since they cost next to nothing; every other method is a
 step of its own. After a step it stops
 
-- where the validation rows are so few that no difference would be beyond chance
-  (`too_few_rows`),
+- where the validation rows are so few that no difference would be beyond chance, or not even right
+  answers throughout while the best so far is below 0.8 (`too_few_rows`),
 - where even a method that answers every validation row rightly would not be better beyond chance
   than the best so far (`no_room`), or
 - where a method that was trained is not better beyond chance than the best of the cheaper ones
@@ -22,6 +22,9 @@ from typing import Any
 from softprompt.comparison.significance import LEVEL, p_value
 
 __all__ = ["Held", "Step", "judged", "not_measured", "steps_of"]
+
+_NEARLY_ALL = 0.8
+"""A score that leaves little to gain."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,9 @@ def judged(
         return Step(best.name, None, None, "too_few_rows")
     room = p_value(labels, metric, references, champion.answers, list(references), demands)
     if room is not None and room >= LEVEL:
-        return Step(best.name, None, room, "no_room")
+        # Where much is wrong and yet nothing would be better beyond chance, it is the rows.
+        enough = champion.score >= _NEARLY_ALL
+        return Step(best.name, None, room, "no_room" if enough else "too_few_rows")
     if not before or not best.trained:
         return Step(best.name, None, room, "go_on")
     rival = max(before, key=lambda held: held.score)

@@ -218,8 +218,9 @@ def at_edge(found: Mapping[str, Any]) -> list[str]:
 
 
 def _searches(details: Mapping[str, Any]) -> Iterator[tuple[float, list[float]]]:
-    """The best rate and those tried of each search that a method made, its parts' included."""
-    if details.get("rates"):
+    """The best rate and those tried of each search that a method made, its parts' included; of
+    rates that all come to the same none is best."""
+    if details.get("rates") and len(set(details["rates"].values())) > 1:
         best = details.get("kept_rate", details["rate"])
         yield best, [float(rate) for rate in details["rates"]]
     for part in details.values():
@@ -258,9 +259,16 @@ def recommended(found: Mapping[str, Any]) -> str:
     counts = [method["test"]["n"] for method in found["methods"].values()]
     name, best = named(chosen["method"]), named(chosen["best"])
     if chosen["method"] == "majority":
-        text = _(
-            "On these {n} test rows nothing is better than guessing beyond chance; a larger model "
-            "or more rows may be."
+        text = (
+            _(
+                "On these {n} test rows nothing is better than guessing beyond chance; a larger "
+                "model or more rows may be."
+            )
+            if any(METHODS.get(method).trains for method in found["methods"])
+            else _(
+                "On these {n} test rows no method without training is better than guessing beyond "
+                "chance; none that learns is measured."
+            )
         )
         return text.format(n=number(max(counts, default=0)))
     if chosen["method"] == chosen["best"]:

@@ -5,6 +5,7 @@ It reads the attributes that PEFT documents and needs no PEFT itself.
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 from pydantic import ValidationError
@@ -36,6 +37,7 @@ def described(config: Any) -> PromptConfig:
         )
     if not config.num_virtual_tokens:
         raise ConfigError(_("The PEFT configuration does not say num_virtual_tokens."))
+    _tell_unused(config)
     axes: dict[str, Any] = {"placement": "front", "length": config.num_virtual_tokens}
     try:
         return PromptConfig(**axes, **_AXES[kind](config))
@@ -49,6 +51,19 @@ def described(config: Any) -> PromptConfig:
                 why=why(first).lower(),
             )
         ) from error
+
+
+def _tell_unused(config: Any) -> None:
+    """Warns of settings of PEFT's networks, whose sizes are this project's own here."""
+    usual = {"encoder_hidden_size": None, "encoder_num_layers": 2, "encoder_dropout": 0.0}
+    unused = [name for name, value in usual.items() if getattr(config, name, value) != value]
+    if unused:
+        text = _(
+            "{config}: the network that emits the vectors has sizes of its own; unused: {names}."
+        )
+        warnings.warn(
+            text.format(config=type(config).__name__, names=", ".join(unused)), stacklevel=4
+        )
 
 
 def _prompt_tuning(config: Any) -> dict[str, Any]:

@@ -23,7 +23,7 @@ FOLDER = "adapter"
 
 
 def lora(job: Job) -> Trained:
-    """W + B A with A [r, inputs] and B [outputs, r] trained; alpha is twice the rank.
+    """W + (alpha / r) B A with A [r, inputs] and B [outputs, r] trained; alpha is twice the rank r.
 
     The matrices stay beside the weights: so they are stored, and so one model serves many tasks.
     """

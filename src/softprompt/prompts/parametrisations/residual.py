@@ -16,7 +16,7 @@ _BOTTLENECK = 64
 
 @PARAMETRISATIONS.register("residual")
 class Residual(nn.Module):
-    """P' = P + up(relu(down(P / s))) * s, with s the scale of the initial vectors.
+    """P' = P + up(relu(down(norm(P / s)))) * s, with s the scale of the initial vectors.
 
     The paper shares one bottleneck MLP with layer normalisation among all vectors. Here the last
     matrix starts at zero, so that training starts exactly at the initial vectors.
