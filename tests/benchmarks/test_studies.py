@@ -401,8 +401,16 @@ def test_further_seeds_take_the_rate_that_the_first_chose(
 def test_the_table_of_parametrisations_has_speed_and_spread() -> None:
     forms = {
         "sst2": {
-            "direct": {"points": [60.0, 64.0], "processor_seconds": [50.0, 70.0], "best_steps": [90, 110]},
-            "encoder": {"points": [61.0, 62.0], "processor_seconds": [80.0, 90.0], "best_steps": [40, 60]},
+            "direct": {
+                "points": [60.0, 64.0],
+                "processor_seconds": [50.0, 70.0],
+                "best_steps": [90, 110],
+            },
+            "encoder": {
+                "points": [61.0, 62.0],
+                "processor_seconds": [80.0, 90.0],
+                "best_steps": [40, 60],
+            },
             "low_rank": {"points": [], "processor_seconds": [], "best_steps": []},
         }
     }

@@ -99,7 +99,9 @@ def test_its_own_settings_are_kept(
     assert kept["escalate"] is True
     assert (kept["lora_rank"], kept["full_rates"]) == (3, [0.01])
     assert kept["general"] == str(text)
-    assert ended.value["escalation"]["stopped"] in ("no_room", "does_not_pay", "all_measured")
+    # Few validation rows tell nothing, however the score comes out.
+    stopped = {"no_room", "does_not_pay", "too_few_rows", "all_measured"}
+    assert ended.value["escalation"]["stopped"] in stopped
     if "soft_prompt" in ended.value["methods"]:
         assert ended.value["methods"]["soft_prompt"]["money"] > 0
         assert ended.value["curves"]["soft_prompt"][0][0] == 8

@@ -239,7 +239,7 @@ def test_searches_are_told_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None
     full["space"] = {"model": full["space"], "prompt": {}}
     full["details"] = {"domain": {"about": "news"}, "model": {**about, **texts}}
     read = Read(page(found)).texts
-    assert "learning rates 0.001, 2 passes each; in full: 0.001 · 0.01, 12 passes" in read
+    assert "learning rates 0.001; in full: 0.001 · 0.01, 12 passes" in read
     assert (
         "learning rate 0.01, pass 2 of 2\nsearch: 0.001: 50.0% · 0.01: 90.0%\n"
         + ("in full: 0.001: 70.0% · 0.01: 60.0%")
@@ -255,6 +255,6 @@ def test_searches_are_told_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None
     assert "0.01, is the largest" in told[0] and "0.001, is the smallest" in told[1]
     locale.set_language("vi")
     read = Read(page(found)).texts
-    assert "tốc độ học 0,001, mỗi tốc độ 2 lượt; huấn luyện đủ: 0,001 · 0,01, 12 lượt" in read
+    assert "tốc độ học 0,001; huấn luyện đủ: 0,001 · 0,01, 12 lượt" in read
     assert any("tìm kiếm: 0,001: 50,0% · 0,01: 90,0%" in text for text in read)
     assert "tốc độ học tốt nhất, 0,01," in at_edge(found)[0]

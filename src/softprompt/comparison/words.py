@@ -192,7 +192,7 @@ def unmeasured(found: Mapping[str, Any]) -> list[str]:
     """What could not be measured of methods that have a result, and why."""
     lines = []
     for name, method in found["methods"].items():
-        for what, reason in (method["unmeasured"] or {}).items():
+        for what, reason in (method.get("unmeasured") or {}).items():
             text = _EXTRAS.get(what, what)
             lines.append(f"{named(name)}: {_(text)}: {reason}")
     return lines
