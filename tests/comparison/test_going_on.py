@@ -17,15 +17,18 @@ from softprompt.comparison import METHODS, Comparison, compare
 from softprompt.comparison.domain import domain_of
 from softprompt.comparison.energy import added
 from softprompt.comparison.job import Job, Trained
-from softprompt.comparison.measures import _latency
+from softprompt.comparison.measures import _latency, _score
 from softprompt.comparison.methods import Method, refuse
 from softprompt.comparison.methods.baselines import asked
 from softprompt.comparison.pinned import Pinned
 from softprompt.comparison.prompted import prompted
 from softprompt.comparison.rates import lesson
 from softprompt.comparison.words import at_edge, kept_out, left_out, recommended
+from softprompt.comparison.work import Taught
 from softprompt.errors import DataError, DivergedError, UsageError
 from softprompt.inference.baselines.few_shot import few_shot
+from softprompt.prompts import Layout
+from softprompt.tasks import Template
 from softprompt.training import Reporter
 
 DOMAIN = importlib.import_module("softprompt.comparison.domain")
@@ -474,3 +477,11 @@ def test_rates_that_come_to_the_same_have_no_best() -> None:
     assert at_edge(found) == []
     details["rates"] = {"0.0003": 0.3, "0.001": 0.25}
     assert "is the smallest that was tried" in at_edge(found)[0]
+
+
+def test_vectors_in_slots_are_asked_about_another_task_too(job: Job) -> None:
+    backbone = tiny_backbone()
+    prompts = (torch.zeros(3, backbone.hidden_size),)
+    side = Taught(backbone=backbone, layout=Layout(backbone, "slots", 3), prompts=prompts)
+    other = replace(job.task, template=Template("{text}\nMood: {answer}"))
+    assert _score(side, other)["n"] == len(job.task.test)

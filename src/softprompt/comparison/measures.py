@@ -14,6 +14,7 @@ how a method works.
 from __future__ import annotations
 
 import json
+import re
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -38,7 +39,7 @@ from softprompt.inference.scoring import score_answers
 from softprompt.locale import _
 from softprompt.prompts import Layout
 from softprompt.storage import write_json
-from softprompt.tasks import Task
+from softprompt.tasks import Task, Template
 from softprompt.training.tuning import GENERATED_VALIDATION_ROWS
 
 __all__ = ["measured", "quality"]
@@ -284,6 +285,11 @@ def _shorter(text: str, *, last: bool) -> str:
 def _score(side: Taught, other: Task) -> dict[str, Any]:
     """The metric on the other task's test rows, asked with its own template."""
     rows = other.test[: MOST_OTHER_ROWS if other.choices else GENERATED_VALIDATION_ROWS]
+    template = other.template
+    if side.layout.placement == "slots" and template is not None and not template.slots:
+        # Its vectors stand together before the answer, as they do in general text.
+        spaced = re.sub(r"(\s*\{answer\})$", rf"{{prompt:{side.layout.length}}}\1", template.text)
+        other = replace(other, template=Template(spaced))
     # What was fitted for the labels of one task says nothing of another's.
     bare = replace(side, drop_long=True, adjustment=(), readout=None)
     return bare.answered(other, rows).metric
