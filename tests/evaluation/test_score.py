@@ -62,6 +62,7 @@ def test_generation_has_the_documented_entries() -> None:
         "token_f1",
         "token_f1_interval",
         "chrf",
+        "chrf_interval",
         "rouge1",
         "rouge1_interval",
         "rougeL",
@@ -161,6 +162,16 @@ def test_value_says_how_to_get_a_metric_that_was_left_out(monkeypatch: pytest.Mo
     with pytest.raises(UsageError, match="'rougeL' needs a library") as caught:
         value(score_generation(["một hai"], ["một hai"]), "rougeL")
     assert caught.value.hint == "pip install 'softprompt[generation]'"
+
+
+def test_chrf_has_an_interval_of_sets_drawn_from_its_rows() -> None:
+    references = [f"bạn đến từ nhà số {n}" for n in range(60)]
+    answers = [text if n % 2 else "khác hẳn" for n, text in enumerate(references)]
+    found = score_generation(references, answers)
+    low, high = found["chrf_interval"]
+    assert low < found["chrf"] < high
+    assert 0.05 < high - low < 0.4
+    assert score_generation(references, references)["chrf_interval"] == [1.0, 1.0]
 
 
 @pytest.mark.parametrize("name", ["exact_match", "token_f1", "chrf", "rouge1", "rougeL"])

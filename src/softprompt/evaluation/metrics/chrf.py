@@ -13,9 +13,12 @@ from softprompt.evaluation.metrics import METRICS, Answered, Metric
 
 __all__ = ["chrf", "chrf_of_rows"]
 
+_RESAMPLES = 1000
+
 
 def chrf(answered: Answered) -> dict[str, Any]:
-    """`chrf` of the whole set, as a fraction; NFC, case and accents count, white space does not.
+    """`chrf` of the whole set, as a fraction, and `chrf_interval` (95%, of sets drawn from its rows);
+    NFC, case and accents count, white space does not.
 
     Raises:
         ImportError: sacrebleu is not installed.
@@ -23,7 +26,11 @@ def chrf(answered: Answered) -> dict[str, Any]:
     import sacrebleu
 
     score = sacrebleu.corpus_chrf(_plain(answered.predictions), [_plain(answered.references)])
-    return {"chrf": float(score.score) / 100}
+    of_rows = chrf_of_rows(answered.references, answered.predictions)
+    count, rng = len(answered.references), np.random.default_rng(answered.seed)
+    drawn = [of_rows(rng.integers(count, size=count)) for _ in range(_RESAMPLES)]
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    return {"chrf": float(score.score) / 100, "chrf_interval": [float(low), float(high)]}
 
 
 def chrf_of_rows(
