@@ -17,8 +17,8 @@ _RESAMPLES = 1000
 
 
 def chrf(answered: Answered) -> dict[str, Any]:
-    """`chrf` of the whole set, as a fraction, and `chrf_interval` (95%, of sets drawn from its rows);
-    NFC, case and accents count, white space does not.
+    """`chrf` of the whole set, as a fraction, and `chrf_interval` (95%, of sets drawn from its
+    rows); NFC, case and accents count, white space does not.
 
     Raises:
         ImportError: sacrebleu is not installed.
