@@ -71,7 +71,8 @@ def show_advice(console: Console, found: Mapping[str, Any]) -> None:
         values = found["situation"]
         told = ", ".join(f"{name} = {_said(values[name])}" for name in found["assumed"])
         console.print(_("Assumed: {values}.").format(values=told), style="dim", soft_wrap=True)
-    if found["measured"] is None:
+    # No report measures what stands behind an API.
+    if found["measured"] is None or choice == "hosted":
         console.print(_(_NEXT[choice]), soft_wrap=True)
 
 
