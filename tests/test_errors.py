@@ -141,3 +141,10 @@ def test_refusals_of_pydantic_are_translated(settings: dict[str, Any]) -> None:
 @pytest.mark.usefixtures("vietnamese")
 def test_a_refusal_that_is_not_known_stays() -> None:
     assert refusal("URL scheme should be 'http'") == "URL scheme should be 'http'"
+
+
+@pytest.mark.usefixtures("vietnamese")
+def test_a_bound_is_told_as_numbers_are() -> None:
+    assert refusal("Input should be greater than 0.25") == "Giá trị phải lớn hơn 0,25"
+    told = refusal("Input should be 'auto', 'on' or 'off'")
+    assert told == "Giá trị phải là 'auto', 'on' hoặc 'off'"

@@ -65,6 +65,7 @@ _REFUSALS = (
     mark("Input should be less than or equal to {le}"),
     mark("Input should be less than {lt}"),
     mark("Input should be '{names}' or '{last}'"),
+    mark("Value error, {error}"),
 )
 
 

@@ -82,8 +82,8 @@ def retold(text: str, templates: Iterable[str]) -> str:
 
     Args:
         text: as the library made it.
-        templates: marked messages; `{name}` stands for any text. The first that fits is used, and
-            where none does, the text stays as it is.
+        templates: marked messages; `{name}` stands for any text, a number for one as `figure`
+            shows it. The first that fits is used, and where none does, the text stays as it is.
     """
     for template in templates:
         parts = re.split(r"\{(\w+)\}", template)
@@ -91,8 +91,14 @@ def retold(text: str, templates: Iterable[str]) -> str:
             f"(?P<{part}>.*?)" if place % 2 else re.escape(part) for place, part in enumerate(parts)
         )
         if found := re.fullmatch(pattern, text, re.DOTALL):
-            return _(template).format(**found.groupdict())
+            values = found.groupdict().items()
+            return _(template).format(**{name: _decimal(value) for name, value in values})
     return text
+
+
+def _decimal(text: str) -> str:
+    """A number in a text of its own, as `figure` shows it; any other text as it is."""
+    return figure(float(text), "") if re.fullmatch(r"-?\d+\.\d+", text) else text
 
 
 def number(value: float, digits: int = 0) -> str:

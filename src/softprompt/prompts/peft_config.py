@@ -10,10 +10,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from softprompt.errors import ConfigError
+from softprompt.errors import ConfigError, refusal
 from softprompt.locale import _
 from softprompt.prompts.config import PromptConfig
-from softprompt.prompts.values import why
 
 __all__ = ["described"]
 
@@ -48,7 +47,7 @@ def described(config: Any) -> PromptConfig:
                 config=type(config).__name__,
                 name=first["loc"][0],
                 value=first["input"],
-                why=why(first).lower(),
+                why=refusal(first["msg"]).lower(),
             )
         ) from error
 

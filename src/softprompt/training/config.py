@@ -14,10 +14,9 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from softprompt.backbones import BackboneConfig, Precision
-from softprompt.errors import ConfigError, nearest
+from softprompt.errors import ConfigError, nearest, refusal
 from softprompt.locale import _, mark
 from softprompt.prompts import PromptConfig
-from softprompt.prompts.values import why
 from softprompt.tasks import TaskConfig
 from softprompt.training.yaml_values import assignment, read_yaml
 
@@ -315,7 +314,7 @@ def validated(name: str, model: type[M], content: Mapping[str, Any]) -> M:
         key = str(first["loc"][0]) if first["loc"] else name
         # Of every kind that the setting can have.
         same = [each for each in error.errors() if each["loc"][:1] == first["loc"][:1]]
-        reasons = dict.fromkeys(why(each).lower() for each in same)
+        reasons = dict.fromkeys(refusal(each["msg"]).lower() for each in same)
         about = model.model_fields[key].description if key in model.model_fields else None
         raise ConfigError(
             _("{section}.{key} cannot be {value!r}: {why}.").format(

@@ -13,7 +13,7 @@ from softprompt.cli.commands import Outcome, command
 from softprompt.cli.engine_choice import EngineChoice, open_engine
 from softprompt.cli.streams import error_console, waiting, warn
 from softprompt.cli.tuning_jobs import open_jobs
-from softprompt.errors import UsageError
+from softprompt.errors import UsageError, refusal
 from softprompt.locale import _, mark, ngettext, number
 
 if TYPE_CHECKING:
@@ -186,7 +186,6 @@ def _show(console: Console, answers: int) -> None:
 def _config(settings: dict[str, Any]) -> Any:
     from pydantic import ValidationError
 
-    from softprompt.prompts.values import why
     from softprompt.serving.http import ServerConfig
 
     try:
@@ -197,7 +196,7 @@ def _config(settings: dict[str, Any]) -> Any:
             _("The setting {name} cannot be {value}.").format(
                 name=".".join(map(str, first["loc"])), value=first["input"]
             ),
-            f"{why(first)}.",
+            f"{refusal(first['msg'])}.",
         ) from error
 
 
