@@ -281,3 +281,20 @@ def test_a_passage_that_continues_is_scored_without_an_end(job: Job) -> None:
         logits = backbone.model(torch.tensor([ids])).logits[0].log_softmax(-1)
     own = [float(logits[n - 1, ids[n]]) for n in range(len(ids) - tokens, len(ids))]
     assert loss == pytest.approx(-sum(own) / tokens, rel=1e-4)
+
+
+@pytest.mark.parametrize("name", ["lora", "lora_suffix", "full"])
+def test_weights_are_asked_as_they_were_taught(name: str, job: Job) -> None:
+    """Choices are read until they differ, in training and at work."""
+    taught = METHODS.get(name).run(job).work.taught
+    assert taught is not None
+    assert taught.layout.scoring == "distinct"
+    free = replace(job, task=replace(job.task, choices=(), kind="generation"))
+    assert free.learner(job.backbone()).layout.scoring == "whole"
+
+
+def test_what_matrices_after_the_context_are_is_said_beside_them(job: Job) -> None:
+    METHODS.get("lora_suffix").run(job)
+    told = json.loads((job.folder / "adapter" / "softprompt.json").read_text("utf-8"))
+    assert told["active_tokens"] == job.how.suffix_tokens == 4
+    assert "last 4 tokens" in told["note"]
