@@ -24,8 +24,8 @@ __all__ = ["lora_suffix"]
 
 _NOTE = "softprompt.json"
 _ABOUT = (
-    "These matrices are active on the last {tokens} tokens of the input and on the answer only. PEFT "
-    "applies them to every token, which is another model."
+    "These matrices are active on the last {tokens} tokens of the input and on the answer only. "
+    "PEFT applies them to every token, which is another model."
 )
 
 
