@@ -17,7 +17,7 @@ from tiny import feedback_task, tiny_backbone
 
 from softprompt import SoftPrompt, evaluate, predict, tune
 from softprompt.errors import UsageError
-from softprompt.inference import Contexts
+from softprompt.inference import Contexts, Encoded
 from softprompt.prompts import PromptConfig
 from softprompt.prompts.readout import Readout, numbers_read, read_values
 from softprompt.training import Reporter, TrainingConfig
@@ -31,6 +31,18 @@ FAST: dict[str, Any] = {"epochs": 1, "batch_size": 8, "length": 4, "population":
 def setup_of(folder: Path, **training: Any) -> Setup:
     task = feedback_task(folder)
     return Setup.of(task, tiny_backbone(), PromptConfig(length=4), TrainingConfig(**training))
+
+
+def read(folder: Path) -> tuple[Setup, Encoded, Encoded, tuple[Contexts, Contexts]]:
+    """A run's training and validation rows, and the contexts of both."""
+    setup = setup_of(folder, readout="on")
+    train, validation = (
+        setup.encode(rows, "choices") for rows in (setup.task.train, setup.task.validation)
+    )
+    first, second = (
+        Contexts(setup.backbone, part.examples, 1 << 28) for part in (train, validation)
+    )
+    return setup, train, validation, (first, second)
 
 
 def test_what_is_read_is_mean_and_deviation_of_the_values_without_the_opening_token() -> None:
@@ -76,12 +88,8 @@ def test_a_readout_of_an_older_format_reads_the_means_alone() -> None:
 
 
 def test_it_is_the_logistic_regression_of_a_library(tmp_path: Path) -> None:
-    setup = setup_of(tmp_path, readout="on")
-    train, validation = (
-        setup.encode(rows, "choices") for rows in (setup.task.train, setup.task.validation)
-    )
-    contexts = [Contexts(setup.backbone, part.examples, 1 << 28) for part in (train, validation)]
-    fitted = fit_readout(setup, train, validation, (contexts[0], contexts[1]), Reporter())
+    setup, train, validation, contexts = read(tmp_path)
+    fitted = fit_readout(setup, train, validation, contexts, Reporter())
     assert fitted is not None
     values = [
         read_values(setup.backbone, setup.backbone.encode_context([e.context for e in x.examples]))
@@ -109,11 +117,7 @@ def test_it_is_the_logistic_regression_of_a_library(tmp_path: Path) -> None:
 def test_of_very_many_rows_some_are_learned_from_and_all_are_answered(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    setup = setup_of(tmp_path, readout="on")
-    train, validation = (
-        setup.encode(rows, "choices") for rows in (setup.task.train, setup.task.validation)
-    )
-    contexts = [Contexts(setup.backbone, part.examples, 1 << 28) for part in (train, validation)]
+    setup, train, validation, contexts = read(tmp_path)
     count = len(validation.rows) - 1
     limit = count * READOUT.numbers_read(setup.backbone)
     monkeypatch.setattr(READOUT, "MOST_NUMBERS", limit)
@@ -125,7 +129,7 @@ def test_of_very_many_rows_some_are_learned_from_and_all_are_answered(
         return path(values_NF, gold_N, choices)
 
     monkeypatch.setattr(READOUT, "_path", noted)
-    fitted = fit_readout(setup, train, validation, (contexts[0], contexts[1]), Reporter())
+    fitted = fit_readout(setup, train, validation, contexts, Reporter())
     assert fitted is not None
     assert learned == [count]
     assert len(fitted.validation_NC) == len(validation.rows)
@@ -144,18 +148,12 @@ def test_few_of_many_rows_have_the_labels_of_all() -> None:
 def test_a_label_that_was_never_seen_is_never_given(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    setup = setup_of(tmp_path, readout="on")
-    train, validation = (
-        setup.encode(rows, "choices") for rows in (setup.task.train, setup.task.validation)
-    )
-    contexts = [Contexts(setup.backbone, part.examples, 1 << 28) for part in (train, validation)]
+    setup, train, validation, contexts = read(tmp_path)
     more = replace(
         setup.task, choices=(*setup.task.choices, replace(setup.task.choices[0], label="other"))
     )
     monkeypatch.setattr(READOUT, "fit_temperature", lambda scores, gold: 20.0)
-    fitted = fit_readout(
-        replace(setup, task=more), train, validation, (contexts[0], contexts[1]), Reporter()
-    )
+    fitted = fit_readout(replace(setup, task=more), train, validation, contexts, Reporter())
     assert fitted is not None
     place = more.labels.index("other")
     others = np.delete(fitted.validation_NC, place, axis=1)
@@ -186,7 +184,7 @@ def test_weaker_penalties_are_left_once_one_is_worse(
             yield found
 
     monkeypatch.setattr(READOUT, "_path", noted)
-    fitted = fit_readout(setup, train, validation, (contexts[0], contexts[1]), Reporter())
+    fitted = fit_readout(setup, train, validation, contexts, Reporter())
     assert fitted is not None
     assert len(tried) == 2
     # The first one is kept: divided by the numbers' sizes and the temperature, and no more.
