@@ -59,15 +59,16 @@ def frozen(server: Server, most: float) -> Iterator[None]:
 def test_a_silent_database_is_done_without(
     folder: Path, make: Make, postgres: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watchdog, "SILENT_SECONDS", 0.5)
     with Registry(folder, index_url=postgres.url, check_every=0) as registry:
         registry.publish("reviews", make(1))
         assert registry.index_trouble == ""
         began = time.monotonic()
-        with frozen(postgres, 20):
+        # A living server on a busy machine may take longer than this patience.
+        with monkeypatch.context() as impatient, frozen(postgres, 60):
+            impatient.setattr(watchdog, "SILENT_SECONDS", 0.5)
             assert registry.publish("reviews", make(2)).number == 2
             assert [card.number for card in registry.list()] == [2]
-            assert time.monotonic() - began < 20
+            assert time.monotonic() - began < 60
             assert registry.index_trouble != ""
         registry._keeper._tried = -1e9
         registry.refresh()
