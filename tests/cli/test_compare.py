@@ -113,8 +113,9 @@ def test_a_process_that_the_system_ends_is_noted(
 ) -> None:
     monkeypatch.setattr(COMMAND, "_ended", lambda words: -9)
     words = [data, "--model", tiny_folder, "--output", tmp_path / "run", "--methods", "full"]
-    value = shell("compare", *words, *QUICK, "--json").value
-    assert value["errors"] == {"full": {"error": "ended by signal 9", "kind": "memory"}}
+    ended = shell("compare", *words, *QUICK, "--json")
+    assert ended.code == 1
+    assert ended.value["errors"] == {"full": {"error": "ended by signal 9", "kind": "memory"}}
     assert "ran out of memory" in shell("compare", "--resume", tmp_path / "run").out
 
 
@@ -135,6 +136,16 @@ def test_a_method_that_is_interrupted_keeps_what_it_has(
     with pytest.raises(KeyboardInterrupt):
         COMMAND._ended([sys.executable, "-c", slow])
     assert file.exists()
+
+
+def test_a_comparison_whose_methods_are_all_refused_is_a_mistake(
+    shell: Shell, data: Path, tiny_folder: Path, tmp_path: Path
+) -> None:
+    words = [data, "--model", tiny_folder, "--output", tmp_path / "run", *QUICK]
+    ended = shell("compare", *words, "--methods", "soft_prompt", "--depth", "kv",
+                  "--placement", "slots")  # fmt: skip
+    assert ended.code == 2
+    assert "soft prompt" in ended.out
 
 
 def test_one_method_can_be_measured_here(

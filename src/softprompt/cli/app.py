@@ -49,7 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: the words after `softprompt`; those of the process when absent.
 
     Returns:
-        The exit code: 0, 2 for a mistake of the user, 130 after Ctrl-C. A defect is raised.
+        The exit code: 0, 2 for a mistake of the user, 130 after Ctrl-C, 1 where output cannot be
+        written or a command that went through has nothing to show. A defect is raised.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     as_json = "--json" in words[: words.index("--") if "--" in words else None]
@@ -70,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return ended.exit_code
     except (Exception, KeyboardInterrupt) as error:
         return failed(error, as_json=as_json)
-    return 0
+    return outcome.code if isinstance(outcome, Outcome) else 0
 
 
 def _run(words: list[str], as_json: bool) -> Any:

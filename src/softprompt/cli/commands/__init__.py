@@ -26,11 +26,13 @@ class Outcome:
         value: the JSON object that `--json` prints.
         show: prints the same for people.
         as_json: whether `--json` was given.
+        code: the exit code, above 0 where nothing of what was asked for could be done.
     """
 
     value: Mapping[str, Any]
     show: Callable[[Console], None]
     as_json: bool = False
+    code: int = 0
 
 
 @dataclass(frozen=True)

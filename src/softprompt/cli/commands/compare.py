@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +14,7 @@ import typer
 from softprompt.cli import flags
 from softprompt.cli.commands import Outcome, command
 from softprompt.cli.configuration import given, run_config
+from softprompt.cli.failure import MISTAKE
 from softprompt.cli.streams import waiting
 from softprompt.errors import ConfigError, UsageError, nearest
 from softprompt.locale import _, mark
@@ -193,10 +195,19 @@ def _outcome(used: dict[str, Any], *, as_json: bool) -> Outcome:
 
         with Display() as display:
             comparison.measure(alone, display)
-        found = comparison.report()
+        found, code = comparison.report(), 0
     else:
         found = measure(comparison, apart=partial(_apart, comparison, folder))
-    return Outcome(found, partial(_show, found, folder), as_json)
+        code = _code(found)
+    return Outcome(found, partial(_show, found, folder), as_json, code)
+
+
+def _code(found: Mapping[str, Any]) -> int:
+    """0 where anything was measured; 2 where settings or the backbone forbid all, otherwise 1."""
+    if found["methods"]:
+        return 0
+    kinds = {error["kind"] for error in found["errors"].values()}
+    return MISTAKE if kinds == {"refused"} else 1
 
 
 def _comparison(used: dict[str, Any]) -> tuple[Comparison, Path]:
