@@ -167,7 +167,16 @@ def test_one_method_can_be_measured_here(
     value = shell("compare", "--resume", run, "--only", "majority", "--json").value
     assert list(value["methods"]) == ["majority"]
     assert value["errors"] == {"full": {"error": "not measured yet", "kind": "waiting"}}
-    assert "takes no" in shell.mistake("compare", "--resume", run, *words[:2])
+    told = shell.mistake("compare", "--resume", run, *words[:2])
+    assert "takes no --model" in told
+    assert "It takes --methods, --curve, --escalate" in told
+    told = shell.mistake("compare", "--resume", run, "--set", "compare.lora_rank=4")
+    assert "keeps its compare.lora_rank" in told
+    less = ["--methods", "majority", "--price-per-hour", 3, "--set", "compare.escalate=true"]
+    value = shell("compare", "--resume", run, *less, "--json").value
+    assert value["prices"]["per_hour"] == 3
+    assert value["errors"] == {}
+    assert value["escalation"]["steps"][0]["method"] == "majority"
 
 
 def test_mistakes(shell: Shell, data: Path, tmp_path: Path) -> None:

@@ -109,7 +109,7 @@ def test_what_cannot_be_compared_is_refused_before_anything_is_written(
 ) -> None:
     with pytest.raises(UsageError, match=r"[Uu]nknown method 'laura'"):
         begun("laura", folder="a")
-    module = importlib.import_module("softprompt.comparison.compare")
+    module = importlib.import_module("softprompt.comparison.given")
     monkeypatch.setattr(module, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match="needs peft, which is not installed"):
         begun("lora", folder="b")

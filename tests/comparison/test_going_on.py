@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from tiny import tiny_backbone
 
-from softprompt.comparison import METHODS, Comparison, compare
+from softprompt.comparison import METHODS, CompareConfig, Comparison, compare
 from softprompt.comparison.domain import domain_of
 from softprompt.comparison.energy import added
 from softprompt.comparison.job import Job, Trained
@@ -25,7 +25,7 @@ from softprompt.comparison.prompted import prompted
 from softprompt.comparison.rates import lesson
 from softprompt.comparison.words import at_edge, kept_out, left_out, recommended
 from softprompt.comparison.work import Taught
-from softprompt.errors import DataError, DivergedError, UsageError
+from softprompt.errors import DataError, DivergedError, SoftPromptError, UsageError
 from softprompt.inference.baselines.few_shot import few_shot
 from softprompt.prompts import Layout
 from softprompt.tasks import Template
@@ -114,6 +114,49 @@ def test_a_folder_in_use_is_gone_on_with_by_its_own_command(begun: Any) -> None:
     begun("majority")
     with pytest.raises(UsageError, match="softprompt compare --resume"):
         begun("majority")
+
+
+def test_methods_and_sizes_are_added_to_what_was_measured(
+    begun: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = compare(begun("majority", escalate=True))
+    result = tmp_path / "run" / "methods" / "majority" / "result.json"
+    measured = result.stat().st_mtime_ns
+    wanted = CompareConfig(
+        methods=("majority", "own_template", "full"),
+        curve=(8,),
+        escalate=False,
+        price_per_hour=2,
+    )
+    Comparison(tmp_path / "run").change(wanted)
+    after = Comparison(tmp_path / "run")
+    assert after.missing() == ["own_template", "full"]
+    found = compare(after)
+    assert list(found["methods"]) == ["majority", "own_template", "full"]
+    assert [rows for rows, _ in found["curves"]["full"]] == [8, len(after.task.train)]
+    assert found["methods"]["full"]["money"] > 0
+    assert before["escalation"] is not None
+    assert found["escalation"] is None
+    assert result.stat().st_mtime_ns == measured
+
+
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [
+        ({"lora_rank": 4, "curve": (8,)}, "keeps its compare.lora_rank"),
+        ({"methods": ("lorra",)}, "Unknown method 'lorra'"),
+        ({"curve": (1,)}, "1"),
+    ],
+)
+def test_what_measurements_rest_on_is_kept(
+    begun: Any, tmp_path: Path, how: dict[str, Any], told: str
+) -> None:
+    comparison = begun("majority")
+    before = (tmp_path / "run" / "config.json").read_bytes()
+    with pytest.raises(SoftPromptError) as error:
+        comparison.change(CompareConfig(**how))
+    assert told in str(error.value)
+    assert (tmp_path / "run" / "config.json").read_bytes() == before
 
 
 def test_points_of_a_curve_that_are_missing_are_told(

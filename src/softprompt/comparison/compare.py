@@ -8,17 +8,16 @@
     report.json             all methods, what their differences are worth, a recommendation
     report.html             the same as a page, in the language in use
 
-A comparison that was stopped goes on with the methods and sizes that have no result. It does not
-know how a method works.
+A comparison goes on with the methods and sizes that have no result, after a stop or because they
+were added. It does not know how a method works.
 """
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import cached_property, partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from softprompt.comparison.config import CompareConfig
 from softprompt.comparison.escalation import Held, Step, judged, not_measured, steps_of
 from softprompt.comparison.files import hashes
 from softprompt.comparison.general import halves
+from softprompt.comparison.given import limited, other_of, refuse_absent, refuse_sizes, task_of
 from softprompt.comparison.job import Job, metric_of
 from softprompt.comparison.measures import measured, quality
 from softprompt.comparison.memory import is_out_of_memory
@@ -33,11 +33,10 @@ from softprompt.comparison.methods import METHODS, Method, refuse
 from softprompt.comparison.page import page
 from softprompt.comparison.pinned import Pinned
 from softprompt.comparison.report import report
-from softprompt.errors import DataError, SoftPromptError, UsageError
+from softprompt.errors import SoftPromptError, UsageError
 from softprompt.locale import _
 from softprompt.storage import write_bytes, write_json
 from softprompt.tasks import Task
-from softprompt.tasks.splits import draw
 from softprompt.training import Reporter, RunConfig
 from softprompt.training.checks import check_metric
 from softprompt.training.config import validated
@@ -45,7 +44,10 @@ from softprompt.training.plan import refuse_changed
 from softprompt.training.run_directory import RunDirectory
 from softprompt.training.tuning import GENERATED_VALIDATION_ROWS
 
-__all__ = ["Comparison", "compare"]
+__all__ = ["CHANGEABLE", "Comparison", "compare"]
+
+CHANGEABLE = ("methods", "curve", "escalate", "price_per_hour", "price_per_kwh")
+"""Settings that a comparison may be given anew when it goes on."""
 
 
 class Comparison:
@@ -82,27 +84,19 @@ class Comparison:
                 package that is absent.
             DataError: a file cannot be read, or the task has no test rows.
         """
-        for name in how.methods:
-            needed = METHODS.get(name).needs
-            if needed is not None and find_spec(needed) is None:
-                raise UsageError(
-                    _("The method {name!r} needs {needed}, which is not installed.").format(
-                        name=name, needed=needed
-                    ),
-                    _("Run: pip install 'softprompt[compare]', or leave it out of --methods."),
-                )
+        refuse_absent(how)
         directory = RunDirectory(folder)
         directory.refuse_used("compare")
-        task = _task(config)
+        task = task_of(config)
         if "methods" not in how.model_fields_set and not task.choices:
             # Taking the methods that are usual is no mistake where one of them does not apply.
             usual = tuple(n for n in how.methods if not METHODS.get(n).choices_only)
             how = how.model_copy(update={"methods": usual})
         check_metric(task, metric_of(config, task))
-        _refuse_sizes(task, config, how)
+        refuse_sizes(task, config, how)
         halves(Path(how.general) if how.general else None)
         if how.other is not None:
-            _other(how)
+            other_of(how)
         directory.create(
             {
                 "run": config.model_dump(mode="json"),
@@ -112,6 +106,34 @@ class Comparison:
         )
         return cls(folder)
 
+    def change(self, how: CompareConfig) -> None:
+        """Takes settings that no measurement rests on; what was measured stays.
+
+        Args:
+            how: of which those that were given are taken, all of them in `CHANGEABLE`.
+
+        Raises:
+            UsageError: another setting was given, or a method is unknown or needs a package that is
+                absent.
+            ConfigError: a number of rows cannot hold every label.
+        """
+        given = how.model_fields_set
+        for name in sorted(given.difference(CHANGEABLE)):
+            raise UsageError(
+                _("A comparison that is begun keeps its compare.{name}.").format(name=name),
+                _("It takes {names}; for others begin a new one.").format(
+                    names=", ".join(CHANGEABLE)
+                ),
+            )
+        changed = self.how.model_copy(update={name: getattr(how, name) for name in given})
+        refuse_absent(changed)
+        refuse_sizes(self.task, self.config, changed)
+        stored = self.directory.read("config.json") or {}
+        self.directory.write(
+            "config.json", {**stored, "comparison": changed.model_dump(mode="json")}
+        )
+        self.how = changed
+
     @cached_property
     def task(self) -> Task:
         """The task, which has test rows.
@@ -120,7 +142,7 @@ class Comparison:
             DataError: it cannot be read or has none.
             UsageError: the files have changed since the comparison began.
         """
-        task = _task(self.config)
+        task = task_of(self.config)
         if self._data is not None:
             refuse_changed(self._data, {**task.hashes, **hashes(self.how)})
         return task
@@ -147,14 +169,14 @@ class Comparison:
             job = self._job(self.task, folder, heard)
             if not self._tried(folder, partial(refuse, name, job), "refused"):
                 return
-            other = None if self.how.other is None else _other(self.how)
+            other = None if self.how.other is None else other_of(self.how)
             noted = partial(_write_result, folder)
             if not self._kept(folder, partial(measured, job, method, other, noted)):
                 return
         for rows in self._sizes(name):
             folder = self._folder(name, rows)
             if folder.read("result.json") is None:
-                task = _limited(self.task, rows, self.config.training.seed)
+                task = limited(self.task, rows, self.config.training.seed)
                 job = self._job(task, folder, heard)
                 self._kept(folder, partial(_point, job, method))
 
@@ -176,7 +198,7 @@ class Comparison:
     def report(self) -> dict[str, Any]:
         """All methods side by side (see `softprompt.comparison.report`), also written down."""
         results = {name: self.result(name) for name in self.how.methods}
-        escalation = self.directory.read("escalation.json")
+        escalation = self.directory.read("escalation.json") if self.how.escalate else None
         waiting = not_measured(escalation)
         errors = {
             name: self._folder(name).read("error.json") or waiting
@@ -355,46 +377,3 @@ def _point(job: Job, method: Method) -> dict[str, Any]:
         else:
             part.unlink()
     return {**found, "rows": len(job.task.train)}
-
-
-def _task(config: RunConfig) -> Task:
-    """The task, which must have test rows."""
-    task = Task.from_file(config.data, config.task)
-    if not task.test:
-        raise DataError(
-            _("There are no test rows to compare methods on."),
-            _("Name a file with --test, or leave test_share above 0."),
-        )
-    if not task.validation:
-        raise DataError(
-            _("There are no validation rows to choose settings by."),
-            _("Name a file with --validation, or leave validation_share above 0."),
-        )
-    return task
-
-
-def _other(how: CompareConfig) -> Task:
-    """The other task, whose test rows are answered; all its rows are, where it has no such part.
-
-    Raises:
-        DataError: it cannot be read, or it is not clear which of its columns are meant.
-    """
-    assert how.other is not None, "asked for"
-    try:
-        task = Task.from_file(how.other, input=how.other_input, target=how.other_target)
-    except DataError as error:
-        hint = error.hint.replace("--input", "--other-input").replace("--target", "--other-target")
-        raise DataError(error.message, hint) from error
-    return task if task.test else replace(task, test=task.train)
-
-
-def _limited(task: Task, rows: int, seed: int) -> Task:
-    """The task with some of its training rows, the same for every method."""
-    train = draw(task.train, task.inputs, limit=rows, seed=seed, by_label=bool(task.choices))
-    return replace(task, train=train)
-
-
-def _refuse_sizes(task: Task, config: RunConfig, how: CompareConfig) -> None:
-    """Refuses sizes of the curve that cannot hold every label."""
-    for rows in how.curve:
-        _limited(task, rows, config.training.seed)

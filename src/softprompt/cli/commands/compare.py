@@ -124,7 +124,7 @@ _PATHS = ("domain", "general", "other")
     examples=(
         "softprompt compare reviews.csv --output runs/compared",
         "softprompt compare reviews.csv --curve 32,128,512 --escalate --output runs/curve",
-        "softprompt compare --resume runs/compared",
+        "softprompt compare --resume runs/compared --methods all",
     ),
 )
 def compare(
@@ -220,15 +220,7 @@ def _comparison(used: dict[str, Any]) -> tuple[Comparison, Path]:
         from softprompt.comparison import Comparison
 
     if "resume" in used:
-        folder = Path(used.pop("resume"))
-        if used:
-            raise UsageError(
-                _("--resume goes on with the plan in the folder and takes no {name}.").format(
-                    name=", ".join(sorted(f"--{name.replace('_', '-')}" for name in used))
-                ),
-                _("Leave it out, or start a new run with another --output."),
-            )
-        return Comparison(folder), folder
+        return _begun(used)
     data, output = used.pop("data", None), used.pop("output", None)
     if data is None or output is None:
         raise UsageError(
@@ -245,6 +237,34 @@ def _comparison(used: dict[str, Any]) -> tuple[Comparison, Path]:
     settings = _settings(own, [text for text in assigned if text not in others])
     config = run_config(data, {**used, "set": others})
     return Comparison.begin(Path(output), config, settings), Path(output)
+
+
+def _begun(used: dict[str, Any]) -> tuple[Comparison, Path]:
+    """A comparison that goes on, with methods, numbers of rows or prices that are given anew."""
+    from softprompt.comparison import CHANGEABLE, Comparison
+
+    folder = Path(used.pop("resume"))
+    assigned = used.get("set", ())
+    if all(text.strip().startswith(_SECTION) for text in assigned):
+        used.pop("set", None)
+    own = {name: used.pop(name) for name in CHANGEABLE if name in used}
+    if used:
+        raise UsageError(
+            _("--resume goes on with the plan in the folder and takes no {name}.").format(
+                name=", ".join(sorted(_flag(name) for name in used))
+            ),
+            _("It takes {names}; for others begin a new one.").format(
+                names=", ".join(map(_flag, CHANGEABLE))
+            ),
+        )
+    comparison = Comparison(folder)
+    if own or assigned:
+        comparison.change(_settings(own, list(assigned)))
+    return comparison, folder
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def _settings(own: dict[str, Any], assigned: list[str]) -> Any:

@@ -1,0 +1,84 @@
+"""What a comparison is given, read and checked: tasks, packages, numbers of rows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from importlib.util import find_spec
+
+from softprompt.comparison.config import CompareConfig
+from softprompt.comparison.methods import METHODS
+from softprompt.errors import DataError, UsageError
+from softprompt.locale import _
+from softprompt.tasks import Task
+from softprompt.tasks.splits import draw
+from softprompt.training import RunConfig
+
+__all__ = ["limited", "other_of", "refuse_absent", "refuse_sizes", "task_of"]
+
+
+def refuse_absent(how: CompareConfig) -> None:
+    """Refuses methods that are unknown or need a package that is not installed.
+
+    Raises:
+        UsageError: with what to install.
+    """
+    for name in how.methods:
+        needed = METHODS.get(name).needs
+        if needed is not None and find_spec(needed) is None:
+            raise UsageError(
+                _("The method {name!r} needs {needed}, which is not installed.").format(
+                    name=name, needed=needed
+                ),
+                _("Run: pip install 'softprompt[compare]', or leave it out of --methods."),
+            )
+
+
+def task_of(config: RunConfig) -> Task:
+    """The task of a comparison.
+
+    Raises:
+        DataError: it cannot be read, or has no validation or test rows.
+    """
+    task = Task.from_file(config.data, config.task)
+    if not task.test:
+        raise DataError(
+            _("There are no test rows to compare methods on."),
+            _("Name a file with --test, or leave test_share above 0."),
+        )
+    if not task.validation:
+        raise DataError(
+            _("There are no validation rows to choose settings by."),
+            _("Name a file with --validation, or leave validation_share above 0."),
+        )
+    return task
+
+
+def other_of(how: CompareConfig) -> Task:
+    """The other task, whose test rows are answered; all its rows are, where it has no such part.
+
+    Raises:
+        DataError: it cannot be read, or it is not clear which of its columns are meant.
+    """
+    assert how.other is not None, "asked for"
+    try:
+        task = Task.from_file(how.other, input=how.other_input, target=how.other_target)
+    except DataError as error:
+        hint = error.hint.replace("--input", "--other-input").replace("--target", "--other-target")
+        raise DataError(error.message, hint) from error
+    return task if task.test else replace(task, test=task.train)
+
+
+def limited(task: Task, rows: int, seed: int) -> Task:
+    """The task with some of its training rows, the same for every method."""
+    train = draw(task.train, task.inputs, limit=rows, seed=seed, by_label=bool(task.choices))
+    return replace(task, train=train)
+
+
+def refuse_sizes(task: Task, config: RunConfig, how: CompareConfig) -> None:
+    """Refuses sizes of the curve that cannot hold every label.
+
+    Raises:
+        ConfigError: with the least that can.
+    """
+    for rows in how.curve:
+        limited(task, rows, config.training.seed)
