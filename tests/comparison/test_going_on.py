@@ -307,6 +307,71 @@ def test_the_best_weights_of_all_trainings_are_kept(
     assert len(seconds) >= len(scores) and seconds == sorted(seconds)
 
 
+@pytest.mark.parametrize(
+    "scores", [[0.4, 0.5, 0.6, 0.3], [0.4, 0.7, 0.6, 0.3], [0.4, 0.5, 0.6, 0.8]]
+)
+@pytest.mark.parametrize("stopped", [1, 2, 3, 4])
+def test_a_search_that_was_stopped_goes_on_after_its_last_training(
+    job: Job, monkeypatch: pytest.MonkeyPatch, scores: list[float], stopped: int
+) -> None:
+    job = replace(job, how=job.how.model_copy(update={"lora_rates": (1e-3, 1e-2)}))
+    learn, after, stop = RATES.learn, [], True
+
+    def scored(learner: Any, *given: Any, **more: Any) -> Any:
+        if stop and len(after) == stopped - 1:
+            raise KeyboardInterrupt
+        learned = learn(learner, *given, **more)
+        after.append([p.detach().clone() for p in learner.free])
+        return replace(learned, score=scores[len(after) - 1])
+
+    monkeypatch.setattr(RATES, "learn", scored)
+    with pytest.raises(KeyboardInterrupt):
+        METHODS.get("lora").run(job)
+    assert len(after) == stopped - 1
+    begun = job.folder / "searched.json"
+    spent = json.loads(begun.read_text("utf-8"))["seconds"] if stopped > 1 else 0.0
+    stop = False
+    found = METHODS.get("lora").run(job)
+    assert len(after) == len(scores)
+    assert found.validation == max(scores)
+    assert found.details["rates"] == {"0.001": scores[0], "0.01": scores[1]}
+    assert found.details["trained"] == {"0.001": scores[2], "0.01": scores[3]}
+    kept = [p for name, p in found.work.taught.backbone.model.named_parameters() if "lora_" in name]
+    for one, wanted in zip(kept, after[scores.index(max(scores))], strict=True):
+        assert torch.equal(one.detach(), wanted)
+    assert found.seconds["search"] + found.seconds["training"] > spent
+    assert len(found.history) == 1 + 1 + 2 + 2
+    assert not list(job.folder.rglob("searched*"))
+
+
+@pytest.mark.parametrize("damage", ["json", "weights", "older"])
+def test_a_damaged_search_begins_anew(
+    job: Job, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    job = replace(job, how=job.how.model_copy(update={"lora_rates": (1e-3, 1e-2)}))
+    learn, trained, stop = RATES.learn, 0, True
+
+    def counted(*given: Any, **more: Any) -> Any:
+        nonlocal trained
+        if stop and trained == 2:
+            raise KeyboardInterrupt
+        trained += 1
+        return learn(*given, **more)
+
+    monkeypatch.setattr(RATES, "learn", counted)
+    with pytest.raises(KeyboardInterrupt):
+        METHODS.get("lora").run(job)
+    if damage == "json":
+        (job.folder / "searched.json").write_text('{"trainings": [', "utf-8")
+    elif damage == "older":
+        (job.folder / "searched.json").write_text('{"trainings": [{"rate": 1}]}', "utf-8")
+    else:
+        next(job.folder.glob("searched-*")).unlink()
+    stop, trained = False, 0
+    METHODS.get("lora").run(job)
+    assert trained == 4
+
+
 def test_weights_before_a_training_that_diverges_are_kept(
     job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:

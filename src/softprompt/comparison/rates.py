@@ -3,7 +3,8 @@
 Each rate trains for a few epochs. The best on validation rows then trains in full, and so does the
 next lower one: a short training favours large rates (benchmarks/LOG.md, "LoRA and full fine-tuning
 without a handicap"). What is kept is what was best of all these trainings, so that no weights are
-given up for ones that are worse on validation rows.
+given up for ones that are worse on validation rows. A search that was stopped goes on after its
+last training.
 """
 
 from __future__ import annotations
@@ -12,20 +13,15 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Generic, TypeVar
-
-import torch
-from safetensors import safe_open
-from safetensors.torch import save as save_tensors
 
 from softprompt.backbones import Backbone
 from softprompt.comparison.job import Job
 from softprompt.comparison.learner import Learner
+from softprompt.comparison.trainings import Training, Trainings
 from softprompt.comparison.weights import Learned, Lesson, Material, learn
 from softprompt.errors import DivergedError
 from softprompt.locale import _, figure
-from softprompt.storage import write_bytes
 
 __all__ = ["Searched", "lesson", "searched"]
 
@@ -56,16 +52,6 @@ class Searched(Generic[T]):
     history: list[list[float]]
 
 
-@dataclass(frozen=True)
-class _Run:
-    """A training in full: when it began to load, to train, and when it ended."""
-
-    learned: Learned
-    begun: float
-    ready: float
-    ended: float
-
-
 def searched(
     job: Job,
     make: Callable[[], T],
@@ -87,40 +73,38 @@ def searched(
     Raises:
         DivergedError: training does not stay finite at any rate.
     """
-    best = _Best(job.folder / "searched.safetensors")
-    try:
-        return _searched(_Trial(job, make, learner_of, material, best), rates, epochs)
-    finally:
-        best.remove()
+    trial = _Trial(job, make, learner_of, material, Trainings(job.folder))
+    found = _searched(trial, rates, epochs)
+    trial.over.remove()
+    return found
 
 
 def _searched(trial: _Trial[T], rates: Sequence[float], epochs: int) -> Searched[T]:
     scores = trial.scores(rates) if len(rates) > 1 else {}
     chosen = _in_full(scores) or list(rates)
     runs = trial.runs(chosen, epochs)
-    best = trial.best.learned
-    assert best is not None, "what was trained was offered"
-    if trial.last is not best:
-        trial.restore()
+    best = trial.over.best
+    assert best is not None, "what was trained was noted"
+    kept = trial.with_weights(best)
     rate = chosen[-1]
     if runs:
-        rate = max(runs, key=lambda rate: (runs[rate].learned is best, runs[rate].learned.score))
+        rate = max(runs, key=lambda rate: (runs[rate] is best, runs[rate].learned.score))
     run = runs.get(rate)
     training = 0.0 if run is None else run.ended - run.begun
-    seconds = {"search": time.perf_counter() - trial.begun - training, "training": training}
-    if run is not None and best is run.learned:
-        seconds["to_best"] = run.ready - run.begun + best.seconds_to_best
+    seconds = {"search": trial.seconds() - training, "training": training}
+    if run is best:
+        seconds["to_best"] = best.ready - best.begun + best.learned.seconds_to_best
     details = {
         "rate": rate,
         "full_epochs": epochs if run is None else run.learned.epochs,
-        "kept_rate": trial.best.rate,
-        "epoch": best.epoch,
-        "epochs": best.epochs,
+        "kept_rate": best.rate,
+        "epoch": best.learned.epoch,
+        "epochs": best.learned.epochs,
         "kept": "training" if "to_best" in seconds else "search",
         "rates": _told(scores),
         "trained": _told({r: runs[r].learned.score if r in runs else -math.inf for r in chosen}),
     }
-    return Searched(trial.kept, best, seconds, details, trial.history)
+    return Searched(kept, best.learned, seconds, details, trial.history)
 
 
 def _in_full(scores: Mapping[float, float]) -> list[float]:
@@ -138,56 +122,13 @@ def _told(scores: Mapping[float, float]) -> dict[str, float | None]:
     return {f"{rate:g}": s if math.isfinite(s) else None for rate, s in scores.items()}
 
 
-class _Best:
-    """The best weights so far, on disk, where they take no memory from the training after them.
-
-    Args:
-        file: where they are kept.
-    """
-
-    def __init__(self, file: Path) -> None:
-        self._file = file
-        self.learned: Learned | None = None
-        self.rate = math.nan
-
-    def offer(self, learner: Learner, learned: Learned, rate: float, *, write: bool = True) -> None:
-        """Keeps weights that are as good as those before or better.
-
-        Args:
-            learner: that has them.
-            learned: what they came to.
-            rate: that they were trained at.
-            write: to disk too; what is trained last is still in memory when all is done.
-        """
-        if self.learned is not None and learned.score < self.learned.score:
-            return
-        self.learned, self.rate = learned, rate
-        if write:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            tensors = {str(n): p.detach().cpu().contiguous() for n, p in enumerate(learner.free)}
-            write_bytes(self._file, save_tensors(tensors))
-
-    def restore(self, learner: Learner) -> None:
-        """Puts the weights into a learner of the same kind."""
-        with torch.no_grad(), safe_open(self._file, framework="pt") as file:
-            for number, parameter in enumerate(learner.free):
-                parameter.copy_(file.get_tensor(str(number)))
-
-    def remove(self) -> None:
-        """Removes the file."""
-        self._file.unlink(missing_ok=True)
-
-
 class _Trial(Generic[T]):
     """Trainings of the same start at several rates, one model in memory at a time.
 
     Args:
         job, make, learner_of, material: as for `searched`.
-        best: where the best weights of all trainings are kept.
+        over: trainings that are over, some of them before this process.
     """
-
-    kept: T
-    """What was trained last."""
 
     def __init__(
         self,
@@ -195,14 +136,19 @@ class _Trial(Generic[T]):
         make: Callable[[], T],
         learner_of: Callable[[T], Learner],
         material: Callable[[Learner, Lesson], Material],
-        best: _Best,
+        over: Trainings,
     ) -> None:
         self._job, self._make, self._learner_of, self._material = job, make, learner_of, material
-        self.best = best
-        self.begun = time.perf_counter()
-        self.history: list[list[float]] = []
-        self.last: Learned | None = None
-        """What `kept` came to; None where it diverged."""
+        self.over = over
+        self._begun = time.perf_counter() - over.spent
+        self.history = over.history
+        self._kept: T | None = None
+        self._weights_of: Training | None = None
+        """The training whose weights are in memory; None where none are, or it diverged."""
+
+    def seconds(self) -> float:
+        """From the beginning of the search, without what lay between its processes."""
+        return time.perf_counter() - self._begun
 
     def scores(self, rates: Sequence[float]) -> dict[float, float]:
         """The validation score of each rate after a few epochs; minus infinity where it diverges.
@@ -216,53 +162,60 @@ class _Trial(Generic[T]):
             told = {"rate": rate, "n": place + 1, "of": len(rates)}
             self._job.reporter.stage("rate", told)
             try:
-                run = self._train(rate, how.search_epochs, how.least_steps // 2)
+                run = self._trained(rate, how.search_epochs, how.least_steps // 2)
                 scores[rate] = run.learned.score
             except DivergedError:
                 scores[rate] = -math.inf
         _refuse_none(scores)
         return scores
 
-    def runs(self, rates: Sequence[float], epochs: int) -> dict[float, _Run]:
+    def runs(self, rates: Sequence[float], epochs: int) -> dict[float, Training]:
         """Trainings in full at those rates where they stay finite.
 
         Raises:
             DivergedError: none does, and there was no search whose weights are left.
         """
-        runs: dict[float, _Run] = {}
+        runs: dict[float, Training] = {}
         for rate in rates:
             self._job.reporter.stage("weights", {"rate": rate})
             try:
                 least = self._job.how.least_steps
-                runs[rate] = self._train(rate, epochs, least, last=rate == rates[-1])
+                runs[rate] = self._trained(rate, epochs, least, last=rate == rates[-1])
             except DivergedError:
-                if rate == rates[-1] and self.best.learned is None:
+                if rate == rates[-1] and self.over.best is None:
                     raise
         return runs
 
-    def restore(self) -> None:
-        """Puts the best weights into what was trained last."""
-        self.best.restore(self._learner_of(self.kept))
+    def with_weights(self, training: Training) -> T:
+        """What was made, with the weights of the best training in it."""
+        if self._kept is None:
+            self._kept = self._make()
+        if self._weights_of is not training:
+            self.over.restore(self._learner_of(self._kept))
+        return self._kept
 
-    def _train(self, rate: float, epochs: int, least_steps: int, *, last: bool = False) -> _Run:
+    def _trained(self, rate: float, epochs: int, least: int, *, last: bool = False) -> Training:
+        before = self.over.find(rate, epochs, least)
+        if before is not None:
+            return before
         # One model at a time: the next is loaded into the memory of this one.
-        self.__dict__.pop("kept", None)
-        self.last = None
-        begun = time.perf_counter()
-        self.kept = self._make()
-        learner = self._learner_of(self.kept)
-        brief = lesson(self._job, learner.backbone, rate, epochs, least_steps)
+        self._kept, self._weights_of = None, None
+        begun = self.seconds()
+        self._kept = self._make()
+        learner = self._learner_of(self._kept)
+        brief = lesson(self._job, learner.backbone, rate, epochs, least)
         lessons = self._material(learner, brief)
-        ready = time.perf_counter()
+        ready = self.seconds()
 
         def noted(score: float) -> None:
-            self.history.append([round(time.perf_counter() - self.begun, 3), score])
+            self.history.append([round(self.seconds(), 3), score])
 
         progress = self._job.reporter.progress
         learned = learn(learner, lessons, brief, noted=noted, progress=progress)
-        self.last = learned
-        self.best.offer(learner, learned, rate, write=not last)
-        return _Run(learned, begun, ready, time.perf_counter())
+        training = Training(rate, epochs, least, learned, begun, ready, self.seconds())
+        self.over.add(training, learner, self.history, last=last)
+        self._weights_of = training
+        return training
 
 
 def _refuse_none(scores: Mapping[float, float]) -> None:
