@@ -71,6 +71,8 @@ def test_equally_frequent_choices_stay() -> None:
 def test_few_rows_adjust_nothing() -> None:
     chances, gold = drawn(39)
     assert fit_adjustment(chances, gold, COUNTS, macro_f1) == ()
+    # Nor do they promise what will not be.
+    assert best_score(chances, gold.tolist(), COUNTS, macro_f1) == macro_f1(gold, decide(chances))
 
 
 def test_a_choice_without_rows_and_a_certain_model_give_numbers() -> None:

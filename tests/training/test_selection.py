@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from tiny import feedback_task, tiny_backbone
 
-from softprompt.inference import Answers, Encoded, measure
+from softprompt.inference import Answers, Encoded, measure, suited_score
 from softprompt.prompts import PromptConfig
 from softprompt.tasks import Row
 from softprompt.training import TrainingConfig
@@ -89,6 +89,21 @@ def test_labels_suit_the_metric_where_a_class_is_rare(setup: Setup) -> None:
     assert chosen.validation["macro_f1"] > plain["macro_f1"]
     accurate = replace(setup, metric="accuracy")
     assert select(accurate, encoded, [answers]).adjustment == ()
+
+
+def test_the_score_that_prompts_are_chosen_by_can_be_had_of_unsure_ones(setup: Setup) -> None:
+    gold = (np.arange(200) % 10 < 3).astype(int)
+    # At temperature 1 a share of 0.5 tells the classes apart, at the fitted 0.4 one above 1 does.
+    margin = np.where(gold == 1, -0.36, -0.60)
+    answers = Answers(labels=LABELS, log_scores=np.stack([-margin, margin], 1)[None] / 2)
+    found = [Row("v", number, {}, LABELS[label]) for number, label in enumerate(gold)]
+    encoded = cast(Encoded, SimpleNamespace(rows=found, examples=found, dropped=0))
+    rows = [replace(setup.task.train[0], answer=LABELS[number % 10 < 3]) for number in range(100)]
+    setup = replace(setup, task=replace(setup.task, train=tuple(rows)))
+    chosen = select(setup, encoded, [answers])
+    assert chosen.temperature < 0.5
+    assert suited_score(setup.task, encoded, answers, "macro_f1") == 1
+    assert chosen.validation["macro_f1"] == 1
 
 
 @pytest.mark.parametrize(("right", "kept"), [(0.8, True), (0.5, False)])

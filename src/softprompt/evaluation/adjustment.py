@@ -46,6 +46,8 @@ def fit_adjustment(
     gold_N: Sequence[int],
     counts_C: Sequence[int],
     score: Score,
+    *,
+    most: float = 1.0,
 ) -> tuple[float, ...]:
     """What to add to the log-probability of each choice before the largest is taken.
 
@@ -58,6 +60,8 @@ def fit_adjustment(
         gold_N: place of the right choice of each.
         counts_C: training rows with each choice; a choice without rows counts as one.
         score: to be made as high as possible.
+        most: largest share. Of probabilities at a temperature below 1 it is 1 / temperature: so
+            `best_score`, which sees them at 1, promises nothing that cannot be had.
 
     Returns:
         one number a choice, 0 for the most frequent; empty where the likeliest choice is as good,
@@ -67,7 +71,8 @@ def fit_adjustment(
     gold = np.asarray(gold_N, dtype=np.int64)
     if len(gold) < _FEWEST or not whole_C.any():
         return ()
-    given = {share: decide(probabilities_NC, share * whole_C) for share in _SHARES}
+    shares_tried = tuple(most * share for share in _SHARES)
+    given = {share: decide(probabilities_NC, share * whole_C) for share in shares_tried}
 
     def at(share: float, rows: NDArray[np.int64]) -> float:
         return score(gold[rows], given[share][rows])
@@ -79,7 +84,7 @@ def fit_adjustment(
         halves = order[: len(order) // 2], order[len(order) // 2 :]
         for choosing, judging in (halves, halves[::-1]):
             # Of equally good shares the smallest, which changes least.
-            best = max(_SHARES, key=lambda share: (at(share, choosing), -share))
+            best = max(shares_tried, key=lambda share: (at(share, choosing), -share))
             shares.append(best)
             ahead += at(best, judging) - at(0.0, judging)
     if ahead <= 0:
@@ -95,14 +100,15 @@ def best_score(
 ) -> float:
     """The score of choices at the share that suits best.
 
-    The mean over three neighbouring shares counts, so that a lucky row tells less.
+    The mean over three neighbouring shares counts, so that a lucky row tells less. Of fewer than 40
+    rows it is that of the likeliest choices: nothing is fitted to them.
 
     Args:
         probabilities_NC, gold_N, counts_C, score: as for `fit_adjustment`.
     """
     whole_C = _whole(counts_C)
     gold = np.asarray(gold_N, dtype=np.int64)
-    if not whole_C.any():
+    if len(gold) < _FEWEST or not whole_C.any():
         return score(gold, decide(probabilities_NC))
     scores = [score(gold, decide(probabilities_NC, share * whole_C)) for share in _SHARES]
     padded = np.array([scores[0], *scores, scores[-1]])

@@ -41,7 +41,8 @@ def adjustment_for(
     chances = answers.probabilities
     if chances is None or likeliest_suits(metric):
         return ()
-    return fit_adjustment(chances, *_judged(task, encoded, metric))
+    most = max(1.0, 1.0 / answers.temperature)
+    return fit_adjustment(chances, *_judged(task, encoded, metric), most=most)
 
 
 def suited_score(task: Task, encoded: Encoded, answers: Answers, metric: str) -> float:
