@@ -37,7 +37,7 @@ def test_a_comparison_from_start_to_table(
     words = [data, "--model", tiny_folder, "--output", run, "--methods", "majority,soft_prompt"]
     ended = shell("compare", *words, *QUICK, "--json")
     assert ended.code == 0, ended.err
-    assert "Measuring soft_prompt ..." in ended.err
+    assert "Measuring: soft prompt" in ended.err
     assert list(ended.value["methods"]) == ["majority", "soft_prompt"]
     assert ended.value["errors"] == {}
     assert ended.value["recommendation"]["method"] in ended.value["methods"]
@@ -111,7 +111,7 @@ def test_its_own_settings_are_kept(
 def test_a_process_that_the_system_ends_is_noted(
     shell: Shell, data: Path, tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(COMMAND, "_ended", lambda words: -9)
+    monkeypatch.setattr(COMMAND, "_ended", lambda words: (-9, ""))
     words = [data, "--model", tiny_folder, "--output", tmp_path / "run", "--methods", "full"]
     ended = shell("compare", *words, *QUICK, "--json")
     assert ended.code == 1
@@ -136,6 +136,48 @@ def test_a_method_that_is_interrupted_keeps_what_it_has(
     with pytest.raises(KeyboardInterrupt):
         COMMAND._ended([sys.executable, "-c", slow])
     assert file.exists()
+
+
+def test_why_a_process_ended_is_kept(
+    shell: Shell, data: Path, tiny_folder: Path, tmp_path: Path
+) -> None:
+    general = tmp_path / "general.txt"
+    general.write_text("one passage of text that has eight words", "utf-8")
+    words = [data, "--model", tiny_folder, "--output", tmp_path / "run", "--methods", "majority"]
+    from softprompt.cli.configuration import run_config
+    from softprompt.comparison import CompareConfig, Comparison
+
+    how = CompareConfig(methods=("majority",), general=str(general))
+    Comparison.begin(tmp_path / "run", run_config(str(data), {"model": str(tiny_folder)}), how)
+    general.write_text("another", "utf-8")
+    assert "general.txt" in shell.mistake("compare", "--resume", tmp_path / "run")
+    error = tmp_path / "run" / "methods" / "majority" / "error.json"
+    assert "general.txt" in json.loads(error.read_text("utf-8"))["error"]
+    assert "already in use" in shell.mistake("compare", *words)
+
+
+def test_settings_come_from_a_file_and_files_are_named_from_the_root(
+    shell: Shell, data: Path, tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "general.txt").write_text("one passage of text that has eight words", "utf-8")
+    (tmp_path / "c.yaml").write_text(
+        "training: {epochs: 1}\ncompare: {methods: [majority], curve: [8], watts: 3}\n", "utf-8"
+    )
+    monkeypatch.chdir(tmp_path)
+    words = [data, "--model", tiny_folder, "--output", "run", "--config", "c.yaml"]
+    more = ["--curve", "12", "--set", "compare.general=general.txt"]
+    ended = shell("compare", *words, *more, "--json")
+    assert ended.code == 0, ended.err
+    kept = json.loads((tmp_path / "run" / "config.json").read_text("utf-8"))
+    assert kept["comparison"]["methods"] == ["majority"]
+    assert kept["comparison"]["watts"] == 3
+    assert kept["comparison"]["curve"] == [12]
+    assert kept["comparison"]["general"] == str(tmp_path / "general.txt")
+    assert kept["run"]["training"]["epochs"] == 1
+    (tmp_path / "d.yaml").write_text("compared: {watts: 3}\n", "utf-8")
+    told = shell.mistake("compare", data, "--output", "other", "--config", "d.yaml")
+    assert "Unknown section 'compared'" in told
+    assert "'compare'" in told
 
 
 def test_a_comparison_whose_methods_are_all_refused_is_a_mistake(
@@ -196,6 +238,16 @@ def test_mistakes(shell: Shell, data: Path, tmp_path: Path) -> None:
     absent = shell.mistake("compare", tmp_path / "absent.csv", "--output", tmp_path / "d")
     assert "absent.csv" in absent
     assert not (tmp_path / "d").exists()
+    none = ["--methods", "majority", "--other-target", "label"]
+    told = shell.mistake("compare", data, "--output", tmp_path / "h", *none)
+    assert "compare.other_target belongs to another task" in told
+    none = ["--methods", "majority", "--domain-target", "label"]
+    told = shell.mistake("compare", data, "--output", tmp_path / "i", *none)
+    assert "compare.domain_target is read by none of the methods" in told
+    assert "full_prompt, lora_domain_prompt" in told
+    wrong = ["--methods", "full_prompt", "--domain-target", "nowhere"]
+    assert "'nowhere'" in shell.mistake("compare", data, "--output", tmp_path / "j", *wrong)
+    assert not (tmp_path / "j").exists()
     assert "holds no comparison" in shell.mistake("compare", "--resume", tmp_path / "c")
 
 

@@ -190,6 +190,17 @@ def test_on_a_terminal_there_is_a_bar_for_each_stage() -> None:
     assert last.count("Measuring baselines") == 1
 
 
+def test_the_best_score_is_that_of_the_stage() -> None:
+    console, file = printed(force_terminal=True)
+    with Display(console) as shown:
+        shown.stage("training", {"estimate_seconds": 5, "steps": 10})
+        shown.record({"step": 5, "score": 0.9})
+        shown.stage("baselines", {"name": "majority"})
+        shown.stage("training", {"estimate_seconds": 5, "steps": 10})
+        shown.record({"step": 5, "score": 0.5})
+    assert "score 50.0%, best 50.0%" in file.getvalue()
+
+
 def test_no_color_is_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
     console, file = printed(force_terminal=True)

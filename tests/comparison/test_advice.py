@@ -40,6 +40,10 @@ def test_texts_that_must_stay_rule_out_an_api() -> None:
     assert found["choice"] == "hand_prompt"
     assert found["excluded"] == ["hosted"]
     assert "hosted" not in found["points"]
+    # Nobody else's machine may see them, so none is spoken of.
+    private = advise(Situation(rows=300, hardware="none", private=True, tasks=5))
+    assert "machine of your own first" in str(private)
+    assert "somebody else" not in str(private)
 
 
 def test_what_is_not_said_is_assumed_and_told() -> None:

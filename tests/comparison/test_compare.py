@@ -89,7 +89,7 @@ def test_what_went_wrong_is_told_apart(
 
 
 def test_what_cannot_be_done_is_refused_before_it_is_trained(
-    begun: Any, monkeypatch: pytest.MonkeyPatch
+    begun: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refusing(job: Job) -> None:
         raise UsageError("It has no layers.", "The nearest that works is soft_prompt.")
@@ -102,6 +102,8 @@ def test_what_cannot_be_done_is_refused_before_it_is_trained(
     message = "It has no layers. The nearest that works is soft_prompt."
     assert found["errors"]["full"] == {"error": message, "kind": "refused"}
     assert list(found["methods"]) == ["majority"]
+    # Neither settings nor backbone change, so nobody loads a model to refuse it again.
+    assert Comparison(tmp_path / "run").missing() == []
 
 
 def test_what_cannot_be_compared_is_refused_before_anything_is_written(

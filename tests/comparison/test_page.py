@@ -225,6 +225,24 @@ def test_times_to_the_prompts_score_are_told(monkeypatch: pytest.MonkeyPatch) ->
     assert any("first was 70.0%, the soft prompt's best" in text for text in texts)
 
 
+def test_free_text_is_not_marked_and_what_one_method_lacks_stands_empty(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(locale, "_chosen", None)
+    locale.set_language("en")
+    found = a_report()
+    shown = page(found)
+    assert 'class="right"' in shown and 'class="wrong"' in shown
+    found["task"]["labels"] = []
+    for method in found["methods"].values():
+        del method["test"]["per_class"]
+    found["methods"]["lora"]["test"]["term_precision"] = 0.625
+    found["methods"]["full"]["test"]["term_precision"] = None
+    shown = page(found)
+    assert 'class="right"' not in shown and 'class="wrong"' not in shown
+    assert "62.5%" in shown
+
+
 def test_searches_are_told_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(locale, "_chosen", None)
     locale.set_language("en")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from softprompt.errors import ArtifactError, ConfigError, UsageError
 from softprompt.inference.scoring import score_answers
 from softprompt.prompts import SoftPrompt
 from softprompt.prompts.depths import DEPTHS
-from softprompt.prompts.peft import export_peft
+from softprompt.prompts.peft import export_peft, notes_of
 from softprompt.prompts.peft_config import described
 from softprompt.tasks import Rendered
 
@@ -112,6 +113,14 @@ def test_the_members_of_an_ensemble_go_into_folders_of_their_own(
         ours = our_scores(alone, saved, "giao hàng nhanh")
         theirs = peft_scores(folder / f"member-{number}", saved, "giao hàng nhanh", bos=bos)
         assert ours == pytest.approx(theirs, abs=1e-3)
+    loaded = SoftPrompt.load(folder)
+    assert len(loaded.members) == 2
+    assert all(map(torch.equal, loaded.members, ensemble.members))
+    assert (loaded.placement, loaded.task) == (placement, ensemble.task)
+    assert any("2 folders, member-0 to member-1" in note for note in notes_of(ensemble, saved))
+    shutil.rmtree(folder / "member-0")
+    with pytest.raises(ArtifactError):
+        SoftPrompt.load(folder)
 
 
 def test_a_folder_is_replaced_by_its_own_kind_alone(tmp_path: Path, saved: Backbone) -> None:

@@ -100,7 +100,7 @@ class Display(Reporter):
         if text != self._text or not self._live:
             self._finish()
             self._text, self._begun = text, time.monotonic()
-            self._ends = None
+            self._ends, self._best = None, float("-inf")
             self._task = self._progress.add_task(text, total=None, note="", ends=None)
         amount = _amount(about)
         if amount:

@@ -127,9 +127,16 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "no_machine",
         "hardware",
-        lambda s: s.hardware == "none",
+        lambda s: s.hardware == "none" and not s.private,
         {"hosted": 4, "hand_prompt": 0, "soft_prompt": -1, "lora": -2, "full": -3},
         mark("Without a machine to train or serve on, somebody else's has to do it."),
+    ),
+    Rule(
+        "no_machine_of_ones_own",
+        "hardware",
+        lambda s: s.hardware == "none" and s.private,
+        {"hand_prompt": 0, "soft_prompt": -1, "lora": -2, "full": -3},
+        mark("Texts that may not leave need a machine of your own first; a small one will do."),
     ),
     Rule(
         "no_graphics_card",

@@ -22,10 +22,18 @@ from pathlib import Path
 from typing import Any
 
 from softprompt.comparison.config import CompareConfig
+from softprompt.comparison.domain import domain_of
 from softprompt.comparison.escalation import Held, Step, judged, not_measured, steps_of
 from softprompt.comparison.files import hashes
 from softprompt.comparison.general import halves
-from softprompt.comparison.given import limited, other_of, refuse_absent, refuse_sizes, task_of
+from softprompt.comparison.given import (
+    limited,
+    other_of,
+    refuse_absent,
+    refuse_sizes,
+    refuse_unused,
+    task_of,
+)
 from softprompt.comparison.job import Job, metric_of
 from softprompt.comparison.measures import measured, quality
 from softprompt.comparison.memory import is_out_of_memory
@@ -82,9 +90,11 @@ class Comparison:
         Raises:
             UsageError: the folder is in use, a method is unknown, or a method or the metric needs a
                 package that is absent.
+            ConfigError: a setting that nothing would come of.
             DataError: a file cannot be read, or the task has no test rows.
         """
         refuse_absent(how)
+        refuse_unused(how)
         directory = RunDirectory(folder)
         directory.refuse_used("compare")
         task = task_of(config)
@@ -97,6 +107,8 @@ class Comparison:
         halves(Path(how.general) if how.general else None)
         if how.other is not None:
             other_of(how)
+        if how.domain is not None or how.domain_target is not None:
+            domain_of(Job(task, config, how, folder, Reporter()))
         directory.create(
             {
                 "run": config.model_dump(mode="json"),
@@ -153,8 +165,9 @@ class Comparison:
         return metric_of(self.config, self.task)
 
     def missing(self) -> list[str]:
-        """Methods without a result for some number of rows, those with an error among them."""
-        return [name for name in self.how.methods if not self._whole(name)]
+        """Methods without a result for some number of rows, those that failed among them; what
+        was refused stays so, since neither settings nor backbone may change."""
+        return [n for n in self.how.methods if not self._whole(n) and not self._refused(n)]
 
     def measure(self, name: str, reporter: Reporter | None = None) -> None:
         """Measures a method with every number of rows and writes it down; what goes wrong is
@@ -291,6 +304,10 @@ class Comparison:
     def _whole(self, name: str) -> bool:
         cells = [self._folder(name), *(self._folder(name, rows) for rows in self._sizes(name))]
         return all(map(_finished, cells))
+
+    def _refused(self, name: str) -> bool:
+        error = self._folder(name).read("error.json")
+        return error is not None and error["kind"] == "refused"
 
     def _at(self, name: str, rows: int) -> dict[str, Any] | None:
         """What was measured with fewer rows, or None."""

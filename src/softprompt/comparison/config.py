@@ -112,6 +112,12 @@ class CompareConfig(BaseModel):
         ),
     )
 
+    @field_validator("methods")
+    @classmethod
+    def _once(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        """Each method once, in the order given."""
+        return tuple(dict.fromkeys(names))
+
     @field_validator("curve")
     @classmethod
     def _ascending(cls, sizes: tuple[int, ...]) -> tuple[int, ...]:

@@ -7,13 +7,13 @@ from importlib.util import find_spec
 
 from softprompt.comparison.config import CompareConfig
 from softprompt.comparison.methods import METHODS
-from softprompt.errors import DataError, UsageError
+from softprompt.errors import ConfigError, DataError, UsageError
 from softprompt.locale import _
 from softprompt.tasks import Task
 from softprompt.tasks.splits import draw
 from softprompt.training import RunConfig
 
-__all__ = ["limited", "other_of", "refuse_absent", "refuse_sizes", "task_of"]
+__all__ = ["limited", "other_of", "refuse_absent", "refuse_sizes", "refuse_unused", "task_of"]
 
 
 def refuse_absent(how: CompareConfig) -> None:
@@ -30,6 +30,29 @@ def refuse_absent(how: CompareConfig) -> None:
                     name=name, needed=needed
                 ),
                 _("Run: pip install 'softprompt[compare]', or leave it out of --methods."),
+            )
+
+
+def refuse_unused(how: CompareConfig) -> None:
+    """Refuses settings that nothing would come of.
+
+    Raises:
+        ConfigError: with what they belong to.
+    """
+    for name in ("other_input", "other_target"):
+        if how.other is None and getattr(how, name) is not None:
+            raise ConfigError(
+                _("compare.{name} belongs to another task, and there is none.").format(name=name),
+                _("Name its file with --other, or leave it out."),
+            )
+    readers = [name for name in METHODS if METHODS.get(name).reads_domain]
+    for name in ("domain", "domain_target"):
+        if getattr(how, name) is not None and not set(readers) & set(how.methods):
+            raise ConfigError(
+                _("compare.{name} is read by none of the methods.").format(name=name),
+                _("Add one to --methods ({names}), or leave it out.").format(
+                    names=", ".join(readers)
+                ),
             )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from softprompt.locale import _, figure, number, percent
+from softprompt.locale import _, figure, ngettext, number, percent
 
 __all__ = ["space_told", "winner_told"]
 
@@ -21,14 +21,20 @@ def space_told(method: Mapping[str, Any]) -> str:
         lines.append(_("{n} wordings").format(n=number(details["templates_tried"])))
     for space, found in _weights(method["space"] or {}, details):
         rates = _listed(map(figure, space["rates"]))
-        passes = number(space["search_epochs"])
+        passes = space["search_epochs"]
         told = _("learning rates {rates}").format(rates=rates)
         if len(space["rates"]) > 1:
-            told = _("learning rates {rates}, {n} passes each").format(rates=rates, n=passes)
+            told = ngettext(
+                "learning rates {rates}, {n} pass each",
+                "learning rates {rates}, {n} passes each",
+                passes,
+            ).format(rates=rates, n=number(passes))
         if "rank" in space:
             told += "; " + _("rank {n}").format(n=number(space["rank"]))
         if found.get("trained"):
-            told += "; " + _("in full: {rates}, {n} passes").format(
+            told += "; " + ngettext(
+                "in full: {rates}, {n} pass", "in full: {rates}, {n} passes", found["full_epochs"]
+            ).format(
                 rates=_listed(figure(float(rate)) for rate in found["trained"]),
                 n=number(found["full_epochs"]),
             )

@@ -80,10 +80,11 @@ def load(path: Path) -> SoftPrompt:
     Raises:
         ArtifactError: it is missing, damaged, tampered with or of a newer format.
     """
-    if (path / "adapter_config.json").is_file() and not (path / DESCRIPTION).is_file():
-        from softprompt.prompts.peft import load_peft
+    if not (path / DESCRIPTION).is_file():
+        from softprompt.prompts.peft_folder import is_peft, load_peft
 
-        return load_peft(path)
+        if is_peft(path):
+            return load_peft(path)
     description = _read_description(path)
     try:
         content = (path / TENSORS).read_bytes()

@@ -246,7 +246,7 @@ class RunConfig(BaseModel):
         Args:
             data: the training data.
             file: a YAML file with the sections `task`, `backbone`, `prompt`, `training`,
-                `search`.
+                `search`; those of other commands (`OTHER_SECTIONS`) are left to them.
             assignments: `section.key=value`, or `key=value` where one section alone has the key;
                 values are YAML.
             sections: values by section, as flags give them; None values are left out.
@@ -255,13 +255,9 @@ class RunConfig(BaseModel):
             ConfigError: an unknown key (the nearest is named) or a value that cannot be.
         """
         values: dict[str, dict[str, Any]] = {name: {} for name in _SECTIONS}
-        for section, content in _read(file).items() if file else ():
-            if section not in values or not isinstance(content, dict):
-                raise ConfigError(
-                    _("Unknown section {section!r} in {file}.").format(section=section, file=file),
-                    nearest(section, values),
-                )
-            values[section].update(content)
+        for section, content in _sections(file).items() if file else ():
+            if section in values:
+                values[section].update(content)
         for section, given in sections.items():
             values[section].update({k: v for k, v in given.items() if v is not None})
         for text in assignments:
@@ -282,6 +278,9 @@ class RunConfig(BaseModel):
         sections: dict[str, Any] = {name: dict(value.get(name, {})) for name in _SECTIONS}
         return cls.of(str(value.get("data", "")), **sections)
 
+
+OTHER_SECTIONS = ("compare",)
+"""Of the same file, for commands that are about more than one run."""
 
 _SECTIONS: dict[str, type[BaseModel]] = {
     "task": TaskConfig,
@@ -322,6 +321,27 @@ def validated(name: str, model: type[M], content: Mapping[str, Any]) -> M:
             ),
             _(about) if about else "",
         ) from error
+
+
+def section_of(file: Path, name: str) -> dict[str, Any]:
+    """A section of a YAML file; empty where it has none.
+
+    Raises:
+        ConfigError: the file cannot be read, or holds something else than sections.
+    """
+    return dict(_sections(file).get(name, {}))
+
+
+def _sections(file: Path) -> dict[str, dict[str, Any]]:
+    found = _read(file)
+    allowed = (*_SECTIONS, *OTHER_SECTIONS)
+    for section, content in found.items():
+        if section not in allowed or not isinstance(content, dict):
+            raise ConfigError(
+                _("Unknown section {section!r} in {file}.").format(section=section, file=file),
+                nearest(section, allowed),
+            )
+    return found
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -63,6 +63,15 @@ def test_the_interval_is_that_of_resampled_rows() -> None:
     assert high == pytest.approx(np.percentile(scores, 97.5), abs=0.012)
 
 
+def test_a_class_that_a_resample_lacks_makes_no_score_higher() -> None:
+    # The only row of the third class is never right: the mean of three is at most two thirds.
+    references = ["a"] * 60 + ["b"] * 39 + ["c"]
+    predictions = ["a"] * 60 + ["b"] * 39 + ["a"]
+    labels = ("a", "b", "c")
+    low, high = macro_f1(Answered(references, predictions, labels))["macro_f1_interval"]
+    assert 0.6 < low < high <= 2 / 3
+
+
 def test_the_interval_of_a_faultless_model_is_a_point_even_with_a_rare_class() -> None:
     references = ["neg"] * 30 + ["neu"]
     assert macro_f1(Answered(references, references, LABELS))["macro_f1_interval"] == [1.0, 1.0]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json as text_json
 import subprocess
 import sys
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -234,7 +236,8 @@ def _comparison(used: dict[str, Any]) -> tuple[Comparison, Path]:
     own = {name: used.pop(name) for name in _OWN if name in used}
     assigned = list(used.pop("set", ()))
     others = [text for text in assigned if not text.strip().startswith(_SECTION)]
-    settings = _settings(own, [text for text in assigned if text not in others])
+    file = Path(used["config"]) if "config" in used else None
+    settings = _settings(own, [text for text in assigned if text not in others], file)
     config = run_config(data, {**used, "set": others})
     return Comparison.begin(Path(output), config, settings), Path(output)
 
@@ -267,14 +270,14 @@ def _flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def _settings(own: dict[str, Any], assigned: list[str]) -> Any:
-    """The comparison's own settings, from flags and from `compare.KEY=VALUE`.
+def _settings(own: dict[str, Any], assigned: list[str], file: Path | None = None) -> Any:
+    """The comparison's own settings, from a file, then flags, then `compare.KEY=VALUE`.
 
     Raises:
         ConfigError: a value that cannot be.
     """
     from softprompt.comparison import METHODS, CompareConfig
-    from softprompt.training.config import validated
+    from softprompt.training.config import section_of, validated
     from softprompt.training.yaml_values import assignment
 
     names = [name.strip() for name in own.pop("methods", "").split(",") if name.strip()]
@@ -291,34 +294,40 @@ def _settings(own: dict[str, Any], assigned: list[str]) -> Any:
                 _("Write numbers of training rows, for example --curve 32,128,512,all."),
             )
         own["curve"] = tuple(map(int, sizes))
-    for name in _PATHS:
-        # A run is gone on with from anywhere, so files are named from the root.
-        if name in own and Path(own[name]).exists():
-            own[name] = str(Path(own[name]).absolute())
+    own = {**(section_of(file, _SECTION.rstrip(".")) if file else {}), **own}
     for text in assigned:
         key, value = assignment(text, "compare.lora_rank=16")
         own[key.removeprefix(_SECTION)] = value
+    for name in _PATHS:
+        # A run is gone on with from anywhere, so files are named from the root.
+        if isinstance(own.get(name), str) and Path(own[name]).exists():
+            own[name] = str(Path(own[name]).absolute())
     return validated("compare", CompareConfig, own)
 
 
 def _apart(comparison: Comparison, folder: Path, name: str) -> None:
     """Measures a method in a process of its own, so that what it takes is its own."""
-    sys.stderr.write(_("Measuring {method} ...").format(method=name) + "\n")
+    from softprompt.comparison.words import named
+
+    sys.stderr.write(_("Measuring: {method}").format(method=named(name)) + "\n")
     command = [sys.executable, "-m", "softprompt", "compare", "--resume", str(folder)]
-    code = _ended([*command, "--only", name, "--json"])
+    code, mistake = _ended([*command, "--only", name, "--json"])
     if code < 0:
         # The system ends a process that takes too much memory; nothing else sends this by itself.
         kind = "memory" if code == -_KILLED else "failed"
         comparison.failed(name, _("ended by signal {n}").format(n=-code), kind)
     elif code > 0:
-        comparison.failed(name, _("ended with exit code {n}").format(n=code))
+        told = mistake or _("ended with exit code {n}").format(n=code)
+        comparison.failed(name, told)
 
 
-def _ended(command: list[str]) -> int:
-    """Runs a process to its end; returns its exit code."""
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as child:
+def _ended(command: list[str]) -> tuple[int, str]:
+    """Runs a process to its end; returns its exit code and the mistake that it tells of, if any."""
+    with TemporaryFile() as output, subprocess.Popen(command, stdout=output) as child:
         try:
-            return child.wait()
+            code = child.wait()
+            output.seek(0)
+            return code, _mistake(output.read()) if code > 0 else ""
         except KeyboardInterrupt:
             # The terminal has told it as well, and it keeps what it has learned so far.
             try:
@@ -326,6 +335,14 @@ def _ended(command: list[str]) -> int:
             except subprocess.TimeoutExpired:
                 child.terminate()
             raise
+
+
+def _mistake(output: bytes) -> str:
+    """What an object of `--json` says is wrong; nothing where the output is none."""
+    try:
+        return str(text_json.loads(output)["error"]["message"])
+    except (KeyError, TypeError, ValueError):
+        return ""
 
 
 def _show(found: dict[str, Any], folder: Path, console: Any) -> None:

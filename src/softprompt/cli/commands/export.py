@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as text_json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -69,11 +68,11 @@ def export(
 def _to_peft(prompt: SoftPrompt, folder: Path, model: str | None) -> str:
     """Writes PEFT's files; returns what their user has to know."""
     from softprompt.cli.prompt_use import load_predictor
-    from softprompt.prompts.peft import export_peft
+    from softprompt.prompts.peft import export_peft, notes_of
 
-    export_peft(prompt, folder, load_predictor(prompt, model=model).backbone)
-    written = sorted(folder.rglob("softprompt.json"))
-    return str(text_json.loads(written[0].read_text(encoding="utf-8"))["note"])
+    backbone = load_predictor(prompt, model=model).backbone
+    export_peft(prompt, folder, backbone)
+    return " ".join(notes_of(prompt, backbone))
 
 
 def _to_vllm(prompt: SoftPrompt, folder: Path) -> str:

@@ -44,6 +44,7 @@ class Method:
         way: of adapting a model that it stands for (see `softprompt.comparison.advice`), or None.
         choices_only: whether it needs answer choices.
         needs: the optional package that it imports, or None.
+        reads_domain: whether it learns a broad domain first.
         forms: kinds of backbone that it suits, as `Backbone.form` names them.
         check: refuses what the method cannot do with this task and backbone, before anything is
             trained; the hint names the nearest that works.
@@ -57,6 +58,7 @@ class Method:
     way: str | None = None
     choices_only: bool = False
     needs: str | None = None
+    reads_domain: bool = False
     forms: frozenset[str] = WRITING
     check: Callable[[Job], None] = lambda job: None
     space: Callable[[Job], Mapping[str, Any]] = lambda job: {}

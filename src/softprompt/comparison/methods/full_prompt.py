@@ -68,6 +68,7 @@ METHODS.register("full_prompt")(
         10,
         way="full",
         check=_check,
+        reads_domain=True,
         space=lambda job: {"model": space(job), "prompt": space_of(job)},
     )
 )

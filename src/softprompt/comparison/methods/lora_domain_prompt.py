@@ -39,6 +39,7 @@ METHODS.register("lora_domain_prompt")(
         way="lora",
         needs="peft",
         check=_check,
+        reads_domain=True,
         space=space,
     )
 )

@@ -42,7 +42,7 @@ def quality(found: Mapping[str, Any]) -> str:
     rows = []
     for name, method in found["methods"].items():
         chance, test = method["p_value"], method["test"]
-        others = [percent(test[key]) for key in _others(found)]
+        others = [_share(test.get(key)) for key in _others(found)]
         told = "" if chance is None else number(chance, 3)
         rows.append([named(name), percent(test[metric]), interval(test, metric), told, *others])
     headers = ["", measure_name(metric), "95%", "p", *map(measure_name, _others(found))]
@@ -147,7 +147,8 @@ def examples(found: Mapping[str, Any]) -> str:
         cells: list[Cell | str] = [Cell(example["text"], "text"), right]
         for name in names:
             given = example["answers"].get(name)
-            kind = "right" if given == right else "wrong"
+            # Free text that differs from the one given as right may be as good.
+            kind = ("right" if given == right else "wrong") if found["task"]["labels"] else "text"
             cells.append(Cell(given, kind) if given is not None else "")
         rows.append(cells)
     return _table([_("text"), _("right answer"), *map(named, names)], rows)
@@ -165,7 +166,7 @@ def searches(found: Mapping[str, Any]) -> str:
 
 
 def _others(found: Mapping[str, Any]) -> list[str]:
-    """Metrics beside the one that counts which every method has."""
+    """Metrics beside the one that counts which any method has."""
     tests = [method["test"] for method in found["methods"].values()]
     names = (
         "accuracy", "macro_f1", "exact_match", "token_f1", "chrf", "rougeL",
@@ -174,8 +175,12 @@ def _others(found: Mapping[str, Any]) -> list[str]:
     return [
         name
         for name in names
-        if name != found["metric"] and all(test.get(name) is not None for test in tests)
+        if name != found["metric"] and any(test.get(name) is not None for test in tests)
     ]
+
+
+def _share(value: float | None) -> str:
+    return "" if value is None else percent(value)
 
 
 def _number(value: float | None) -> str:

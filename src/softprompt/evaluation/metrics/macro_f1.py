@@ -47,7 +47,8 @@ def _interval(counts_CC: NDArray[np.int64], seed: int) -> list[float]:
 
     Resampling rows is drawing the cells of the confusion matrix (R resamples of the K that are not
     empty) from a multinomial distribution.
-    As in the score itself, a class without references in a resample takes no part in its mean.
+    The mean is over the same classes in all: of a rare class whose references a resample lacks, the
+    F1 on the rows themselves counts, so that a hard class cannot fall out of the mean by luck.
     """
     classes = len(counts_CC)
     n = int(counts_CC.sum())
@@ -58,8 +59,9 @@ def _interval(counts_CC: NDArray[np.int64], seed: int) -> list[float]:
     guess_KC = np.eye(classes)[guess_K]
     support_RC = drawn_RK @ truth_KC
     f1_RC = 2 * (drawn_RK @ (truth_KC * guess_KC)) / np.maximum(support_RC + drawn_RK @ guess_KC, 1)
-    present_RC = support_RC > 0
-    macro_R = (f1_RC * present_RC).sum(1) / present_RC.sum(1)
+    support_C = counts_CC.sum(1)
+    f1_C = 2 * counts_CC.diagonal() / np.maximum(support_C + counts_CC.sum(0), 1)
+    macro_R = np.where(support_RC > 0, f1_RC, f1_C)[:, support_C > 0].mean(1)
     low, high = np.percentile(macro_R, [2.5, 97.5])
     return [float(low), float(high)]
 
