@@ -150,7 +150,9 @@ def test_why_a_process_ended_is_kept(
     how = CompareConfig(methods=("majority",), general=str(general))
     Comparison.begin(tmp_path / "run", run_config(str(data), {"model": str(tiny_folder)}), how)
     general.write_text("another", "utf-8")
-    assert "general.txt" in shell.mistake("compare", "--resume", tmp_path / "run")
+    ended = shell("compare", "--resume", tmp_path / "run")
+    assert ended.code == 2
+    assert "general.txt" in ended.err
     error = tmp_path / "run" / "methods" / "majority" / "error.json"
     assert "general.txt" in json.loads(error.read_text("utf-8"))["error"]
     assert "already in use" in shell.mistake("compare", *words)
