@@ -64,6 +64,9 @@ def test_what_a_backbone_cannot_take_is_refused(
         assert told["kind"] == "refused"
         assert told["error"].startswith(f"The method {name!r} cannot use ")
         assert told["error"].endswith(f"The nearest that works is {refused[name]}.")
+    untold = found["methods"]["full"]["unmeasured"]
+    assert ("forgetting" in untold) is (architecture == "bert")
+    assert found["methods"]["majority"]["unmeasured"] == {}
 
 
 @pytest.mark.parametrize("name", ["lora", "full"])

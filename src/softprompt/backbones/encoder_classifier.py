@@ -96,7 +96,10 @@ class EncoderClassifier(Backbone):
                 "{name} is an encoder: its layers read all positions at once and take no keys and"
                 " values from outside."
             ).format(name=self.identity.name),
-            _("The nearest that works is --depth deep: fresh vectors at every layer."),
+            _(
+                "The nearest that works is --depth deep (--method p-tuning-v2): fresh vectors at "
+                "every layer."
+            ),
         )
 
     def _at_once(self, context: Context, step: Pass) -> Tensor:

@@ -32,7 +32,7 @@ from softprompt.comparison.job import Job, Trained
 from softprompt.comparison.memory import peak_memory
 from softprompt.comparison.methods import Method
 from softprompt.comparison.work import Answered, Taught
-from softprompt.errors import DataError, SoftPromptError
+from softprompt.errors import DataError, SoftPromptError, UsageError
 from softprompt.evaluation import value
 from softprompt.inference import Answers, adjustment_for, measure
 from softprompt.inference.scoring import score_answers
@@ -221,11 +221,21 @@ def _switching(trained: Trained) -> float:
 
 def _forgetting(job: Job, trained: Trained, other: Task | None) -> dict[str, Any] | None:
     """`loss` (nats per token), `other` (its metric) and `detached_identical`; what cannot be
-    detached has None there. None where nothing was changed or added, and of an encoder classifier:
-    without the task's head it says nothing, neither of general text nor of another task."""
+    detached has None there. None where nothing was changed or added.
+
+    Raises:
+        UsageError: of an encoder classifier.
+    """
     taught = trained.work.taught
-    if taught is None or taught.backbone.form == "pooled":
+    if taught is None:
         return None
+    if taught.backbone.form == "pooled":
+        raise UsageError(
+            _(
+                "{model} is an encoder: without the task's head it says nothing, neither of "
+                "general text nor of another task."
+            ).format(model=taught.backbone.identity.name)
+        )
     passages = halves(Path(job.how.general) if job.how.general else None)
     untouched = _bare(job.backbone(dtype=taught.backbone.dtype), taught)
     passages = _fitting(passages, taught, untouched)
