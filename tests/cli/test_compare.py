@@ -138,6 +138,20 @@ def test_a_method_that_is_interrupted_keeps_what_it_has(
     assert file.exists()
 
 
+def test_who_stops_a_comparison_is_told_how_to_go_on(
+    shell: Shell, data: Path, tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(words: list[str]) -> tuple[int, str]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(COMMAND, "_ended", stopped)
+    run = tmp_path / "run"
+    words = [data, "--model", tiny_folder, "--output", run, "--methods", "majority"]
+    ended = shell("compare", *words, *QUICK)
+    assert ended.code == 130
+    assert f"Go on with `softprompt compare --resume {run}`." in ended.err
+
+
 def test_why_a_process_ended_is_kept(
     shell: Shell, data: Path, tiny_folder: Path, tmp_path: Path
 ) -> None:

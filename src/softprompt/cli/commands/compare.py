@@ -199,7 +199,12 @@ def _outcome(used: dict[str, Any], *, as_json: bool) -> Outcome:
             comparison.measure(alone, display)
         found, code = comparison.report(), 0
     else:
-        found = measure(comparison, apart=partial(_apart, comparison, folder))
+        try:
+            found = measure(comparison, apart=partial(_apart, comparison, folder))
+        except KeyboardInterrupt:
+            line = _("Go on with `softprompt compare --resume {folder}`.").format(folder=folder)
+            sys.stderr.write(f"\n{line}\n")
+            raise
         code = _code(found)
     return Outcome(found, partial(_show, found, folder), as_json, code)
 
