@@ -316,7 +316,8 @@ def finding(
     """What the table comes to, in sentences."""
     said = []
     for name, found in near.items():
-        if found is None:
+        if found is None or not found["learned"]:
+            said += [] if found is None else [f"{name}: full fine-tuning only guesses."]
             continue
         best = found["best"] or found["closest"]
         below = found["forms"][best]["below"]

@@ -91,6 +91,7 @@ def test_the_nearest_small_form_decides() -> None:
     claim = methods._near_claim({"vsfc": found, "sst2": guessed}, "")
     assert (claim.value, claim.n) == (1, 1)
     assert "not counted, since full fine-tuning only guesses: sst2" in claim.reason
+    assert "sst2: full fine-tuning only guesses." in methods.finding({"sst2": guessed}, {})
     points = {"sst2": {"full": [80.0], "lora": [79.0]}}
     assert "LoRA is +1.0 below: what changes the layers gets there" in methods.finding(
         {"sst2": one}, {}, points=points
