@@ -106,6 +106,15 @@ def test_what_cannot_be_done_is_refused_before_it_is_trained(
     assert Comparison(tmp_path / "run").missing() == []
 
 
+def test_a_backbone_that_was_away_refuses_no_method(begun: Any, tmp_path: Path) -> None:
+    comparison = begun("majority")
+    weights = next((tmp_path / "model").glob("*.safetensors"))
+    weights.rename(tmp_path / "away")
+    assert compare(comparison)["errors"]["majority"]["kind"] == "failed"
+    (tmp_path / "away").rename(weights)
+    assert list(compare(Comparison(tmp_path / "run"))["methods"]) == ["majority"]
+
+
 def test_what_cannot_be_compared_is_refused_before_anything_is_written(
     begun: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

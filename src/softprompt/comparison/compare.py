@@ -16,20 +16,23 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
+from softprompt.backbones import Backbone
 from softprompt.comparison.config import CompareConfig
 from softprompt.comparison.domain import domain_of
 from softprompt.comparison.escalation import Held, Step, judged, not_measured, steps_of
 from softprompt.comparison.files import hashes
 from softprompt.comparison.general import halves
 from softprompt.comparison.given import (
+    CHANGEABLE,
     limited,
     other_of,
     refuse_absent,
+    refuse_fixed,
     refuse_sizes,
     refuse_unused,
     task_of,
@@ -53,9 +56,6 @@ from softprompt.training.run_directory import RunDirectory
 from softprompt.training.tuning import GENERATED_VALIDATION_ROWS
 
 __all__ = ["CHANGEABLE", "Comparison", "compare"]
-
-CHANGEABLE = ("methods", "curve", "escalate", "price_per_hour", "price_per_kwh")
-"""Settings that a comparison may be given anew when it goes on."""
 
 
 class Comparison:
@@ -129,15 +129,9 @@ class Comparison:
                 absent.
             ConfigError: a number of rows cannot hold every label.
         """
-        given = how.model_fields_set
-        for name in sorted(given.difference(CHANGEABLE)):
-            raise UsageError(
-                _("A comparison that is begun keeps its compare.{name}.").format(name=name),
-                _("It takes {names}; for others begin a new one.").format(
-                    names=", ".join(CHANGEABLE)
-                ),
-            )
-        changed = self.how.model_copy(update={name: getattr(how, name) for name in given})
+        refuse_fixed(how)
+        given = {name: getattr(how, name) for name in how.model_fields_set}
+        changed = self.how.model_copy(update=given)
         refuse_absent(changed)
         refuse_sizes(self.task, self.config, changed)
         stored = self.directory.read("config.json") or {}
@@ -180,7 +174,7 @@ class Comparison:
         folder = self._folder(name)
         if not _finished(folder):
             job = self._job(self.task, folder, heard)
-            if not self._tried(folder, partial(refuse, name, job), "refused"):
+            if not self._able(name, job, folder):
                 return
             other = None if self.how.other is None else other_of(self.how)
             noted = partial(_write_result, folder)
@@ -265,6 +259,14 @@ class Comparison:
             str(row.answer)
             for row in (rows if self.task.choices else rows[:GENERATED_VALIDATION_ROWS])
         ]
+
+    def _able(self, name: str, job: Job, folder: RunDirectory) -> bool:
+        """Whether a method suits task and backbone; why not is written down."""
+        loaded: list[Backbone] = []
+        # A backbone that cannot be loaded now may be there another time: nothing is refused by it.
+        if not self._tried(folder, lambda: loaded.append(job.backbone()), "failed"):
+            return False
+        return self._tried(folder, partial(refuse, name, replace(job, loaded=loaded[0])), "refused")
 
     def _kept(self, folder: RunDirectory, do: Callable[[], dict[str, Any]]) -> bool:
         """Does something and writes down what it gives, or why it does not; whether it does."""

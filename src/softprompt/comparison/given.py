@@ -13,7 +13,19 @@ from softprompt.tasks import Task
 from softprompt.tasks.splits import draw
 from softprompt.training import RunConfig
 
-__all__ = ["limited", "other_of", "refuse_absent", "refuse_sizes", "refuse_unused", "task_of"]
+__all__ = [
+    "CHANGEABLE",
+    "limited",
+    "other_of",
+    "refuse_absent",
+    "refuse_fixed",
+    "refuse_sizes",
+    "refuse_unused",
+    "task_of",
+]
+
+CHANGEABLE = ("methods", "curve", "escalate", "price_per_hour", "price_per_kwh")
+"""Settings that a comparison may be given anew when it goes on."""
 
 
 def refuse_absent(how: CompareConfig) -> None:
@@ -31,6 +43,19 @@ def refuse_absent(how: CompareConfig) -> None:
                 ),
                 _("Run: pip install 'softprompt[compare]', or leave it out of --methods."),
             )
+
+
+def refuse_fixed(how: CompareConfig) -> None:
+    """Refuses settings that measurements rest on.
+
+    Raises:
+        UsageError: naming those that may be given anew.
+    """
+    for name in sorted(how.model_fields_set.difference(CHANGEABLE)):
+        raise UsageError(
+            _("A comparison that is begun keeps its compare.{name}.").format(name=name),
+            _("It takes {names}; for others begin a new one.").format(names=", ".join(CHANGEABLE)),
+        )
 
 
 def refuse_unused(how: CompareConfig) -> None:
