@@ -172,6 +172,9 @@ def test_time_is_limited(bench: Bench) -> None:
     ended = reaches(jobs, job, "failed")
     assert ended.failure is not None
     assert ended.failure.code == "time_limit"
+    # On a busy machine the process may take longer than that to begin.
+    jobs.close()
+    jobs = bench.start()
     jobs.resume(job.id, ALL)
     reaches(jobs, job, "succeeded")
 
