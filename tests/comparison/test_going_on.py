@@ -409,7 +409,7 @@ def test_what_is_refused_takes_one_model(job: Job, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(JOB, "load_backbone", counted)
     for name in ("soft_prompt", "lora_prompt", "full"):
         loaded.clear()
-        refuse(name, job)
+        refuse(name, replace(job, loaded=job.backbone()))
         assert len(loaded) == 1, name
 
 

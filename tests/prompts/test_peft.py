@@ -118,9 +118,18 @@ def test_the_members_of_an_ensemble_go_into_folders_of_their_own(
     assert all(map(torch.equal, loaded.members, ensemble.members))
     assert (loaded.placement, loaded.task) == (placement, ensemble.task)
     assert any("2 folders, member-0 to member-1" in note for note in notes_of(ensemble, saved))
-    shutil.rmtree(folder / "member-0")
+    # A member of another prompt, one too few, and none to begin with.
+    other = replace(ensemble, task=replace(ensemble.task, inputs=("other",)))
+    mixed = export_peft(other, tmp_path / "mixed", saved)
+    shutil.rmtree(mixed / "member-1")
+    shutil.copytree(folder / "member-1", mixed / "member-1")
+    shutil.rmtree(folder / "member-1")
+    for broken in (mixed, folder):
+        with pytest.raises(ArtifactError, match="no whole ensemble"):
+            SoftPrompt.load(broken)
+    shutil.rmtree(mixed / "member-0")
     with pytest.raises(ArtifactError):
-        SoftPrompt.load(folder)
+        SoftPrompt.load(mixed)
 
 
 def test_a_folder_is_replaced_by_its_own_kind_alone(tmp_path: Path, saved: Backbone) -> None:

@@ -171,6 +171,7 @@ def _write_member(
     }
     ours = {
         "note": " ".join(_notes(prompt, opening=opening_1X is not None)),
+        "members": len(prompt.members),
         "bos_included": opening_1X is not None,
         "task": asdict(prompt.task),
         "backbone": asdict(prompt.backbone),

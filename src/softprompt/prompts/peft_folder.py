@@ -52,12 +52,25 @@ def load_peft(path: Path) -> SoftPrompt:
         return _load_one(path)
     count = len(list(path.glob(f"{member_folder('*')}/{CONFIG}")))
     members = [_load_one(path / member_folder(number)) for number in range(count)]
+    wanted = _read(path / member_folder(0) / NOTE).get("members")
+    if wanted != count or any(_alike(one) != _alike(members[0]) for one in members):
+        raise ArtifactError(
+            _("{path} is no whole ensemble: its {n} members are not of one export.").format(
+                path=path, n=count
+            ),
+            _("Copy the folder again."),
+        )
     tensors = {
         f"member.{number}.{name}": tensor
         for number, member in enumerate(members)
         for name, tensor in member.tensors.items()
     }
     return replace(members[0], tensors=tensors)
+
+
+def _alike(prompt: SoftPrompt) -> tuple[object, ...]:
+    """What the members of an ensemble share."""
+    return prompt.placement, prompt.depth, prompt.task, prompt.backbone, prompt.dtype
 
 
 def member_folder(number: int | str) -> str:

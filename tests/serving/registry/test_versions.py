@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -426,9 +427,15 @@ def test_a_peft_folder_is_brought_into_our_form(
     made = export_peft(make(5, placement="front"), tmp_path / "peft", tiny_backbone())
     registry.publish("ours", made)
     assert seed(registry, "ours") == 5
-    shutil.copytree(made, folder / "dropped")
-    with pytest.raises(UnknownPromptError, match="PEFT's format"):
-        registry.resolve("dropped")
+    one = make(5, placement="front")
+    both = {"member.0.vectors": one.vectors, "member.1.vectors": 2 * one.vectors}
+    several = export_peft(replace(one, tensors=both), tmp_path / "several", tiny_backbone())
+    registry.publish("several", several)
+    assert len(registry.load(registry.resolve("several")).members) == 2
+    for dropped in (made, several):
+        shutil.copytree(dropped, folder / f"dropped-{dropped.name}")
+        with pytest.raises(UnknownPromptError, match="PEFT's format"):
+            registry.resolve(f"dropped-{dropped.name}")
 
 
 @pytest.mark.parametrize(

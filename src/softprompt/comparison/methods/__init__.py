@@ -6,7 +6,7 @@ A method knows its own training and nothing of the others.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from softprompt.backbones import Backbone
@@ -67,12 +67,15 @@ class Method:
 def refuse(name: str, job: Job) -> None:
     """Refuses a method that this backbone or task cannot take, before anything is trained.
 
+    Args:
+        name: of the method.
+        job: with the backbone `loaded`, so that one model at a time is in memory: what is loaded
+            here counts to the method's peak.
+
     Raises:
         SoftPromptError: why, naming the nearest that works.
     """
     method, backbone = METHODS.get(name), job.backbone()
-    # One model at a time: what is loaded here counts to the method's peak of memory.
-    job = replace(job, loaded=backbone)
     if backbone.form not in method.forms:
         others = {other: METHODS.get(other) for other in METHODS}
         # One of the same way where there is one, and then the one that costs about as much.

@@ -18,11 +18,11 @@ from softprompt.comparison.methods.lora import space as lora_space
 from softprompt.comparison.weights import Lesson, Material, of_task
 from softprompt.comparison.work import Taught, after_context
 from softprompt.locale import mark
+from softprompt.prompts.peft_folder import NOTE
 from softprompt.storage import write_json
 
 __all__ = ["lora_suffix"]
 
-_NOTE = "softprompt.json"
 _ABOUT = (
     "These matrices are active on the last {tokens} tokens of the input and on the answer only. "
     "PEFT applies them to every token, which is another model."
@@ -52,7 +52,7 @@ def lora_suffix(job: Job) -> Trained:
     folder = job.folder / FOLDER
     backbone = adapter.learner.backbone
     # What PEFT's own files do not say.
-    write_json(folder / _NOTE, {"active_tokens": tokens, "note": _ABOUT.format(tokens=tokens)})
+    write_json(folder / NOTE, {"active_tokens": tokens, "note": _ABOUT.format(tokens=tokens)})
 
     def detach() -> Backbone:
         adapter.remove()

@@ -21,6 +21,7 @@ from softprompt.errors import ArtifactError, SoftPromptError
 from softprompt.prompts import Scoring, SoftPrompt
 from softprompt.prompts.artifact import artifact_bytes
 from softprompt.prompts.depths import DEPTHS
+from softprompt.prompts.peft_folder import CONFIG, is_peft, member_folder
 from softprompt.prompts.placements import PLACEMENTS
 from softprompt.tasks import Template
 
@@ -68,7 +69,8 @@ class Facts:
 
 def holds_artifact(folder: Path) -> bool:
     """Whether a folder holds, or should hold, an artifact of this project or of PEFT."""
-    return any(os.path.lexists(folder / name) for name in (_DESCRIPTION, "adapter_config.json"))
+    signs = (_DESCRIPTION, CONFIG, f"{member_folder(0)}/{CONFIG}")
+    return any(os.path.lexists(folder / name) for name in signs)
 
 
 def copy_artifact(source: Path, target: Path) -> None:
@@ -187,7 +189,7 @@ def digest_of(folder: Path) -> str:
         value = json.loads((folder / _DESCRIPTION).read_text(encoding="utf-8"))
         return str(value["digest"])
     except FileNotFoundError as error:
-        if (folder / "adapter_config.json").is_file():
+        if is_peft(folder):
             raise ArtifactError(
                 "This is a prompt in PEFT's format.",
                 "Add it with `softprompt prompts add`, which writes it in the project's own.",
