@@ -86,6 +86,11 @@ class SoftPromptError(Exception):
         return f"{self.message} {self.hint}".strip()
 
 
+def reason_of(error: BaseException) -> str:
+    """The first line of what an error says, or its kind where it says nothing."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
 class UsageError(SoftPromptError):
     """A flag, a value or a combination of them that cannot be."""
 

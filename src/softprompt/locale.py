@@ -25,6 +25,7 @@ __all__ = [
     "percent",
     "retold",
     "set_language",
+    "size",
 ]
 
 LANGUAGES = ("en", "vi")
@@ -130,6 +131,15 @@ def figure(value: float, form: str = "g") -> str:
         form: of Python's formats, the empty one for all digits.
     """
     return f"{value:{form}}".replace(".", _SEPARATORS[current_language()][1])
+
+
+def size(count: int) -> str:
+    """Bytes as "812 B", "40 kB" or "13.8 MB" (powers of 1,000)."""
+    for unit, scale in (("GB", 1_000_000_000), ("MB", 1_000_000), ("kB", 1_000)):
+        if count >= scale:
+            digits = 0 if unit == "kB" and count >= 10 * scale else 1
+            return f"{number(count / scale, digits)} {unit}"
+    return f"{number(count)} B"
 
 
 @cache

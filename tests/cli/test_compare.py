@@ -119,6 +119,24 @@ def test_a_process_that_the_system_ends_is_noted(
     assert "ran out of memory" in shell("compare", "--resume", tmp_path / "run").out
 
 
+def test_another_process_goes_on_with_what_is_left(
+    shell: Shell, data: Path, tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codes, more = iter([-9, -9, 0]), iter([True, True])
+    monkeypatch.setattr(COMMAND, "_ended", lambda words: (next(codes), ""))
+    failed: list[tuple[str, ...]] = []
+
+    def noted(comparison: Any, *told: str) -> bool:
+        failed.append(told)
+        return next(more)
+
+    monkeypatch.setattr("softprompt.comparison.Comparison.failed", noted)
+    words = [data, "--model", tiny_folder, "--output", tmp_path / "run", "--methods", "full"]
+    shell("compare", *words, *QUICK, "--json")
+    assert failed == [("full", "ended by signal 9", "memory")] * 2
+    assert next(codes, None) is None
+
+
 def test_a_method_that_is_interrupted_keeps_what_it_has(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

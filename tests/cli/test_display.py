@@ -9,10 +9,10 @@ import pytest
 from rich.console import Console
 
 from softprompt.cli import display
-from softprompt.cli.amounts import duration, measure_name, size
+from softprompt.cli.amounts import duration, measure_name
 from softprompt.cli.display import Display, counting
 from softprompt.cli.tables import comparison, show_metric
-from softprompt.locale import set_language
+from softprompt.locale import set_language, size
 
 
 @pytest.fixture(autouse=True)

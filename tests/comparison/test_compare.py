@@ -17,7 +17,7 @@ from softprompt.comparison import METHODS, CompareConfig, Comparison, compare
 from softprompt.comparison.job import Job, Trained
 from softprompt.comparison.learner import Learner
 from softprompt.comparison.methods import Method
-from softprompt.comparison.weights import Lesson, train_weights
+from softprompt.comparison.weights import Lesson, learn, of_task
 from softprompt.errors import ConfigError, DataError, UsageError
 from softprompt.training import RunConfig
 from softprompt.training.run_directory import RunDirectory
@@ -276,10 +276,12 @@ def test_weights_that_are_frozen_stay_and_the_best_epoch_is_kept(tmp_path: Path)
         kept.append(free.detach().clone())
 
     lesson = Lesson(rate=1e-2, epochs=3, seed=0, metric="accuracy")
-    best, epoch = train_weights(Learner(backbone), task, lesson, noted=noted)
+    learner = Learner(backbone)
+    learned = learn(learner, of_task(learner, task, lesson), lesson, noted=noted)
     assert len(scores) == 3
-    assert (best, epoch) == (max(scores), scores.index(max(scores)) + 1)
-    assert torch.equal(free, kept[epoch - 1])
+    assert learned.score == max(scores)
+    assert learned.epoch == scores.index(max(scores)) + 1
+    assert torch.equal(free, kept[learned.epoch - 1])
     changed = [n for n, p in backbone.model.named_parameters() if not torch.equal(p, before[n])]
     assert changed == ["model.layers.1.mlp.down_proj.weight"]
     with torch.no_grad():

@@ -26,9 +26,9 @@ from softprompt.comparison.rates import lesson
 from softprompt.comparison.words import at_edge, kept_out, left_out, recommended
 from softprompt.comparison.work import Taught
 from softprompt.errors import DataError, DivergedError, SoftPromptError, UsageError
-from softprompt.inference.baselines.few_shot import few_shot
+from softprompt.inference.baselines import BASELINES
 from softprompt.prompts import Layout
-from softprompt.tasks import Template
+from softprompt.tasks import Task, Template
 from softprompt.training import Reporter
 
 DOMAIN = importlib.import_module("softprompt.comparison.domain")
@@ -43,9 +43,28 @@ PROMPTED = importlib.import_module("softprompt.comparison.prompted")
 def test_a_prompt_that_was_stopped_is_no_measurement(
     job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(PROMPTED, "tune", lambda *given, **more: {"stopped": "interrupted"})
+    spent = {"context": 1.0, "training": 2.0, "evaluation": 3.0, "total": 7.0}
+    stopped = {"stopped": "interrupted", "seconds": spent}
+    monkeypatch.setattr(PROMPTED, "tune", lambda *given, **more: stopped)
     with pytest.raises(KeyboardInterrupt):
         prompted(job, tiny_backbone(), job.folder / "run")
+
+
+def test_what_a_run_took_before_it_was_stopped_counts(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(stopped: str, training: float, total: float) -> dict[str, Any]:
+        seconds = {"context": 10.0, "training": training, "evaluation": 5.0, "total": total}
+        return {"stopped": stopped, "seconds": seconds, "best_step": 1}
+
+    # 30 seconds of loading and planning, then a minute of training; the rest of it in the second.
+    runs = iter([run("interrupted", 60.0, 105.0), run("finished", 100.0, 57.0)])
+    monkeypatch.setattr(PROMPTED, "tune", lambda *given, **more: next(runs))
+    folder = job.folder / "run"
+    with pytest.raises(KeyboardInterrupt):
+        prompted(job, tiny_backbone(), folder)
+    result = prompted(job, tiny_backbone(), folder)
+    assert PROMPTED.seconds_of(result, folder)["training"] == 45 + 10 + 100 + 5
 
 
 def test_a_rate_that_diverges_loses_and_nothing_else(begun: Any) -> None:
@@ -135,6 +154,9 @@ def test_methods_and_sizes_are_added_to_what_was_measured(
     assert list(found["methods"]) == ["majority", "own_template", "full"]
     assert [rows for rows, _ in found["curves"]["full"]] == [8, len(after.task.train)]
     assert found["methods"]["full"]["money"] > 0
+    # Who names one method more loses nothing that was measured.
+    after.change(CompareConfig(methods=("full",)))
+    assert list(after.report()["methods"]) == ["majority", "own_template", "full"]
     assert before["escalation"] is not None
     assert found["escalation"] is None
     assert result.stat().st_mtime_ns == measured
@@ -213,6 +235,8 @@ def test_rows_that_do_not_fit_take_no_part_and_the_others_do(job: Job) -> None:
     long = replace(job.task.test[0], columns={"text": "word " * 400})
     task = replace(job.task, test=(long, *job.task.test))
     for name in ("zero_shot", "few_shot"):
+        # What is chosen does not depend on test rows, though the first of them do not fit.
+        assert asked(name, replace(job, task=replace(job.task, test=(long,)))).details
         trained = asked(name, replace(job, task=task))
         assert trained.seconds["search"] > 0
         answered = trained.work.answered(task, task.test)
@@ -231,8 +255,6 @@ def test_wordings_that_fill_the_window_are_not_chosen(job: Job) -> None:
     many = " ".join(["word"] * 300)
     templates = (f"{many} {{text}} {{answer}}", "{text} is {answer}")
     request = replace(job.request(tiny_backbone()), templates=templates)
-    from softprompt.inference.baselines import BASELINES
-
     assert BASELINES.get("zero_shot")(request)["template"] == templates[1]
     with pytest.raises(DataError, match="fits into the model's window with any"):
         BASELINES.get("zero_shot")(replace(request, templates=(templates[0],) * 2))
@@ -429,7 +451,6 @@ def test_a_quality_that_was_measured_outlives_what_comes_after_it(
     monkeypatch.setattr(MEASURES, "_forgetting", killed)
     with pytest.raises(Killed):
         comparison.measure("lora")
-    comparison.failed("lora", "out of memory", "memory")
     told = comparison.report()["methods"]["lora"]
     assert told["test"]["n"] > 0
     assert "the process ended" in told["unmeasured"]["forgetting"]
@@ -438,6 +459,37 @@ def test_a_quality_that_was_measured_outlives_what_comes_after_it(
     comparison.measure("lora")
     assert "lora" not in comparison.missing()
     assert comparison.report()["methods"]["lora"]["unmeasured"] == {}
+
+
+def test_a_curve_is_measured_though_every_process_ends_before_its_time(
+    begun: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    comparison = begun("full", curve=(8, 12, 16))
+    right = METHODS.get("full")
+
+    def killed(*_: Any) -> None:
+        raise Killed
+
+    def dying(job: Job) -> Trained:
+        if len(job.task.train) == 12:
+            raise Killed
+        return right.run(job)
+
+    monkeypatch.setattr(MEASURES, "_forgetting", killed)
+    monkeypatch.setitem(METHODS._choices, "full", replace(right, run=dying))
+    for more in (True, True):
+        with pytest.raises(Killed):
+            comparison.measure("full")
+        assert comparison.failed("full", "ended by signal 9", "memory") == more
+    with pytest.raises(Killed):
+        comparison.measure("full")
+    assert not comparison.failed("full", "ended by signal 9", "memory")
+    found = comparison.report()
+    assert found["methods"]["full"]["unmeasured"]["forgetting"] == "ended by signal 9"
+    assert [rows for rows, _ in found["curves"]["full"]] == [8, 16, len(comparison.task.train)]
+    assert found["curve_errors"]["full"]["12"]["kind"] == "memory"
+    # What is gone on with is the one size that has no result.
+    assert comparison.missing() == ["full"]
 
 
 def test_a_finished_prompt_is_found_from_another_folder(
@@ -452,6 +504,33 @@ def test_a_finished_prompt_is_found_from_another_folder(
     comparison = Comparison(Path("../run"))
     comparison.measure("soft_prompt")
     assert comparison.report()["errors"] == {}
+
+
+def test_a_domain_of_other_labels_reads_the_rows_as_the_task_does(
+    begun: Any, tmp_path: Path
+) -> None:
+    begun("majority")
+    file = tmp_path / "feedback.jsonl"
+    rows = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+    rows[0]["part"] = ""
+    file.write_text("\n".join(json.dumps(row) for row in rows) + "\n", "utf-8")
+    chosen = {"target": "label", "drop_empty": True, "choices": "good=tốt,bad=xấu"}
+    comparison = Comparison(tmp_path / "run")
+    config = comparison.config.model_copy(update={"task": comparison.config.task.replace(**chosen)})
+    task = Task.from_file(config.data, config.task)
+    job = Job(task, config, CompareConfig(domain_target="part"), tmp_path / "job", Reporter())
+    assert domain_of(job).count <= len(task.train)
+    with pytest.raises(DataError, match="drop-empty"):
+        plain = config.model_copy(update={"task": config.task.replace(drop_empty=False)})
+        domain_of(replace(job, config=plain))
+
+
+def test_texts_that_stand_twice_are_not_held_out(job: Job, tmp_path: Path) -> None:
+    file = tmp_path / "domain.txt"
+    own = [f"Another passage, number {number}." for number in range(6)]
+    file.write_text("\n\n".join([*own, own[0]]), "utf-8")
+    domain = domain_of(replace(job, how=job.how.model_copy(update={"domain": str(file)})))
+    assert (domain.count, domain.left_out) == (6, 0)
 
 
 def test_a_domain_of_other_labels_has_no_more_rows_than_everyone(job: Job) -> None:
@@ -568,7 +647,7 @@ def test_demonstrations_of_which_no_row_fits_are_told(job: Job) -> None:
     request = job.request(tiny_backbone())
     long = replace(job.task.test[0], columns={"text": "word " * 2000})
     with pytest.raises(DataError, match="None of the 1 test rows fits"):
-        few_shot(replace(request, task=replace(job.task, test=(long,))))
+        BASELINES.get("few_shot")(replace(request, task=replace(job.task, test=(long,))))
 
 
 def test_rows_that_a_score_leaves_out_are_told() -> None:

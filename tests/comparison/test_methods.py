@@ -221,6 +221,19 @@ def test_a_hybrid_goes_on_after_the_part_that_is_done(
     assert again.details["lora"] == first.details["lora"]
 
 
+def test_switching_to_matrices_and_a_prompt_reads_both(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from softprompt.comparison.adapters import Adapter
+
+    work = METHODS.get("lora_prompt").run(job).work.taught
+    assert work is not None and work.switch is not None
+    read: list[Path] = []
+    monkeypatch.setattr(Adapter, "read", lambda adapter, folder: read.append(folder))
+    work.switch()
+    assert read == [job.folder / "adapter"]
+
+
 def test_domains(job: Job, tmp_path: Path) -> None:
     passages = tmp_path / "news.txt"
     passages.write_text("\n\n".join(f"the parcel number {n} was late" for n in range(20)))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import threading
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,6 +20,8 @@ from softprompt.comparison.held_out import HeldOut
 from softprompt.comparison.memory import is_out_of_memory, peak_memory
 from softprompt.comparison.significance import p_value
 from softprompt.errors import DataError
+
+ENERGY = importlib.import_module("softprompt.comparison.energy")
 
 
 def test_rates_are_positive() -> None:
@@ -106,7 +111,9 @@ def counter(
 ) -> None:
     (folder / zone).mkdir(exist_ok=True, parents=True)
     (folder / zone / "name").write_text(f"{name}\n")
-    (folder / zone / "energy_uj").write_text(f"{counted}\n")
+    # At once, as the system has it.
+    (folder / zone / "fresh").write_text(f"{counted}\n")
+    (folder / zone / "fresh").replace(folder / zone / "energy_uj")
     (folder / zone / "max_energy_range_uj").write_text("10000000\n")
 
 
@@ -125,6 +132,31 @@ def test_energy_is_read_from_counters_that_begin_anew(tmp_path: Path) -> None:
     assert found["joules"] == pytest.approx(3.5)
     assert found["kwh"] == pytest.approx(3.5 / 3.6e6)
     assert found["sources"] == ["rapl"]
+
+
+def test_counters_that_begin_anew_twice_are_read_in_between(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # 9 of 10 million micro-joules, three times: at the end alone it would look like 7 of them.
+    monkeypatch.setattr(ENERGY, "_SAMPLE_SECONDS", 0.01)
+    counters, read = ENERGY._counters, [0]
+
+    def noted(folder: Path) -> Any:
+        found = counters(folder)
+        read[0] += 1
+        return found
+
+    monkeypatch.setattr(ENERGY, "_counters", noted)
+    counter(tmp_path, 0)
+    with Meter(10.0, tmp_path, lambda: None) as meter:
+        for now in (9_000_000, 8_000_000, 7_000_000):
+            counter(tmp_path, now)
+            # One reading may have begun before.
+            wanted = read[0] + 2
+            while read[0] < wanted:
+                time.sleep(0.005)
+    assert meter.read()["joules"] == pytest.approx(27.0)
+    assert meter.read()["sources"] == ["rapl"]
 
 
 def test_energy_without_a_meter_is_an_estimate(tmp_path: Path) -> None:

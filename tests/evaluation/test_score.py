@@ -6,6 +6,7 @@ import builtins
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from softprompt.evaluation import (
     default_metric,
     score_classification,
     score_generation,
+    score_rows,
     score_slices,
     value,
 )
@@ -98,6 +100,23 @@ def test_an_unknown_label_is_an_error_that_names_the_nearest(pair: tuple[str, st
     with pytest.raises(DataError, match="Unknown label 'positive'") as caught:
         score_classification([pair[0]], [pair[1]], LABELS)
     assert "Did you mean 'pos'?" in caught.value.hint
+
+
+def test_a_row_by_itself_is_scored_by_its_own_metric_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    references, given = ["a b c", "d e"], ["a b", "d e"]
+    whole = [score_generation([a], [b]) for a, b in zip(references, given, strict=True)]
+    for name in ("token_f1", "chrf", "rougeL", "exact_match"):
+        with monkeypatch.context() as patch:
+            for other in METRICS:
+                metric = METRICS.get(other)
+                if name not in metric.selects:
+                    patch.setitem(METRICS._choices, other, replace(metric, compute=pytest.fail))
+            rows = score_rows(references, given, name)
+        assert rows == [metric[name] for metric in whole]
+    with pytest.raises(UsageError, match="cannot be chosen by"):
+        score_rows(references, given, "accuracy")
 
 
 def test_slices_score_the_rows_of_each_value() -> None:

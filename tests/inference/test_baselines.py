@@ -18,6 +18,7 @@ from softprompt.inference.baselines.zero_shot import hand_written
 from softprompt.prompts import Layout
 from softprompt.tasks import Template
 
+ZERO_SHOT = importlib.import_module("softprompt.inference.baselines.zero_shot")
 FEW_SHOT = importlib.import_module("softprompt.inference.baselines.few_shot")
 
 
@@ -47,6 +48,25 @@ def test_the_hand_prompt_is_chosen_on_validation_rows(tmp_path: Path) -> None:
     # Swapping the test rows does not change the choice; it depends on validation rows alone.
     swapped = replace(asked, task=replace(asked.task, test=asked.task.train))
     assert BASELINES.get("zero_shot")(swapped)["template"] == chosen["template"]
+
+
+def test_rows_that_choose_a_hand_prompt_are_a_sample_of_a_sorted_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = request(tmp_path, templates=("{text} is {answer}", "{text}\nLabel: {answer}"))
+    rows = sorted(asked.task.train, key=lambda row: str(row.answer))
+    monkeypatch.setattr(ZERO_SHOT, "CHOOSING_ROWS", len(rows) // 4)
+    read: list[set[str]] = []
+
+    def noted(backbone: object, task: object, encoded: Encoded, *rest: Any, **more: Any) -> Any:
+        read.append({str(row.answer) for row in encoded.rows})
+        assert len(encoded.rows) == len(rows) // 4
+        return answer(asked.backbone, asked.task, encoded, *rest, **more)
+
+    monkeypatch.setattr(ZERO_SHOT, "answer", noted)
+    sorted_task = replace(asked.task, validation=tuple(rows), test=())
+    BASELINES.get("zero_shot").choose(replace(asked, task=sorted_task))
+    assert read == [{"bad", "good"}] * 2
 
 
 def test_standard_wordings_name_inputs_target_and_choices(tmp_path: Path) -> None:

@@ -7,11 +7,11 @@ from typing import Any
 
 from rich.console import Console
 
-from softprompt.cli.amounts import duration, measure_name, size
+from softprompt.cli.amounts import duration, measure_name
 from softprompt.cli.tables import table
 from softprompt.comparison.advice import OPTIONS
 from softprompt.comparison.words import named
-from softprompt.locale import _, mark, number, percent
+from softprompt.locale import _, mark, number, percent, size
 
 __all__ = ["QUESTIONS", "show_advice"]
 

@@ -1,10 +1,10 @@
-"""Times, sizes and names of measures as people read them."""
+"""Times and names of measures as people read them."""
 
 from __future__ import annotations
 
-from softprompt.locale import _, number
+from softprompt.locale import _
 
-__all__ = ["duration", "measure_name", "size"]
+__all__ = ["duration", "measure_name"]
 
 
 def duration(seconds: float) -> str:
@@ -15,15 +15,6 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return _("{m} min {s} s").format(m=whole // 60, s=whole % 60)
     return _("{h} h {m} min").format(h=whole // 3600, m=whole % 3600 // 60)
-
-
-def size(count: int) -> str:
-    """Bytes as "812 B", "40 kB" or "13.8 MB" (powers of 1,000)."""
-    for unit, scale in (("GB", 1_000_000_000), ("MB", 1_000_000), ("kB", 1_000)):
-        if count >= scale:
-            digits = 0 if unit == "kB" and count >= 10 * scale else 1
-            return f"{number(count / scale, digits)} {unit}"
-    return f"{number(count)} B"
 
 
 def measure_name(name: str) -> str:

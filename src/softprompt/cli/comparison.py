@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from softprompt.cli.amounts import measure_name, size
+from softprompt.cli.amounts import measure_name
 from softprompt.cli.tables import table
 from softprompt.comparison.words import (
     answered_in,
@@ -33,7 +33,7 @@ from softprompt.comparison.words import (
     times_told,
     unmeasured,
 )
-from softprompt.locale import _, mark, number, percent
+from softprompt.locale import _, mark, number, percent, size
 
 __all__ = ["show_comparison"]
 

@@ -10,10 +10,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from softprompt.cli.amounts import duration, size
+from softprompt.cli.amounts import duration
 from softprompt.cli.runs import show_commands, systems
 from softprompt.cli.tables import comparison
-from softprompt.locale import _, number, percent
+from softprompt.locale import _, number, percent, size
 from softprompt.tasks import Task
 from softprompt.tasks.text import one_line
 

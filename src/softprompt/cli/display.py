@@ -16,9 +16,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.text import Text
 
-from softprompt.cli.amounts import duration, size
+from softprompt.cli.amounts import duration
 from softprompt.cli.streams import error_console, warn
-from softprompt.locale import _, figure, mark, number, percent
+from softprompt.locale import _, figure, mark, number, percent, size
 from softprompt.training.reporters import Reporter
 
 __all__ = ["Display", "counting"]

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from softprompt.cli.amounts import size
 from softprompt.cli.tables import main_measure, table
-from softprompt.locale import _, percent
+from softprompt.locale import _, percent, size
 
 if TYPE_CHECKING:
     from softprompt.serving.registry import Card

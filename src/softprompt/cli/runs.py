@@ -9,9 +9,9 @@ from typing import Any
 
 from rich.console import Console
 
-from softprompt.cli.amounts import duration, measure_name, size
+from softprompt.cli.amounts import duration, measure_name
 from softprompt.cli.tables import comparison, show_metric
-from softprompt.locale import _, figure, mark, number, percent
+from softprompt.locale import _, figure, mark, number, percent, size
 
 __all__ = ["show_commands", "show_run", "systems"]
 

@@ -15,13 +15,14 @@ were added. It does not know how a method works.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 from softprompt.backbones import Backbone
+from softprompt.comparison.cell import Cell
 from softprompt.comparison.config import CompareConfig
 from softprompt.comparison.domain import domain_of
 from softprompt.comparison.escalation import Held, Step, judged, not_measured, steps_of
@@ -39,12 +40,11 @@ from softprompt.comparison.given import (
 )
 from softprompt.comparison.job import Job, metric_of
 from softprompt.comparison.measures import measured, quality
-from softprompt.comparison.memory import is_out_of_memory
 from softprompt.comparison.methods import METHODS, Method, refuse
 from softprompt.comparison.page import page
 from softprompt.comparison.pinned import Pinned
 from softprompt.comparison.report import report
-from softprompt.errors import SoftPromptError, UsageError
+from softprompt.errors import UsageError
 from softprompt.locale import _
 from softprompt.storage import write_bytes, write_json
 from softprompt.tasks import Task
@@ -53,7 +53,6 @@ from softprompt.training.checks import check_metric
 from softprompt.training.config import validated
 from softprompt.training.plan import refuse_changed
 from softprompt.training.run_directory import RunDirectory
-from softprompt.training.tuning import GENERATED_VALIDATION_ROWS
 
 __all__ = ["CHANGEABLE", "Comparison", "compare"]
 
@@ -171,55 +170,68 @@ class Comparison:
             DataError: the task cannot be read or has no test rows.
         """
         method, heard = METHODS.get(name), reporter or Reporter()
-        folder = self._folder(name)
-        if not _finished(folder):
-            job = self._job(self.task, folder, heard)
-            if not self._able(name, job, folder):
+        cell = self._cell(name)
+        if not cell.finished:
+            job = self._job(self.task, cell, heard)
+            if not self._able(name, job, cell):
                 return
             other = None if self.how.other is None else other_of(self.how)
-            noted = partial(_write_result, folder)
-            if not self._kept(folder, partial(measured, job, method, other, noted)):
+            if not cell.keep(partial(measured, job, method, other, cell.write)):
                 return
-        for rows in self._sizes(name):
-            folder = self._folder(name, rows)
-            if folder.read("result.json") is None:
+        # What has failed before comes last, so that it keeps no other size from being measured.
+        points = {rows: self._cell(name, rows) for rows in self._sizes(name)}
+        for rows, point in sorted(points.items(), key=lambda one: (not one[1].waiting, one[0])):
+            if point.result is None:
                 task = limited(self.task, rows, self.config.training.seed)
-                job = self._job(task, folder, heard)
-                self._kept(folder, partial(_point, job, method))
+                point.keep(partial(_point, self._job(task, point, heard), method))
 
-    def _job(self, task: Task, folder: RunDirectory, reporter: Reporter) -> Job:
+    def _job(self, task: Task, cell: Cell, reporter: Reporter) -> Job:
         pinned = Pinned(self.directory.path / "backbone.json")
-        return Job(task, self.config, self.how, folder.path, reporter, pinned=pinned)
+        return Job(task, self.config, self.how, cell.path, reporter, pinned=pinned)
 
-    def failed(self, name: str, message: str, kind: str = "failed") -> None:
-        """Writes down why a method has no result."""
-        done = _finished(self._folder(name))
+    def failed(self, name: str, message: str, kind: str = "failed") -> bool:
+        """Writes down why a process that measured a method has ended before its time.
+
+        Returns:
+            whether there is more to measure of the method that was not tried yet.
+        """
+        cell = self._cell(name)
+        points = [self._cell(name, rows) for rows in sorted(self._sizes(name))]
+        waiting = [point for point in points if point.waiting]
+        if cell.result is None:
+            cell.fail(message, kind)
+            return False
+        if not cell.finished:
+            cell.cut_short(message)
+            return bool(waiting)
         # With the method itself measured, it is a point of its curve that has none.
-        waiting = [rows for rows in self._sizes(name) if self._at(name, rows) is None]
-        self._fail(self._folder(name, waiting[0] if done and waiting else None), message, kind)
+        if waiting:
+            waiting[0].fail(message, kind)
+        return len(waiting) > 1
 
     def result(self, name: str) -> dict[str, Any] | None:
         """What was measured of a method, or None; `provisional` where some of it is to follow."""
-        return self._folder(name).read("result.json")
+        return self._cell(name).result
 
     def report(self) -> dict[str, Any]:
         """All methods side by side (see `softprompt.comparison.report`), also written down."""
-        results = {name: self.result(name) for name in self.how.methods}
+        names = self._reported()
+        results = {name: self.result(name) for name in names}
         escalation = self.directory.read("escalation.json") if self.how.escalate else None
         waiting = not_measured(escalation)
         errors = {
-            name: self._folder(name).read("error.json") or waiting
+            name: self._cell(name).error or waiting
             for name, result in results.items()
             if result is None
         }
         curves = {
-            name: {n: self._at(name, n) for n in self._sizes(name)} for name in self.how.methods
+            name: {n: self._cell(name, n).result for n in self._sizes(name)} for name in names
         }
         curve_errors = {
             name: {
                 n: error
                 for n, result in sizes.items()
-                if result is None and (error := self._folder(name, n).read("error.json"))
+                if result is None and (error := self._cell(name, n).error)
             }
             for name, sizes in curves.items()
         }
@@ -254,49 +266,20 @@ class Comparison:
 
     def references(self) -> list[str]:
         """Right answers to the validation rows that methods are judged on."""
-        rows = self.task.validation
-        return [
-            str(row.answer)
-            for row in (rows if self.task.choices else rows[:GENERATED_VALIDATION_ROWS])
-        ]
+        return [str(row.answer) for row in self.task.selection_rows]
 
-    def _able(self, name: str, job: Job, folder: RunDirectory) -> bool:
+    def _reported(self) -> list[str]:
+        """The methods that are asked for, and those that were measured before."""
+        others = [name for name in METHODS if name not in self.how.methods and self.result(name)]
+        return sorted([*self.how.methods, *others], key=lambda name: METHODS.get(name).cost)
+
+    def _able(self, name: str, job: Job, cell: Cell) -> bool:
         """Whether a method suits task and backbone; why not is written down."""
         loaded: list[Backbone] = []
         # A backbone that cannot be loaded now may be there another time: nothing is refused by it.
-        if not self._tried(folder, lambda: loaded.append(job.backbone()), "failed"):
+        if not cell.attempt(lambda: loaded.append(job.backbone()), "failed"):
             return False
-        return self._tried(folder, partial(refuse, name, replace(job, loaded=loaded[0])), "refused")
-
-    def _kept(self, folder: RunDirectory, do: Callable[[], dict[str, Any]]) -> bool:
-        """Does something and writes down what it gives, or why it does not; whether it does."""
-
-        def kept() -> None:
-            _write_result(folder, do())
-
-        if not self._tried(folder, kept, "failed"):
-            return False
-        (folder.path / "error.json").unlink(missing_ok=True)
-        return True
-
-    def _tried(self, folder: RunDirectory, do: Callable[[], None], kind: str) -> bool:
-        """Does something, or writes down why not; whether it does."""
-        try:
-            do()
-        except Exception as error:
-            # One method's trouble, whatever it is, costs no other its measurement.
-            text = str(error).splitlines() or [type(error).__name__]
-            # What the allocator calls a plain RuntimeError is told apart by its words.
-            what = "memory" if is_out_of_memory(error) else kind
-            if what == "refused" and not isinstance(error, SoftPromptError):
-                what = "failed"
-            self._fail(folder, text[0], what)
-            return False
-        return True
-
-    def _fail(self, folder: RunDirectory, message: str, kind: str) -> None:
-        folder.path.mkdir(parents=True, exist_ok=True)
-        folder.write("error.json", {"error": message, "kind": kind})
+        return cell.attempt(partial(refuse, name, replace(job, loaded=loaded[0])), "refused")
 
     def _sizes(self, name: str) -> list[int]:
         """Numbers of rows beside all of them; none for a method that learns nothing."""
@@ -304,20 +287,15 @@ class Comparison:
         return [rows for rows in sizes if rows < len(self.task.train)]
 
     def _whole(self, name: str) -> bool:
-        cells = [self._folder(name), *(self._folder(name, rows) for rows in self._sizes(name))]
-        return all(map(_finished, cells))
+        return all(self._cell(name, rows).finished for rows in (None, *self._sizes(name)))
 
     def _refused(self, name: str) -> bool:
-        error = self._folder(name).read("error.json")
+        error = self._cell(name).error
         return error is not None and error["kind"] == "refused"
 
-    def _at(self, name: str, rows: int) -> dict[str, Any] | None:
-        """What was measured with fewer rows, or None."""
-        return self._folder(name, rows).read("result.json")
-
-    def _folder(self, name: str, rows: int | None = None) -> RunDirectory:
+    def _cell(self, name: str, rows: int | None = None) -> Cell:
         folder = self.directory.path / "methods" / name
-        return RunDirectory(folder if rows is None else folder / f"rows-{rows}")
+        return Cell(folder if rows is None else folder / f"rows-{rows}")
 
 
 def compare(
@@ -374,17 +352,6 @@ def _escalate(comparison: Comparison, measure: Callable[[str], None]) -> None:
     if failed and reason == "all_measured":
         reason = "some_failed"
     comparison.escalated(steps, reason)
-
-
-def _finished(folder: RunDirectory) -> bool:
-    """Whether everything of a method was measured there."""
-    result = folder.read("result.json")
-    return result is not None and not result.get("provisional")
-
-
-def _write_result(folder: RunDirectory, found: Mapping[str, Any]) -> None:
-    folder.path.mkdir(parents=True, exist_ok=True)
-    folder.write("result.json", found)
 
 
 def _point(job: Job, method: Method) -> dict[str, Any]:

@@ -26,13 +26,16 @@ from softprompt.evaluation import default_metric
 from softprompt.inference.continuation import Continuation, token_log_probabilities
 from softprompt.locale import _, mark
 from softprompt.prompts import Example
-from softprompt.tasks import Row, Task, TaskConfig, normalise
+from softprompt.tasks import Row, Task, TaskConfig, normalise, position
 
 __all__ = ["Domain", "domain_of"]
 
 _HELD_SHARE = 0.1
 _FEWEST_TEXTS = 4
 _PART_TOKENS = 128
+_OF_ANSWERS = {
+    "target", "choices", "kind", "template", "limit", "slice", "answer_format", "answer_terms",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -74,9 +77,10 @@ def domain_of(job: Job) -> Domain:
         settings = TaskConfig(target=how.domain_target, test_share=0.0)
         task = Task.from_file(how.domain, settings)
     else:
-        same = job.config.task.model_dump(include={"validation", "test", "delimiter", "encoding"})
+        # The same rows, read in the same way; what speaks of the task's own answers is another's.
+        same = job.config.task.model_dump(exclude=_OF_ANSWERS, exclude_unset=True)
         inputs = job.task.inputs or None
-        settings = TaskConfig(**same, input=inputs, target=how.domain_target)
+        settings = TaskConfig(**{**same, "input": inputs, "target": how.domain_target})
         task = Task.from_file(job.config.data, settings)
     # Columns of another file may hold what stands elsewhere in this task's.
     out = partial(_held if how.domain is not None else _same, task, held)
@@ -115,7 +119,8 @@ def _held(task: Task, held: HeldOut, row: Row) -> bool:
 
 
 def _of_texts(about: str, texts: Sequence[str], held: Callable[[str], bool]) -> Domain:
-    kept = [text for text in dict.fromkeys(texts) if not held(text)]
+    distinct = list(dict.fromkeys(texts))
+    kept = [text for text in distinct if not held(text)]
     if len(kept) < _FEWEST_TEXTS:
         raise DataError(
             _("The domain ({about}) has {n} texts of its own; at least {least} are needed.").format(
@@ -124,11 +129,13 @@ def _of_texts(about: str, texts: Sequence[str], held: Callable[[str], bool]) -> 
             _("Name a larger file with --domain."),
         )
     border = max(1, round(len(kept) * _HELD_SHARE))
+    # Drawn by the texts: the first of a sorted file are no sample.
+    drawn = sorted(kept, key=position)
 
     def material(learner: Learner, brief: Lesson) -> Material:
-        return _of_passages(learner.backbone, kept[border:], kept[:border])
+        return _of_passages(learner.backbone, drawn[border:], drawn[:border])
 
-    return Domain(about, len(kept), len(texts) - len(kept), material)
+    return Domain(about, len(kept), len(distinct) - len(kept), material)
 
 
 def _of_passages(backbone: Backbone, train: Sequence[str], held: Sequence[str]) -> Material:

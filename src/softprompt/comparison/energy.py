@@ -1,7 +1,8 @@
 """The energy that a stretch of work takes: read from meters where the machine has them.
 
 Meters: RAPL's package counters under /sys/class/powercap (Linux, where they may be read), and
-`nvidia-smi`, whose power is sampled once a second. Where the processor has no meter, its CPU
+`nvidia-smi`, whose power is sampled; both are read once a second, since counters begin anew after
+some minutes of full power. Where the processor has no meter, its CPU
 seconds times the watts of a busy core stand for it, and the source says `estimated`. Meters count
 the whole machine, other programs included.
 """
@@ -22,6 +23,7 @@ __all__ = ["POWERCAP", "Meter", "added", "gpu_watts"]
 POWERCAP = Path("/sys/class/powercap")
 
 JOULES_PER_KWH = 3.6e6
+_SAMPLE_SECONDS = 1.0
 
 
 def added(before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> dict[str, Any]:
@@ -68,14 +70,18 @@ class Meter:
     ) -> None:
         self._watts, self._powercap, self._gpu = watts, powercap, gpu
         self._joules_gpu: float | None = None
+        self._joules: float | None = None
         self._stop = threading.Event()
         self._sampler: threading.Thread | None = None
 
     def __enter__(self) -> Meter:
         self._counters = _counters(self._powercap)
         self._cpu, self._begun = time.process_time(), time.perf_counter()
+        if self._counters:
+            self._joules = 0.0
         if self._gpu() is not None:
             self._joules_gpu = 0.0
+        if self._joules is not None or self._joules_gpu is not None:
             self._sampler = threading.Thread(target=self._sample, daemon=True)
             self._sampler.start()
         return self
@@ -91,20 +97,18 @@ class Meter:
             self._sampler.join()
         self.cpu_seconds = time.process_time() - self._cpu
         self.seconds = time.perf_counter() - self._begun
-        self._ended = _counters(self._powercap)
 
     def read(self) -> dict[str, Any]:
         """`joules`, `kwh`, `sources` (`rapl`, `nvidia-smi`, `estimated`), `cpu_seconds`, and
         `watts_per_core` where that was used."""
         sources, joules = [], 0.0
         found: dict[str, Any] = {"cpu_seconds": round(self.cpu_seconds, 3)}
-        metered = _spent(self._counters, self._ended)
-        if metered is None:
+        if self._joules is None:
             joules += self.cpu_seconds * self._watts
             sources.append("estimated")
             found["watts_per_core"] = self._watts
         else:
-            joules += metered
+            joules += self._joules
             sources.append("rapl")
         if self._joules_gpu is not None:
             joules += self._joules_gpu
@@ -112,16 +116,27 @@ class Meter:
         return {"joules": joules, "kwh": joules / JOULES_PER_KWH, "sources": sources, **found}
 
     def _sample(self) -> None:
-        """Adds up power times time."""
+        """Adds up what counters have counted, and power times time."""
         last = time.perf_counter()
         while True:
-            stopped = self._stop.wait(1.0)
-            watts, now = self._gpu(), time.perf_counter()
-            if watts is not None and self._joules_gpu is not None:
+            stopped = self._stop.wait(_SAMPLE_SECONDS)
+            self._count()
+            now = time.perf_counter()
+            if self._joules_gpu is not None and (watts := self._gpu()) is not None:
                 self._joules_gpu += watts * (now - last)
             last = now
             if stopped:
                 return
+
+    def _count(self) -> None:
+        """Adds what the counters have counted since they were read last."""
+        if self._joules is None:
+            return
+        now = _counters(self._powercap)
+        spent = _spent(self._counters, now)
+        # A counter that cannot be read any more makes the whole an estimate.
+        self._joules = None if spent is None else self._joules + spent
+        self._counters = now
 
 
 def _counters(folder: Path) -> dict[str, tuple[int, int]]:

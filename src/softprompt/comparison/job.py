@@ -11,7 +11,7 @@ from softprompt.backbones import Backbone, load_backbone
 from softprompt.comparison.config import CompareConfig
 from softprompt.comparison.learner import Learner
 from softprompt.comparison.pinned import Pinned
-from softprompt.comparison.work import Work
+from softprompt.comparison.work import Taught, Work
 from softprompt.evaluation import default_metric
 from softprompt.inference import chat_used, encode_rows
 from softprompt.inference.baselines import BaselineRequest
@@ -47,6 +47,27 @@ class Trained:
     seconds: Mapping[str, float] = field(default_factory=dict)
     history: Sequence[Sequence[float]] = ()
     details: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, work: Work, told: Mapping[str, Any], trainable: int, **details: Any) -> Trained:
+        """Weights that have learned.
+
+        Args:
+            work: they at work.
+            told: what that took, as it was written down: `bytes`, `learned`, `seconds`, `history`
+                and `details`.
+            trainable: numbers that learn.
+            details: beside those written down.
+        """
+        return cls(
+            work,
+            validation=told["learned"]["score"],
+            trainable=trainable,
+            stored_bytes=told["bytes"],
+            seconds=told["seconds"],
+            history=told.get("history", ()),
+            details={**told["details"], **details},
+        )
 
 
 def metric_of(config: RunConfig, task: Task) -> str:
@@ -107,6 +128,24 @@ class Job:
     def learner(self, backbone: Backbone) -> Learner:
         """A backbone with the head that the task's choices need of it, before any training."""
         return Learner.of(backbone, len(self.task.choices), self.config.training.seed)
+
+    def taught(self, learner: Learner, **how: Any) -> Taught:
+        """What has learned at work, asked as it was while it learned.
+
+        Args:
+            learner: with its weights.
+            how: it is used beside that (see `Taught`).
+        """
+        training = self.config.training
+        return Taught(
+            backbone=learner.backbone,
+            layout=learner.layout,
+            prompts=learner.prompts,
+            chat=self.chat(learner.backbone),
+            drop_long=training.drop_long,
+            max_new_tokens=training.max_new_tokens,
+            **how,
+        )
 
     def chat(self, backbone: Backbone) -> bool:
         """Whether the model's chat template is used."""

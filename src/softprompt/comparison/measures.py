@@ -13,7 +13,6 @@ how a method works.
 
 from __future__ import annotations
 
-import json
 import re
 import statistics
 import time
@@ -31,16 +30,16 @@ from softprompt.comparison.general import halves
 from softprompt.comparison.job import Job, Trained
 from softprompt.comparison.memory import peak_memory
 from softprompt.comparison.methods import Method
+from softprompt.comparison.stages import kept
 from softprompt.comparison.work import Answered, Taught
-from softprompt.errors import DataError, SoftPromptError, UsageError
+from softprompt.errors import DataError, UsageError, reason_of
 from softprompt.evaluation import value
 from softprompt.inference import Answers, adjustment_for, measure
 from softprompt.inference.scoring import score_answers
 from softprompt.locale import _
 from softprompt.prompts import Layout
 from softprompt.storage import write_json
-from softprompt.tasks import Task, Template
-from softprompt.training.tuning import GENERATED_VALIDATION_ROWS
+from softprompt.tasks import WRITTEN_ROWS, Task, Template
 
 __all__ = ["measured", "quality"]
 
@@ -57,12 +56,9 @@ def quality(job: Job, method: Method) -> tuple[Trained, dict[str, Any]]:
         the method, and what a result holds of it.
     """
     trained, spent = _run(job, method)
-    held = job.task.validation
-    if not job.task.choices:
-        held = held[:GENERATED_VALIDATION_ROWS]
     job.reporter.stage("evaluation", {"rows": len(job.task.test)})
     test = trained.work.answered(job.task, job.task.test, job.config.task.slice)
-    validation = trained.work.answered(job.task, held)
+    validation = trained.work.answered(job.task, job.task.selection_rows)
     return trained, {
         "test": test.metric,
         "answers": list(test.texts),
@@ -115,7 +111,7 @@ def _run(job: Job, method: Method) -> tuple[Trained, dict[str, Any]]:
     kept beside them.
     """
     file = job.folder / "spent.json"
-    before = _spent(file)
+    before = kept(file) or {}
     meter = Meter(job.how.watts)
     try:
         with meter:
@@ -128,14 +124,6 @@ def _run(job: Job, method: Method) -> tuple[Trained, dict[str, Any]]:
         job.folder.mkdir(parents=True, exist_ok=True)
         write_json(file, spent)
     return trained, spent
-
-
-def _spent(file: Path) -> dict[str, Any]:
-    """What earlier calls took; nothing where there were none."""
-    try:
-        return dict(json.loads(file.read_text(encoding="utf-8")))
-    except (FileNotFoundError, ValueError):
-        return {}
 
 
 def _decided(job: Job, trained: Trained) -> Trained:
@@ -179,10 +167,9 @@ def _try(found: dict[str, Any], name: str, do: Callable[[], Any]) -> None:
     """
     try:
         found[name] = do()
-    except (SoftPromptError, MemoryError, RuntimeError) as error:
+    except Exception as error:
         found[name] = None
-        lines = str(error).splitlines() or [type(error).__name__]
-        found["unmeasured"][name] = lines[0]
+        found["unmeasured"][name] = reason_of(error)
 
 
 def _latency(job: Job, trained: Trained, answers: Sequence[str | None]) -> dict[str, Any]:
@@ -243,21 +230,17 @@ def _forgetting(job: Job, trained: Trained, other: Task | None) -> dict[str, Any
     scores: dict[str, Any] = {}
     loss["untouched"], loss["tokens"] = untouched.continuation_loss(passages)
     loss["attached"], _each = taught.continuation_loss(passages)
-    if other is not None:
-        scores["name"] = other.name
-        scores["untouched"] = _score(untouched, other)
-        scores["attached"] = _score(taught, other)
+    scores |= {"untouched": _score(untouched, other), "attached": _score(taught, other)}
     same: float | None = None
     loss["detached"] = scores["detached"] = None
     if taught.detach is not None:
         detached = _bare(taught.detach(), taught)
         loss["detached"], _each = detached.continuation_loss(passages)
         same = _identical(job, untouched, detached)
-        if other is not None:
-            scores["detached"] = _score(detached, other)
+        scores["detached"] = _score(detached, other)
     return {
         "loss": loss,
-        "other": scores if other is not None else None,
+        "other": None if other is None else {"name": other.name, **scores},
         "detached_identical": same,
     }
 
@@ -292,9 +275,11 @@ def _shorter(text: str, *, last: bool) -> str:
     return " ".join(words[len(words) - kept :] if last else words[:kept])
 
 
-def _score(side: Taught, other: Task) -> dict[str, Any]:
-    """The metric on the other task's test rows, asked with its own template."""
-    rows = other.test[: MOST_OTHER_ROWS if other.choices else GENERATED_VALIDATION_ROWS]
+def _score(side: Taught, other: Task | None) -> dict[str, Any] | None:
+    """The metric on the other task's test rows, asked with its own template; None without one."""
+    if other is None:
+        return None
+    rows = other.sample(other.test, MOST_OTHER_ROWS if other.choices else WRITTEN_ROWS)
     template = other.template
     if side.layout.placement == "slots" and template is not None and not template.slots:
         # Its vectors stand together before the answer, as they do in general text.

@@ -11,18 +11,22 @@ from pathlib import Path
 from typing import Any
 
 from softprompt.backbones import Backbone
-from softprompt.comparison.job import Job
+from softprompt.comparison.job import Job, Trained
+from softprompt.comparison.stages import kept
 from softprompt.comparison.work import Taught
 from softprompt.prompts import SoftPrompt
+from softprompt.storage import write_json
 from softprompt.training import tune
 from softprompt.training.candidates import around
 from softprompt.training.run_directory import RunDirectory
 from softprompt.training.setup import Setup
 
-__all__ = ["KEPT", "history_of", "prompted", "refuse_prompt", "seconds_of", "space_of", "work_of"]
+__all__ = ["history_of", "learned_prompt", "prompted", "refuse_prompt", "seconds_of", "space_of"]
 
-KEPT = ("population", "selection", "readout", "steps", "prompt")
+_KEPT = ("population", "selection", "readout", "steps", "prompt")
 """What a method's details have of a run's result."""
+
+_STAGES = ("search", "training")
 
 
 def prompted(job: Job, backbone: Backbone, folder: Path) -> dict[str, Any]:
@@ -40,6 +44,8 @@ def prompted(job: Job, backbone: Backbone, folder: Path) -> dict[str, Any]:
     Raises:
         KeyboardInterrupt: it was stopped; the next call goes on.
     """
+    ended = folder.with_name("before.json")
+    before = float((kept(ended) or {}).get("seconds", 0.0))
     # What another run left on disk would take the time of reading texts off this one's.
     own = {"baselines": (), "disk_cache": "off"}
     result = tune(
@@ -52,9 +58,13 @@ def prompted(job: Job, backbone: Backbone, folder: Path) -> dict[str, Any]:
         chat=job.config.task.chat,
         reporter=job.reporter,
     )
+    spent = {**result["seconds"], "before": before}
     if result["stopped"] == "interrupted":
+        # Training itself adds up what earlier parts of a run took.
+        so_far = _before({"seconds": spent}) + float(spent["evaluation"])
+        write_json(ended, {"seconds": round(so_far, 3)})
         raise KeyboardInterrupt
-    return result
+    return {**result, "seconds": spent}
 
 
 def refuse_prompt(job: Job) -> None:
@@ -74,25 +84,64 @@ def refuse_prompt(job: Job) -> None:
     job.refuse_long(setup.layout)
 
 
-def work_of(
-    result: Mapping[str, Any],
+def learned_prompt(
+    job: Job,
     backbone: Backbone,
+    *,
+    before: Mapping[str, Any] | None = None,
+    parameters: int = 0,
+    shared: bool = False,
+    loaded: float = 0.0,
     detach: Callable[[], Backbone] | None = None,
-    max_new_tokens: int = 64,
-    drop_long: bool = False,
-) -> Taught:
-    """The prompt of a run at work.
+    put: Callable[[], None] = lambda: None,
+    **details: Any,
+) -> Trained:
+    """A prompt that has learned the task over a backbone.
 
     Args:
-        result: of the run.
-        backbone: its own.
+        job: whose task and settings count.
+        backbone: that the prompt is for.
+        before: what it took that was learned first (`bytes`, `seconds`); None where nothing was.
+        parameters: numbers of it.
+        shared: whether other tasks use it too.
+        loaded: seconds that loading the model took.
         detach: takes off what the backbone has beside the prompt; the backbone itself where None.
-        max_new_tokens: longest free answer, in tokens.
-        drop_long: leave out rows that do not fit.
+        put: puts that into a loaded model, from disk, before the prompt.
+        details: beside those of the run.
     """
-    prompt = SoftPrompt.load(result["prompt"])
+    folder = job.folder / "run"
+    result = prompted(job, backbone, folder)
+    stored = before["bytes"] if before else 0
+    search, training = (before["seconds"][part] if before else 0.0 for part in _STAGES)
+    own = seconds_of(result, folder, loaded)
+    return Trained(
+        _work_of(job, result, backbone, detach, put),
+        validation=float(result["validation"][result["metric"]]),
+        trainable=parameters + result["trainable_parameters"],
+        stored_bytes=stored + result["artifact_bytes"],
+        shared_bytes=stored if shared else 0,
+        seconds={
+            "search": search,
+            "training": training + own["training"],
+            "to_best": training + own["to_best"],
+        },
+        history=history_of(result, folder, loaded + search + training),
+        details={**details, **{key: result[key] for key in _KEPT}},
+    )
+
+
+def _work_of(
+    job: Job,
+    result: Mapping[str, Any],
+    backbone: Backbone,
+    detach: Callable[[], Backbone] | None,
+    put: Callable[[], None],
+) -> Taught:
+    """The prompt of a run at work."""
+    prompt, training = SoftPrompt.load(result["prompt"]), job.config.training
 
     def switch() -> None:
+        put()
         loaded = SoftPrompt.load(result["prompt"])
         for vectors_PX in loaded.members:
             vectors_PX.to(backbone.device, backbone.compute_dtype)
@@ -106,8 +155,8 @@ def work_of(
         adjustment=prompt.task.adjustment,
         readout=prompt.readout,
         chat=prompt.task.chat,
-        drop_long=drop_long,
-        max_new_tokens=max_new_tokens,
+        drop_long=training.drop_long,
+        max_new_tokens=training.max_new_tokens,
         detach=detach or (lambda: backbone),
         switch=switch,
     )
@@ -134,12 +183,14 @@ def seconds_of(result: Mapping[str, Any], folder: Path, loaded: float = 0.0) -> 
     return {"search": 0.0, "training": whole, "to_best": min(whole, to_best)}
 
 
-def _before(result: Mapping[str, Any], loaded: float) -> float:
-    """Seconds before the first step: loading, threads, the plan and contexts."""
+def _before(result: Mapping[str, Any], loaded: float = 0.0) -> float:
+    """Seconds that are not of training: loading, threads, the plan and contexts, and these of the
+    parts of a run that was stopped."""
     spent = result["seconds"]
     parts = sum(float(spent[part]) for part in ("context", "training", "evaluation"))
     # What is in the total alone comes before the first step.
-    return loaded + float(spent["context"]) + max(0.0, float(spent["total"]) - parts)
+    earlier = loaded + float(spent.get("before", 0.0))
+    return earlier + float(spent["context"]) + max(0.0, float(spent["total"]) - parts)
 
 
 def history_of(result: Mapping[str, Any], folder: Path, before: float = 0.0) -> list[list[float]]:

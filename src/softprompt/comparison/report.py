@@ -12,7 +12,7 @@ from typing import Any
 from softprompt.comparison.config import CompareConfig
 from softprompt.comparison.curve import rows_saved
 from softprompt.comparison.methods import METHODS
-from softprompt.comparison.significance import LEVEL, p_value
+from softprompt.comparison.significance import LEVEL, p_value, shared_scores
 from softprompt.evaluation import value
 from softprompt.tasks import Row, Task
 
@@ -72,8 +72,8 @@ def report(
         costs and the rest), `errors`, `curves`, `curve_errors`, `rows_saved`, `time_to_accuracy`
         (`score`, the soft prompt's best on the validation rows, and the `seconds` until each method
         first had it, search included, None where it never did), `examples`, `escalation`,
-        `prices` and `recommendation` (`method`, `best`, `p_value` between the two,
-        `points`).
+        `prices` and `recommendation` (`method`, `best`, and between the two, on the rows that
+        all methods have answered, `points`; `p_value`, on those that the two have).
     """
     references = [str(row.answer) for row in task.test]
     points = _points(task, metric, results, curves or {})
@@ -217,6 +217,11 @@ def _recommendation(
     if not results:
         return None
     scores = {name: value(result["test"], metric) for name, result in results.items()}
+    answers = [result["answers"] for result in results.values()]
+    if any(None in given for given in answers):
+        # One that leaves out the long rows says nothing beside one that answers them as well.
+        shared = shared_scores(task.labels, metric, references, answers, task.demands)
+        scores = dict(zip(results, shared, strict=True)) if shared else scores
     best = max(scores, key=lambda name: scores[name])
     for name in sorted(results, key=lambda name: METHODS.get(name).cost):
         given = results[name]["answers"], results[best]["answers"]

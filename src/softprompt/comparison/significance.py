@@ -1,20 +1,24 @@
-"""What a difference between two methods on the same rows is worth, in the metric that counts.
+"""What a difference between methods on the same rows is worth, in the metric that counts.
 
-Pure functions of answers; a row that either has not answered is left out.
+Pure functions of answers; a row that one of them has not answered is left out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from softprompt.evaluation import paired, score_generation, swapped, value
+from softprompt.evaluation import paired, score_rows, swapped
 from softprompt.evaluation.metrics.chrf import chrf_of_rows
 
-__all__ = ["LEVEL", "macro_f1_of_rows", "p_value"]
+__all__ = ["LEVEL", "macro_f1_of_rows", "p_value", "shared_scores"]
+
+Score = Callable[[NDArray[np.int64]], float]
+"""From places of rows to the metric of these rows."""
 
 LEVEL = 0.05
 """Differences that chance makes more often than this do not count."""
@@ -44,40 +48,78 @@ def p_value(
     Returns:
         None where no row was answered by both.
     """
-    if not len(references) == len(one) == len(other):
+    shared = _shared(references, [one, other])
+    if shared is None:
         return None
-    rows = [
-        (a, b, c)
-        for a, b, c in zip(references, one, other, strict=True)
-        if b is not None and c is not None
-    ]
-    if not rows:
-        return None
-    right, first, second = ([row[part] for row in rows] for part in range(3))
-    if metric == "macro_f1" and labels:
-        return swapped(len(rows), macro_f1_of_rows(labels, right * 2, first + second))
-    if labels:
-        return paired(_hits(right, first), _hits(right, second))
-    if metric == "chrf":
-        return swapped(len(rows), chrf_of_rows(right * 2, first + second))
-    scores = [_by_row(right, given, metric, demands) for given in (first, second)]
+    right, (first, second) = shared
+    whole = _of_whole(labels, metric)
+    if whole is not None:
+        return swapped(len(right), whole(right * 2, first + second))
+    scores = [_by_row(labels, metric, right, given, demands) for given in (first, second)]
     return paired(scores[0], scores[1])
 
 
-def _hits(right: Sequence[str], given: Sequence[str]) -> list[float]:
-    return [float(a == b) for a, b in zip(right, given, strict=True)]
+def shared_scores(
+    labels: Sequence[str],
+    metric: str,
+    references: Sequence[str],
+    answers: Sequence[Sequence[str | None]],
+    demands: Mapping[str, Any] | None = None,
+) -> list[float] | None:
+    """The metric of several methods on the rows that all of them have answered.
+
+    Args:
+        labels, metric, references, demands: as for `p_value`.
+        answers: of each method, in the order of the references.
+
+    Returns:
+        None where there is no such row.
+    """
+    shared = _shared(references, answers)
+    if shared is None:
+        return None
+    right, answered = shared
+    whole, every = _of_whole(labels, metric), np.arange(len(right))
+    if whole is not None:
+        return [whole(right, given)(every) for given in answered]
+    return [float(np.mean(_by_row(labels, metric, right, given, demands))) for given in answered]
+
+
+def _shared(
+    references: Sequence[str], answers: Sequence[Sequence[str | None]]
+) -> tuple[list[str], list[list[str]]] | None:
+    """Right answers and those of each method to the rows that all have answered; None without."""
+    if any(len(given) != len(references) for given in answers):
+        return None
+    rows = [row for row in zip(references, *answers, strict=True) if None not in row]
+    if not rows:
+        return None
+    right, *others = ([str(text) for text in column] for column in zip(*rows, strict=True))
+    return right, others
+
+
+def _of_whole(labels: Sequence[str], metric: str) -> Callable[..., Score] | None:
+    """What scores sets of rows, for a metric that is no mean over rows; None for one that is."""
+    if metric == "macro_f1" and labels:
+        return partial(macro_f1_of_rows, labels)
+    return chrf_of_rows if metric == "chrf" and not labels else None
 
 
 def _by_row(
-    right: Sequence[str], given: Sequence[str], metric: str, demands: Mapping[str, Any] | None
+    labels: Sequence[str],
+    metric: str,
+    right: Sequence[str],
+    given: Sequence[str],
+    demands: Mapping[str, Any] | None,
 ) -> list[float]:
-    pairs = zip(right, given, strict=True)
-    return [value(score_generation([a], [b], demands=demands), metric) for a, b in pairs]
+    if labels:
+        return [float(a == b) for a, b in zip(right, given, strict=True)]
+    return score_rows(right, given, metric, demands=demands)
 
 
 def macro_f1_of_rows(
     labels: Sequence[str], references: Sequence[str], answers: Sequence[str]
-) -> Callable[[NDArray[np.int64]], float]:
+) -> Score:
     """From places of rows to the mean over the labels of 2 TP / (2 TP + FP + FN), 0 without any."""
     places = {label: place for place, label in enumerate(labels)}
     count = len(places)

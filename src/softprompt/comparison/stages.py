@@ -10,7 +10,7 @@ from typing import Any
 
 from softprompt.storage import write_json
 
-__all__ = ["stage"]
+__all__ = ["kept", "stage"]
 
 
 def stage(file: Path, do: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -20,9 +20,16 @@ def stage(file: Path, do: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         file: where it is kept; written when the part is done.
         do: does the part; what it gives is plain data.
     """
+    found = kept(file)
+    if found is None:
+        found = do()
+        write_json(file, found)
+    return found
+
+
+def kept(file: Path) -> dict[str, Any] | None:
+    """What was written down there; None where nothing was, or nothing that can be read."""
     try:
         return dict(json.loads(file.read_text(encoding="utf-8")))
-    except (FileNotFoundError, ValueError):
-        found = do()
-    write_json(file, found)
-    return found
+    except (FileNotFoundError, ValueError, TypeError):
+        return None

@@ -31,9 +31,8 @@ from softprompt.prompts import Example
 from softprompt.tasks import Task
 from softprompt.training.objectives import OBJECTIVES
 from softprompt.training.schedule import Batch, epoch_batches, learning_rate_factor, steps_per_epoch
-from softprompt.training.tuning import GENERATED_VALIDATION_ROWS
 
-__all__ = ["BATCH", "Learned", "Lesson", "Material", "learn", "of_task", "train_weights"]
+__all__ = ["BATCH", "Learned", "Lesson", "Material", "learn", "of_task"]
 
 BATCH = 16
 WARMUP, DECAY = 0.06, 0.01
@@ -101,31 +100,6 @@ class Learned:
     epochs: int
 
 
-def train_weights(
-    learner: Learner,
-    task: Task,
-    lesson: Lesson,
-    *,
-    noted: Callable[[float], None] = lambda score: None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
-) -> tuple[float, int]:
-    """Trains what requires a gradient on whole rows and leaves the best epoch's weights in place.
-
-    Args:
-        learner: what learns.
-        task: rows of training and validation.
-        lesson: how.
-        noted: called with the score of each validation.
-        progress: called with steps done and steps in all.
-
-    Returns:
-        the best validation score, and its epoch, 1 for the first.
-    """
-    material = of_task(learner, task, lesson)
-    learned = learn(learner, material, lesson, noted=noted, progress=progress)
-    return learned.score, learned.epoch
-
-
 def of_task(
     learner: Learner,
     task: Task,
@@ -148,9 +122,7 @@ def of_task(
     options: dict[str, Any] = {"chat": lesson.chat, "drop_long": lesson.drop_long}
     backbone, layout, wanted = learner.backbone, learner.layout, OBJECTIVES.get(objective).answers
     train = encode_rows(task, task.train, layout, answers=wanted, **options)
-    # Writing is slow: every method is chosen by as many rows.
-    rows = task.validation if task.choices else task.validation[:GENERATED_VALIDATION_ROWS]
-    held = encode_rows(task, rows, layout, answers="choices", **options)
+    held = encode_rows(task, task.selection_rows, layout, answers="choices", **options)
     kept: Contexts | None = None
     contexts: Contexts | None = None
     if cut is not None:

@@ -8,7 +8,7 @@ Shapes: P places of a prompt, X numbers at each, n rows, C choices.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -16,9 +16,11 @@ import torch
 from torch import Tensor
 
 from softprompt.backbones import Backbone, Context
+from softprompt.errors import DataError
 from softprompt.inference import Answers, Encoded, adjustment_for, answer, encode_rows, measure
 from softprompt.inference.baselines import BASELINES, BaselineRequest
 from softprompt.inference.continuation import Continuation, token_log_probabilities
+from softprompt.locale import _
 from softprompt.prompts import Layout
 from softprompt.prompts.readout import Readout
 from softprompt.tasks import Rendered, Row, Slot, Task
@@ -45,7 +47,8 @@ class Work(Protocol):
     """A method at work."""
 
     def answered(self, task: Task, rows: Sequence[Row], column: str | None = None) -> Answered:
-        """Answers to rows of a task, and their metric; a column's values are scored apart."""
+        """Answers to rows of a task, and their metric; a column's values are scored apart where
+        something was trained."""
 
     def seconds(self, task: Task, row: Row) -> float:
         """How long the answer to one row takes, from its text on."""
@@ -61,17 +64,19 @@ class Asked:
 
     Args:
         name: of the baseline.
-        request: with what was chosen for it.
+        request: what it may use.
+        chosen: by it, on training and validation rows.
     """
 
     name: str
     request: BaselineRequest
+    chosen: Mapping[str, Any]
     taught = None
 
     def answered(self, task: Task, rows: Sequence[Row], column: str | None = None) -> Answered:
         heard: list[str | None] = []
         asked = replace(self.request, task=replace(task, test=tuple(rows)), heard=heard.extend)
-        metric = BASELINES.get(self.name)(asked)
+        metric = BASELINES.get(self.name).answer(asked, self.chosen)
         return Answered(metric, tuple(heard))
 
     def seconds(self, task: Task, row: Row) -> float:
@@ -82,7 +87,7 @@ class Asked:
 
         begun = time.perf_counter()
         asked = replace(self.request, task=replace(task, test=(row,)), heard=heard)
-        BASELINES.get(self.name)(asked)
+        BASELINES.get(self.name).answer(asked, self.chosen)
         return max(0.0, ended[0] - begun)
 
 
@@ -151,7 +156,18 @@ class Taught:
         return time.perf_counter() - begun
 
     def _answers(self, task: Task, rows: Sequence[Row]) -> tuple[Encoded, Answers]:
+        """
+        Raises:
+            DataError: none of the rows fits.
+        """
         encoded = self.encoded(task, rows)
+        if not encoded.examples:
+            raise DataError(
+                _("No row of {name} fits into the window of {window} tokens.").format(
+                    name=task.name, window=self.backbone.window
+                ),
+                _("Shorten the texts, or choose a model with a longer window."),
+            )
         answers = answer(
             self.backbone,
             task,

@@ -9,6 +9,7 @@ from softprompt.evaluation.score import (
     likeliest_suits,
     score_classification,
     score_generation,
+    score_rows,
     score_slices,
     value,
 )
@@ -27,6 +28,7 @@ __all__ = [
     "probabilities",
     "score_classification",
     "score_generation",
+    "score_rows",
     "score_slices",
     "swapped",
     "value",

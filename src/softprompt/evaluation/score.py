@@ -18,6 +18,7 @@ __all__ = [
     "likeliest_suits",
     "score_classification",
     "score_generation",
+    "score_rows",
     "score_slices",
     "value",
 ]
@@ -48,7 +49,7 @@ def score_classification(
             raise DataError(_("Unknown label {label!r}.").format(label=name), nearest(name, labels))
     assert probabilities is None or probabilities.shape == (len(references), len(labels))
     answered = Answered(references, predictions, labels, probabilities, seed)
-    return _score("classification", answered)
+    return _score(answered, _of_kind("classification"))
 
 
 def score_generation(
@@ -73,7 +74,27 @@ def score_generation(
         DataError: there are no rows, or not one prediction per reference.
     """
     answered = Answered(references, predictions, seed=seed, demands=demands or {})
-    return _score("generation", answered)
+    return _score(answered, _of_kind("generation"))
+
+
+def score_rows(
+    references: Sequence[str],
+    predictions: Sequence[str],
+    name: str,
+    *,
+    demands: Mapping[str, Any] | None = None,
+) -> list[float]:
+    """One entry of `score_generation` for each row by itself; other metrics are not computed.
+
+    Raises:
+        UsageError: there is no such entry to choose by, or its library is not installed.
+    """
+    fitting = [m for m in _of_kind("generation") if name in METRICS.get(m).selects]
+    found = []
+    for pair in zip(references, predictions, strict=True):
+        one = Answered(pair[:1], pair[1:], demands=demands or {})
+        found.append(value(_score(one, fitting), name))
+    return found
 
 
 def score_slices(
@@ -135,7 +156,11 @@ def default_metric(kind: str) -> str:
     return "macro_f1" if kind == "classification" else "token_f1"
 
 
-def _score(kind: str, answered: Answered) -> dict[str, Any]:
+def _of_kind(kind: str) -> list[str]:
+    return [name for name in METRICS if METRICS.get(name).kind == kind]
+
+
+def _score(answered: Answered, names: Sequence[str]) -> dict[str, Any]:
     if not answered.references:
         raise DataError(_("There are no rows to score."), _("Give rows with answers."))
     if len(answered.references) != len(answered.predictions):
@@ -148,10 +173,8 @@ def _score(kind: str, answered: Answered) -> dict[str, Any]:
         )
     result: dict[str, Any] = {"n": len(answered.references)}
     skipped: dict[str, str] = {}
-    for name in METRICS:
+    for name in names:
         metric = METRICS.get(name)
-        if metric.kind != kind:
-            continue
         try:
             result |= metric.compute(answered)
         except ImportError:

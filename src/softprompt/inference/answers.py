@@ -22,8 +22,8 @@ from softprompt.evaluation import (
     probabilities,
     score_classification,
     score_generation,
+    score_rows,
     score_slices,
-    value,
 )
 from softprompt.inference.contexts import Contexts
 from softprompt.inference.generation import generate
@@ -190,10 +190,7 @@ def row_scores(task: Task, encoded: Encoded, answers: Answers, metric: str) -> l
         task, encoded, answers: as for `measure`.
         metric: that chooses between prompts.
     """
-    pairs = zip(encoded.rows, answers.texts, strict=True)
+    references = [str(row.answer) for row in encoded.rows]
     if task.choices:
-        return [float(str(row.answer) == text) for row, text in pairs]
-    return [
-        value(score_generation([str(row.answer)], [text], demands=task.demands), metric)
-        for row, text in pairs
-    ]
+        return [float(a == b) for a, b in zip(references, answers.texts, strict=True)]
+    return score_rows(references, answers.texts, metric, demands=task.demands)

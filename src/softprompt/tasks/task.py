@@ -34,7 +34,10 @@ from softprompt.tasks.rows import Row, input_text, is_empty
 from softprompt.tasks.splits import draw
 from softprompt.tasks.template import Chat, Rendered, Template
 
-__all__ = ["Choice", "Kind", "Row", "Task", "render_row", "task_name"]
+__all__ = ["WRITTEN_ROWS", "Choice", "Kind", "Row", "Task", "render_row", "task_name"]
+
+WRITTEN_ROWS = 200
+"""Rows that are written for at each validation of a free-text task; writing is slow."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +124,17 @@ class Task:
     def labels(self) -> tuple[str, ...]:
         """The choices' labels, in their order."""
         return tuple(choice.label for choice in self.choices)
+
+    @property
+    def selection_rows(self) -> tuple[Row, ...]:
+        """Validation rows that settings are chosen by: all of them, or a sample where the answers
+        are written, which is slow."""
+        return self.validation if self.choices else self.sample(self.validation, WRITTEN_ROWS)
+
+    def sample(self, rows: tuple[Row, ...], most: int) -> tuple[Row, ...]:
+        """At most so many of some rows, in file order, drawn by their texts: files may be sorted,
+        so that their first rows are no sample."""
+        return draw(rows, self.inputs, limit=most, seed=0, by_label=False)
 
     def wording(self, label: str) -> str:
         """What the model reads or writes for a label; in generation, the answer itself.

@@ -49,9 +49,6 @@ from softprompt.training.setup import Setup
 
 __all__ = ["Tuning"]
 
-GENERATED_VALIDATION_ROWS = 200
-"""Rows that are generated for at each validation of a free-text task; writing is slow."""
-
 
 class Tuning:
     """One run; `run` does it all.
@@ -184,11 +181,8 @@ class Tuning:
 
     def _encode(self) -> tuple[Encoded, Encoded, Encoded]:
         setup = self.setup
-        held = setup.task.validation
-        if not setup.task.choices:
-            held = held[:GENERATED_VALIDATION_ROWS]
         train = setup.encode(setup.task.train, OBJECTIVES.get(setup.objective).answers)
-        validation = setup.encode(held, "choices")
+        validation = setup.encode(setup.task.selection_rows, "choices")
         test = setup.encode(setup.task.test, "choices")
         parts = {_("training"): train, _("validation"): validation}
         if setup.task.test:

@@ -10,12 +10,12 @@ import typer
 from rich.console import Console
 
 from softprompt.cli import flags
-from softprompt.cli.amounts import duration, size
+from softprompt.cli.amounts import duration
 from softprompt.cli.commands import Outcome, command
 from softprompt.cli.streams import waiting
 from softprompt.cli.tables import table
 from softprompt.errors import UsageError, nearest
-from softprompt.locale import _, mark, number
+from softprompt.locale import _, mark, number, size
 
 __all__ = ["cache"]
 

@@ -311,19 +311,25 @@ def _settings(own: dict[str, Any], assigned: list[str], file: Path | None = None
 
 
 def _apart(comparison: Comparison, folder: Path, name: str) -> None:
-    """Measures a method in a process of its own, so that what it takes is its own."""
+    """Measures a method in a process of its own, so that what it takes is its own; where that ends
+    before its time, another goes on with what was not tried yet."""
     from softprompt.comparison.words import named
 
     sys.stderr.write(_("Measuring: {method}").format(method=named(name)) + "\n")
     command = [sys.executable, "-m", "softprompt", "compare", "--resume", str(folder)]
-    code, mistake = _ended([*command, "--only", name, "--json"])
+    more = True
+    while more:
+        code, mistake = _ended([*command, "--only", name, "--json"])
+        more = code != 0 and comparison.failed(name, *_reason(code, mistake))
+
+
+def _reason(code: int, mistake: str) -> tuple[str, str]:
+    """Why a process has ended so, and of what kind that is."""
     if code < 0:
         # The system ends a process that takes too much memory; nothing else sends this by itself.
         kind = "memory" if code == -_KILLED else "failed"
-        comparison.failed(name, _("ended by signal {n}").format(n=-code), kind)
-    elif code > 0:
-        told = mistake or _("ended with exit code {n}").format(n=code)
-        comparison.failed(name, told)
+        return _("ended by signal {n}").format(n=-code), kind
+    return mistake or _("ended with exit code {n}").format(n=code), "failed"
 
 
 def _ended(command: list[str]) -> tuple[int, str]:

@@ -28,17 +28,11 @@ def asked(name: str, job: Job, *, own: bool = False) -> Trained:
     if own:
         wordings = [template.text for template in hand_written(job.task)[:1] if template]
         request = replace(request, templates=tuple(wordings))
-    # A few rows show what is chosen; the test rows are answered later, with that.
-    first = replace(request, task=replace(job.task, test=job.task.test[:_SHOWN]))
     begun = time.perf_counter()
-    chosen = BASELINES.get(name)(first)
-    took = time.perf_counter() - begun
+    chosen = BASELINES.get(name).choose(request)
+    seconds = {} if own else {"search": time.perf_counter() - begun}
     details = {key: chosen[key] for key in _TOLD if key in chosen}
-    if chosen.get("template"):
-        request = replace(request, templates=(str(chosen["template"]),))
-    if chosen.get("shown"):
-        request = replace(request, shown=tuple(chosen["shown"]))
-    return Trained(Asked(name, request), seconds={} if own else {"search": took}, details=details)
+    return Trained(Asked(name, request, chosen), seconds=seconds, details=details)
 
 
 def _closed(job: Job) -> None:
@@ -54,7 +48,6 @@ def _closed(job: Job) -> None:
         )
 
 
-_SHOWN = 8
 _TOLD = ("guess", "template", "templates_tried", "shots")
 
 METHODS.register("majority")(

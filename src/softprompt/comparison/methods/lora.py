@@ -13,7 +13,6 @@ from softprompt.comparison.methods import EVERY_FORM, METHODS, Method, refuse_wr
 from softprompt.comparison.rates import searched
 from softprompt.comparison.stages import stage
 from softprompt.comparison.weights import Lesson, Material, of_task
-from softprompt.comparison.work import Taught
 from softprompt.locale import mark
 
 __all__ = ["FOLDER", "lora", "refuse_lora", "tuned_adapter"]
@@ -32,26 +31,12 @@ def lora(job: Job) -> Trained:
         return of_task(learner, job.task, brief)
 
     adapter, told = tuned_adapter(job, material)
-    learner, training = adapter.learner, job.config.training
-    work = Taught(
-        backbone=learner.backbone,
-        layout=learner.layout,
-        prompts=learner.prompts,
-        chat=job.chat(learner.backbone),
-        drop_long=training.drop_long,
-        max_new_tokens=training.max_new_tokens,
-        detach=adapter.remove,
-        switch=lambda: adapter.read(job.folder / FOLDER),
-    )
-    return Trained(
-        work,
-        validation=told["learned"]["score"],
-        trainable=adapter.parameters,
-        stored_bytes=told["bytes"],
-        seconds=told["seconds"],
-        history=told.get("history", ()),
-        details=told["details"],
-    )
+
+    def switch() -> None:
+        adapter.read(job.folder / FOLDER)
+
+    work = job.taught(adapter.learner, detach=adapter.remove, switch=switch)
+    return Trained.of(work, told, adapter.parameters)
 
 
 def tuned_adapter(

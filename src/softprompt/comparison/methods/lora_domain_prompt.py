@@ -6,8 +6,6 @@ the model with them makes; a task of its own keeps a prompt.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from softprompt.comparison.domain import domain_of
 from softprompt.comparison.job import Job, Trained
 from softprompt.comparison.methods import METHODS, Method
@@ -22,8 +20,7 @@ def lora_domain_prompt(job: Job) -> Trained:
     """LoRA learns the domain, with a search for the rate; then a prompt learns the task."""
     domain = domain_of(job)
     adapter, told = tuned_adapter(job, domain.material)
-    trained = prompt_over(job, adapter, told, shared=told["bytes"])
-    return replace(trained, details={"domain": domain.summary, **trained.details})
+    return prompt_over(job, adapter, told, shared=True, domain=domain.summary)
 
 
 def _check(job: Job) -> None:

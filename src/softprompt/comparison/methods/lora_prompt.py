@@ -18,15 +18,7 @@ from softprompt.comparison.learner import Learner
 from softprompt.comparison.methods import METHODS, Method
 from softprompt.comparison.methods.lora import FOLDER, refuse_lora, tuned_adapter
 from softprompt.comparison.methods.lora import space as lora_space
-from softprompt.comparison.prompted import (
-    KEPT,
-    history_of,
-    prompted,
-    refuse_prompt,
-    seconds_of,
-    space_of,
-    work_of,
-)
+from softprompt.comparison.prompted import learned_prompt, refuse_prompt, space_of
 from softprompt.comparison.weights import Lesson, Material, of_task
 from softprompt.locale import mark
 from softprompt.storage import sha256
@@ -41,50 +33,37 @@ def lora_prompt(job: Job) -> Trained:
         return of_task(learner, job.task, brief)
 
     adapter, told = tuned_adapter(job, material)
-    trained = prompt_over(job, adapter, told)
+
+    def put() -> None:
+        adapter.read(job.folder / FOLDER)
+
+    trained = prompt_over(job, adapter, told, put=put)
     return replace(trained, history=[*told.get("history", ()), *trained.history])
 
 
-def prompt_over(job: Job, adapter: Adapter, told: Mapping[str, Any], shared: int = 0) -> Trained:
+def prompt_over(job: Job, adapter: Adapter, told: Mapping[str, Any], **how: Any) -> Trained:
     """A prompt that learns the task over a model with fixed matrices.
 
     Args:
         job: whose task counts.
         adapter: the matrices, in their model.
         told: what they took (see `tuned_adapter`).
-        shared: bytes of them that serve other tasks too.
+        how: they are used beside that (see `learned_prompt`).
     """
-    plain, training = adapter.learner.backbone, job.config.training
+    plain = adapter.learner.backbone
     content = (job.folder / FOLDER / "adapter_model.safetensors").read_bytes()
     weights = sha256((plain.identity.weights + sha256(content)).encode())
     name = f"{plain.identity.name} with {job.folder / FOLDER}"
     identity = Identity(name, None, weights, plain.identity.tokenizer)
     backbone = type(plain)(plain.model, plain.tokenizer, identity, plain.dtype, plain.settings)
-    result = prompted(job, backbone, job.folder / "run")
-    after, before = seconds_of(result, job.folder / "run"), told["seconds"]
-    work = work_of(
-        result,
+    return learned_prompt(
+        job,
         backbone,
+        before=told,
+        parameters=adapter.parameters,
         detach=adapter.remove,
-        max_new_tokens=training.max_new_tokens,
-        drop_long=training.drop_long,
-    )
-    return Trained(
-        work,
-        validation=float(result["validation"][result["metric"]]),
-        trainable=adapter.parameters + result["trainable_parameters"],
-        stored_bytes=told["bytes"] + result["artifact_bytes"],
-        shared_bytes=shared,
-        seconds={
-            "search": before["search"],
-            "training": before["training"] + after["training"],
-            "to_best": before["training"] + after["to_best"],
-        },
-        history=history_of(result, job.folder / "run", before["search"] + before["training"]),
-        details={
-            "lora": told["details"],
-            **{key: result[key] for key in KEPT},
-        },
+        lora=told["details"],
+        **how,
     )
 
 

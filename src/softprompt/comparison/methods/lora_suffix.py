@@ -16,7 +16,7 @@ from softprompt.comparison.methods import METHODS, Method
 from softprompt.comparison.methods.lora import FOLDER, refuse_lora, tuned_adapter
 from softprompt.comparison.methods.lora import space as lora_space
 from softprompt.comparison.weights import Lesson, Material, of_task
-from softprompt.comparison.work import Taught, after_context
+from softprompt.comparison.work import after_context
 from softprompt.locale import mark
 from softprompt.prompts.peft_folder import NOTE
 from softprompt.storage import write_json
@@ -59,25 +59,11 @@ def lora_suffix(job: Job) -> Trained:
         # With the model's own layers back, the plain backbone of the same weights speaks for it.
         return Backbone(backbone.model, backbone.tokenizer, backbone.identity, backbone.dtype)
 
-    work = Taught(
-        backbone=backbone,
-        layout=adapter.learner.layout,
-        after=tokens,
-        chat=job.chat(backbone),
-        drop_long=training.drop_long,
-        max_new_tokens=training.max_new_tokens,
-        detach=detach,
-        switch=lambda: adapter.read(folder),
-    )
-    return Trained(
-        work,
-        validation=told["learned"]["score"],
-        trainable=adapter.parameters,
-        stored_bytes=told["bytes"],
-        seconds=told["seconds"],
-        history=told.get("history", ()),
-        details={**told["details"], "active_tokens": tokens},
-    )
+    def switch() -> None:
+        adapter.read(folder)
+
+    work = job.taught(adapter.learner, after=tokens, detach=detach, switch=switch)
+    return Trained.of(work, told, adapter.parameters, active_tokens=tokens)
 
 
 METHODS.register("lora_suffix")(

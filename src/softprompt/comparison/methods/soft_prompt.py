@@ -6,15 +6,7 @@ import time
 
 from softprompt.comparison.job import Job, Trained
 from softprompt.comparison.methods import METHODS, WRITING, Method
-from softprompt.comparison.prompted import (
-    KEPT,
-    history_of,
-    prompted,
-    refuse_prompt,
-    seconds_of,
-    space_of,
-    work_of,
-)
+from softprompt.comparison.prompted import learned_prompt, refuse_prompt, space_of
 from softprompt.locale import mark
 
 __all__ = ["soft_prompt"]
@@ -25,22 +17,7 @@ def soft_prompt(job: Job) -> Trained:
     begun = time.perf_counter()
     backbone = job.backbone()
     loaded = time.perf_counter() - begun
-    folder = job.folder / "run"
-    result = prompted(job, backbone, folder)
-    training = job.config.training
-    work = work_of(
-        result, backbone, max_new_tokens=training.max_new_tokens, drop_long=training.drop_long
-    )
-    kept = {key: result[key] for key in KEPT}
-    return Trained(
-        work,
-        validation=float(result["validation"][result["metric"]]),
-        trainable=result["trainable_parameters"],
-        stored_bytes=result["artifact_bytes"],
-        seconds=seconds_of(result, folder, loaded),
-        history=history_of(result, folder, loaded),
-        details=kept,
-    )
+    return learned_prompt(job, backbone, loaded=loaded)
 
 
 METHODS.register("soft_prompt")(

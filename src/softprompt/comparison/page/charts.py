@@ -140,7 +140,7 @@ def _logarithmic(values: Sequence[float]) -> Scale:
 def _axes(
     x: Scale, y: Scale, values: Sequence[float], told: Callable[[float], str], title: str
 ) -> str:
-    """Lines of whole tenths of the score, and what stands below some values."""
+    """Lines at every twentieth of the score, and what stands below some values."""
     right, base = _WIDTH - _RIGHT, _HEIGHT - _BOTTOM
     drawn = []
     for tick in range(21):

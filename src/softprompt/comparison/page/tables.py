@@ -24,7 +24,7 @@ from softprompt.comparison.words import (
     short,
 )
 from softprompt.evaluation.titles import measure_name
-from softprompt.locale import _, number, percent
+from softprompt.locale import _, number, percent, size
 
 __all__ = ["classes", "costs", "examples", "forgetting", "quality", "saved", "searches"]
 
@@ -72,7 +72,7 @@ def costs(found: Mapping[str, Any]) -> str:
                 for stage in ("search", "training", "to_best")
             ),
             reached(found, name),
-            _size(method["peak_memory_bytes"] or 0),
+            _size(method["peak_memory_bytes"]),
             energy(method["energy"]),
             answered_in(latency.get("median", 0.0)),
             answered_in(latency.get("p95", 0.0)),
@@ -187,12 +187,9 @@ def _number(value: float | None) -> str:
     return "" if value is None else number(value, 3)
 
 
-def _size(count: int) -> str:
-    """Bytes in powers of 1,000; nothing for none."""
-    for unit, scale in (("GB", 1_000_000_000), ("MB", 1_000_000), ("kB", 1_000)):
-        if count >= scale:
-            return f"{number(count / scale, 1)} {unit}"
-    return f"{number(count)} B" if count else ""
+def _size(count: int | None) -> str:
+    """Bytes; nothing for none."""
+    return size(count) if count else ""
 
 
 def _ours(found: Mapping[str, Any]) -> str | None:

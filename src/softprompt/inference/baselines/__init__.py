@@ -5,7 +5,7 @@ A baseline chooses what it needs on training and validation rows and answers the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,8 +29,6 @@ class BaselineRequest:
         chat: whether the model's chat template is used.
         templates: the user's own hand-written prompts; none means a few standard ones.
         shots: demonstrations of the few-shot baseline.
-        shown: places of the training rows that it shows, the first to be shown last; drawn by the
-            seed where there are none.
         seed: of everything drawn at random.
         drop_long: leave out rows that do not fit into the window.
         max_new_tokens: longest free answer, in tokens.
@@ -43,7 +41,6 @@ class BaselineRequest:
     chat: bool = False
     templates: tuple[str, ...] = ()
     shots: int = 4
-    shown: tuple[int, ...] = ()
     seed: int = 0
     drop_long: bool = False
     max_new_tokens: int = 64
@@ -59,8 +56,23 @@ class BaselineRequest:
         self.heard(encoded.among(self.task.test, texts))
 
 
-Baseline = Callable[[BaselineRequest], dict[str, Any]]
-"""From a request to a metric on the test rows, with what was chosen for it."""
+@dataclass(frozen=True)
+class Baseline:
+    """From a request to a metric on the test rows, with what was chosen for it.
+
+    Args:
+        choose: from training and validation rows to what the answers rest on, plain data.
+        answer: the metric on the test rows, answered with what was chosen.
+    """
+
+    choose: Callable[[BaselineRequest], dict[str, Any]]
+    answer: Callable[[BaselineRequest, Mapping[str, Any]], dict[str, Any]]
+
+    def __call__(self, request: BaselineRequest) -> dict[str, Any]:
+        """Chooses and answers."""
+        chosen = self.choose(request)
+        return {**self.answer(request, chosen), **chosen}
+
 
 ASKING: set[str] = set()
 """Baselines that have the model itself write or score answers."""

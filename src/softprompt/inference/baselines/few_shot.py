@@ -3,26 +3,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from softprompt.errors import DataError
 from softprompt.inference.answers import answer, measure
-from softprompt.inference.baselines import ASKING, BASELINES, BaselineRequest
+from softprompt.inference.baselines import ASKING, BASELINES, Baseline, BaselineRequest
 from softprompt.inference.rows import Encoded
 from softprompt.locale import _, number
 from softprompt.prompts import Example, Layout, TooLongError
 from softprompt.tasks import Rendered, Row, Slot, Task, demonstration, in_turn
 
-__all__ = ["few_shot"]
+__all__: list[str] = []
 
 _BETWEEN = "\n\n"
 """Ends a demonstration (see `demonstration`)."""
 
 
-@BASELINES.register("few_shot")
-def few_shot(request: BaselineRequest) -> dict[str, Any]:
-    """The metric on the test rows with demonstrations drawn by the seed, classes in turn.
+def _choose(request: BaselineRequest) -> dict[str, Any]:
+    """Demonstrations drawn by the seed, classes in turn: `shown`, places of training rows, the
+    first to be shown last."""
+    task = request.task
+    shown = in_turn(task, task.train, request.seed)[: request.shots]
+    return {"shots": len(shown), "shown": list(shown)}
+
+
+def _answer(request: BaselineRequest, chosen: Mapping[str, Any]) -> dict[str, Any]:
+    """The metric on the test rows with those demonstrations.
 
     A row that does not fit with all demonstrations, and with the longest free answer, gets fewer;
     how many rows that concerns is reported as `"shortened"`. A free answer ends where the model
@@ -32,7 +40,7 @@ def few_shot(request: BaselineRequest) -> dict[str, Any]:
     layout = Layout(request.backbone, None)
     room = 0 if task.choices else request.max_new_tokens
     template = request.backbone.chat if request.chat else None
-    shown = request.shown or in_turn(task, task.train, request.seed)[: request.shots]
+    shown = chosen["shown"]
     demonstrations = [demonstration(task, task.train[place]) for place in reversed(shown)]
     examples: list[Example] = []
     kept: list[Row] = []
@@ -57,12 +65,7 @@ def few_shot(request: BaselineRequest) -> dict[str, Any]:
         written = tuple(text.partition(_BETWEEN)[0].strip() for text in answers.written)
         answers = replace(answers, written=written)
     request.told(encoded, answers.texts)
-    return {
-        **measure(task, encoded, answers),
-        "shots": len(demonstrations),
-        "shown": list(shown),
-        "shortened": int(shortened),
-    }
+    return {**measure(task, encoded, answers), "shortened": int(shortened)}
 
 
 def _fitting(
@@ -91,4 +94,5 @@ def _fitting(
     return None
 
 
+BASELINES.register("few_shot")(Baseline(_choose, _answer))
 ASKING.add("few_shot")

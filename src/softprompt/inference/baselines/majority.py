@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from softprompt.errors import UsageError
 from softprompt.evaluation import score_classification
-from softprompt.inference.baselines import BASELINES, BaselineRequest
+from softprompt.inference.baselines import BASELINES, Baseline, BaselineRequest
 from softprompt.locale import _
 
-__all__ = ["majority"]
+__all__: list[str] = []
 
 
-@BASELINES.register("majority")
-def majority(request: BaselineRequest) -> dict[str, Any]:
-    """The metric of that guess on the test rows.
+def _choose(request: BaselineRequest) -> dict[str, Any]:
+    """That label.
 
     Raises:
         UsageError: the task generates free text.
@@ -27,9 +27,14 @@ def majority(request: BaselineRequest) -> dict[str, Any]:
             _("Choose `zero_shot` or `few_shot`."),
         )
     counts = Counter(str(row.answer) for row in task.train)
-    guess = max(task.labels, key=lambda label: counts[label])
-    references = [str(row.answer) for row in task.test]
-    answers = [guess] * len(references)
+    return {"guess": max(task.labels, key=lambda label: counts[label])}
+
+
+def _answer(request: BaselineRequest, chosen: Mapping[str, Any]) -> dict[str, Any]:
+    references = [str(row.answer) for row in request.task.test]
+    answers = [chosen["guess"]] * len(references)
     request.heard(answers)
-    metric = score_classification(references, answers, list(task.labels))
-    return {**metric, "guess": guess}
+    return score_classification(references, answers, list(request.task.labels))
+
+
+BASELINES.register("majority")(Baseline(_choose, _answer))

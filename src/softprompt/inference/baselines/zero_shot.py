@@ -4,37 +4,41 @@ choosing on test rows, arXiv 2105.11447)."""
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from softprompt.errors import DataError
 from softprompt.evaluation import value
 from softprompt.inference.answers import Answers, answer, measure
-from softprompt.inference.baselines import ASKING, BASELINES, BaselineRequest
+from softprompt.inference.baselines import ASKING, BASELINES, Baseline, BaselineRequest
 from softprompt.inference.rows import Encoded, encode_rows
 from softprompt.locale import _
 from softprompt.prompts import Layout
 from softprompt.tasks import Row, Task, Template
 
-__all__ = ["hand_written", "zero_shot"]
+__all__ = ["hand_written"]
 
 CHOOSING_ROWS = 200
 """Validation rows that templates are compared on; more would cost more than training does."""
 
 
-@BASELINES.register("zero_shot")
-def zero_shot(request: BaselineRequest) -> dict[str, Any]:
-    """The metric on the test rows of the template that is best on validation rows."""
+def _choose(request: BaselineRequest) -> dict[str, Any]:
+    """The template that is best on validation rows."""
     task = request.task
     templates = hand_written(task, request.templates)
     best = templates[0]
     if len(templates) > 1 and task.validation:
-        best = _best(request, templates, task.validation[:CHOOSING_ROWS])
-    encoded, answers = _answered(request, best, task.test)
+        best = _best(request, templates, task.sample(task.validation, CHOOSING_ROWS))
+    return {"template": best.text if best else None, "templates_tried": len(templates)}
+
+
+def _answer(request: BaselineRequest, chosen: Mapping[str, Any]) -> dict[str, Any]:
+    """The metric on the test rows of that template."""
+    text = chosen["template"]
+    encoded, answers = _answered(request, Template(text) if text else None, request.task.test)
     request.told(encoded, answers.texts)
-    metric = measure(task, encoded, answers)
-    return {**metric, "template": best.text if best else None, "templates_tried": len(templates)}
+    return measure(request.task, encoded, answers)
 
 
 def hand_written(task: Task, own: tuple[str, ...] = ()) -> list[Template | None]:
@@ -126,4 +130,5 @@ def _without_slots(template: Template) -> str:
     return re.sub(r"(?<!\{)\{prompt\s*:\s*\d+\}", "", template.text)
 
 
+BASELINES.register("zero_shot")(Baseline(_choose, _answer))
 ASKING.add("zero_shot")
