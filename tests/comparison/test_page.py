@@ -15,6 +15,7 @@ from comparison.test_report import a_result, a_task
 from softprompt import locale
 from softprompt.comparison import CompareConfig
 from softprompt.comparison.page import page
+from softprompt.comparison.page.tables import classes
 from softprompt.comparison.report import report
 from softprompt.comparison.words import at_edge
 
@@ -241,6 +242,21 @@ def test_free_text_is_not_marked_and_what_one_method_lacks_stands_empty(
     shown = page(found)
     assert 'class="right"' not in shown and 'class="wrong"' not in shown
     assert "62.5%" in shown
+
+
+def test_differences_from_the_soft_prompt_stand_beside_each_class(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(locale, "_chosen", None)
+    locale.set_language("en")
+    found = a_report()
+    found["methods"]["full"]["test"]["per_class"]["b"] = {"f1": 0.625, "n": 10}
+    found["methods"]["lora"]["test"]["per_class"]["b"] = {"f1": 0.25, "n": 10}
+    shown = classes(found)
+    assert "<td>62.5% (+12.5)</td>" in shown and "<td>25.0% (-25.0)</td>" in shown
+    assert "<td>50.0%</td>" in shown and "<td>50.0% (0.0)</td>" in shown
+    del found["methods"]["soft_prompt"]
+    assert "(" not in classes(found).partition("<tbody>")[2]
 
 
 def test_searches_are_told_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -126,15 +126,19 @@ def forgetting(found: Mapping[str, Any]) -> str:
 
 
 def classes(found: Mapping[str, Any]) -> str:
-    """F1 of each label by each method."""
+    """F1 of each label by each method, and the points between it and the soft prompt."""
     methods = {n: m for n, m in found["methods"].items() if "per_class" in m["test"]}
     if not methods:
         return ""
     rows = []
     for label in found["task"]["labels"]:
-        scores = [method["test"]["per_class"][label] for method in methods.values()]
-        told = [percent(score["f1"]) for score in scores]
-        rows.append([label, number(scores[0]["n"]), *told])
+        scores = {name: m["test"]["per_class"][label] for name, m in methods.items()}
+        own = scores.get(REFERENCE)
+        told = [
+            percent(score["f1"]) + ("" if name == REFERENCE else _above(score, own))
+            for name, score in scores.items()
+        ]
+        rows.append([label, number(next(iter(scores.values()))["n"]), *told])
     return _table([_("label"), _("rows"), *map(named, methods)], rows)
 
 
@@ -177,6 +181,14 @@ def _others(found: Mapping[str, Any]) -> list[str]:
         for name in names
         if name != found["metric"] and any(test.get(name) is not None for test in tests)
     ]
+
+
+def _above(score: Mapping[str, Any], own: Mapping[str, Any] | None) -> str:
+    """How many points of F1 one is above another, in brackets; nothing without another."""
+    if own is None:
+        return ""
+    points = round(100 * (score["f1"] - own["f1"]), 1)
+    return f" ({'+' if points > 0 else ''}{number(points, 1)})"
 
 
 def _share(value: float | None) -> str:
