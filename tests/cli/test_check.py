@@ -104,6 +104,29 @@ def test_slots_count_in_the_template(shell: Shell, data: Path, tiny_folder: Path
     assert "‹1› ‹2›" in ended.out and "‹3› ‹4› ‹5›" in ended.out
 
 
+def test_a_method_is_checked_as_it_will_be_trained(
+    shell: Shell, data: Path, tiny_folder: Path
+) -> None:
+    words = ["check", data, "--model", tiny_folder, "--length", 2]
+    ended = shell(*words, "--method", "prompt-tuning")
+    assert ended.code == 0, ended.err
+    assert ended.out.index("soft prompt ") < ended.out.index("context ")
+    assert "Unknown" in shell.mistake(*words, "--method", "prompt-tunning")
+
+
+def test_answers_are_held_against_what_is_demanded(
+    shell: Shell, tiny_folder: Path, tmp_path: Path
+) -> None:
+    rows = [{"prompt": f"number {n}", "completion": f"AB-{n:04d}"} for n in range(40)]
+    file = write_jsonl(tmp_path / "codes.jsonl", rows)
+    words = [file, "--model", tiny_folder, "--set", r"task.answer_format='\d{4}'"]
+    value = shell("check", *words, "--json").value
+    assert value["ok"] is False
+    assert value["counts"]["demands"] == 40
+    told = shell.mistake("tune", *words, "--output", tmp_path / "run")
+    assert "training answers keeps to the format" in told
+
+
 def test_mistakes_in_flags(shell: Shell, data: Path, tiny_folder: Path) -> None:
     told = shell.mistake("check", data, "--model", tiny_folder, "--target", "lable")
     assert "Did you mean 'label'?" in told

@@ -5,8 +5,11 @@ from __future__ import annotations
 import importlib
 import io
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +156,39 @@ def test_a_method_that_is_interrupted_keeps_what_it_has(
     slow = f"import time; time.sleep(1); open({str(file)!r}, 'w').close()"
     with pytest.raises(KeyboardInterrupt):
         COMMAND._ended([sys.executable, "-c", slow])
+    assert file.exists()
+
+
+def test_a_comparison_that_is_asked_to_end_ends_as_on_ctrl_c(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, file = signal.getsignal(signal.SIGTERM), tmp_path / "told"
+    with pytest.raises(KeyboardInterrupt), COMMAND._stoppable():
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)
+    assert signal.getsignal(signal.SIGTERM) is before
+    # The process that measures is told as well.
+    ready = tmp_path / "ready"
+    child = (
+        "import pathlib, signal, sys, time\n"
+        f"signal.signal(signal.SIGINT, lambda *_: (pathlib.Path({str(file)!r}).touch(), "
+        "sys.exit(0)))\n"
+        f"pathlib.Path({str(ready)!r}).touch()\n"
+        "time.sleep(50)\n"
+    )
+    wait, times = subprocess.Popen.wait, [0]
+
+    def ended(self: Any, timeout: float | None = None) -> int:
+        times[0] += 1
+        if times[0] > 1:
+            return int(wait(self, timeout))
+        while not ready.exists():
+            time.sleep(0.01)
+        raise COMMAND._Ended
+
+    monkeypatch.setattr(subprocess.Popen, "wait", ended)
+    with pytest.raises(KeyboardInterrupt):
+        COMMAND._ended([sys.executable, "-c", child])
     assert file.exists()
 
 

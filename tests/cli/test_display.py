@@ -10,9 +10,13 @@ from rich.console import Console
 
 from softprompt.cli import display
 from softprompt.cli.amounts import duration, measure_name
+from softprompt.cli.comparison import _quality
 from softprompt.cli.display import Display, counting
+from softprompt.cli.runs import _rows_of
 from softprompt.cli.tables import comparison, show_metric
-from softprompt.locale import set_language, size
+from softprompt.comparison import METHODS
+from softprompt.evaluation.titles import MEASURES
+from softprompt.locale import _, set_language, size
 
 
 @pytest.fixture(autouse=True)
@@ -66,12 +70,49 @@ def test_the_comparison_fits_eighty_columns(language: str) -> None:
     assert "100" in row, "a row takes one line"
 
 
-def test_the_metric_that_decided_stands_beside_the_main_one() -> None:
-    written = {"exact_match": 0.5, "interval": [0.4, 0.6], "token_f1": 0.71, "chrf": 0.29}
-    for chosen, shown in (("chrf", "29.0%"), ("token_f1", "71.0%"), ("exact_match", "71.0%")):
+def test_the_metric_that_decided_is_told_first_with_its_interval() -> None:
+    written = {
+        "n": 9, "exact_match": 0.5, "interval": [0.4, 0.6], "token_f1": 0.71,
+        "chrf": 0.29, "chrf_interval": [0.21, 0.37], "format_adherence": 0.8,
+    }  # fmt: skip
+    for chosen, first, second in (
+        ("chrf", "29.0% 21.0–37.0%", "50.0%"),
+        ("exact_match", "50.0% 40.0–60.0%", "71.0%"),
+        # What has no interval stands beside what has one.
+        ("format_adherence", "50.0% 40.0–60.0%", "80.0%"),
+    ):
         console, file = printed()
         console.print(comparison([("a", written)], chosen))
-        assert file.getvalue().splitlines()[-2].rstrip().endswith(shown)
+        row = file.getvalue().splitlines()[-2].rstrip()
+        assert first.split() == row.split()[1:3] and row.endswith(second)
+    console, file = printed()
+    show_metric(console, written, "chrf")
+    assert "chrF 29.0%, 95% interval 21.0–37.0%" in file.getvalue()
+    assert "exact match 50.0%" in file.getvalue()
+
+
+def test_rows_that_only_some_have_answered_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    metrics = {name: {**metric(0.5, 0.4, 0.6), "n": n} for name, n in (("a", 18), ("b", 16))}
+    assert _rows_of([("a", metrics["a"]), ("ours", metrics["a"])]) == "On the same 18 test rows:"
+    told = _rows_of([("a", metrics["a"]), ("b", metrics["b"]), ("ours", metrics["a"])])
+    assert told == "On 18 test rows (b: 16), as far as they fit into the window:"
+
+
+@pytest.mark.parametrize("name", MEASURES)
+@pytest.mark.parametrize("language", ["en", "vi"])
+def test_methods_side_by_side_fit_eighty_columns(language: str, name: str) -> None:
+    set_language(language)
+    test = {name: 0.123, f"{name}_interval": [0.1, 0.15], "interval": [0.1, 0.15], "n": 40}
+    method = {
+        "test": test, "p_value": 0.001, "trainable_parameters": 6_900_000,
+        "stored_bytes": 14_400_000, "seconds": {"search": 600.0, "training": 700.0},
+    }  # fmt: skip
+    found = {"metric": name, "methods": dict.fromkeys(METHODS, method), "recommendation": None}
+    console, file = printed()
+    console.print(_quality(found))
+    header = file.getvalue().splitlines()[1].rstrip()
+    assert header.endswith(_("time"))
+    assert max(map(len, file.getvalue().splitlines())) <= 80
 
 
 def test_adherence_is_told() -> None:

@@ -18,6 +18,7 @@ from softprompt.comparison.job import Job
 from softprompt.comparison.learner import Learner
 from softprompt.comparison.weights import Lesson, _without_context, of_task
 from softprompt.comparison.whole import loaded
+from softprompt.comparison.words import unmeasured
 from softprompt.errors import UsageError
 from softprompt.inference.continuation import Continuation, token_log_probabilities
 from softprompt.training import Reporter, RunConfig
@@ -62,11 +63,17 @@ def test_what_a_backbone_cannot_take_is_refused(
     assert set(found["methods"]) == set(METHODS) - set(refused)
     for name, told in found["errors"].items():
         assert told["kind"] == "refused"
-        assert told["error"].startswith(f"The method {name!r} cannot use ")
+        why = "reads a text as a whole" if architecture == "t5" else "has no answer without a head"
+        assert why in told["error"] and repr(name) in told["error"]
         assert told["error"].endswith(f"The nearest that works is {refused[name]}.")
     untold = found["methods"]["full"]["unmeasured"]
     assert ("forgetting" in untold) is (architecture == "bert")
     assert found["methods"]["majority"]["unmeasured"] == {}
+    if architecture == "bert":
+        # One line for all, which names the backbone and no folder of theirs.
+        (line,) = unmeasured(found)
+        assert line.startswith("soft prompt, LoRA, full fine-tuning: forgetting: ")
+        assert "methods" not in line
 
 
 @pytest.mark.parametrize("name", ["lora", "full"])

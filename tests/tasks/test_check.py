@@ -123,6 +123,6 @@ def test_conversations_are_checked(write: Write) -> None:
 
 def test_the_checks() -> None:
     assert CHECKS.names() == [
-        "classes", "conflicts", "cut", "duplicates", "empty", "encoding", "long", "near",
+        "classes", "conflicts", "cut", "demands", "duplicates", "empty", "encoding", "long", "near",
         "overlap", "spelling", "suspects",
     ]  # fmt: skip

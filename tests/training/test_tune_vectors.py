@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import mse_loss
+from torch.nn.functional import cross_entropy, mse_loss
 
 from softprompt import Adapter, Predictor, SoftPrompt, run_vectors, tune_vectors
 from softprompt.backbones.fingerprint import module_fingerprint
 from softprompt.errors import ArtifactError, BackboneError, DivergedError, UsageError
 from softprompt.inference.run_vectors import vectors_before
 from softprompt.prompts.parametrisations import PARAMETRISATIONS
+from softprompt.training import Reporter
 
 Sequences = list[list[int]]
 FAST: dict[str, Any] = {"epochs": 4, "length": 3, "population": 2}
@@ -164,6 +165,33 @@ def test_functions_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     (tmp_path / "run" / "else.txt").write_text("mine")
     with pytest.raises(UsageError, match="already in use"):
         tune_vectors(Mean(), inputs, targets, tmp_path / "run", loss=mse_loss)
+
+
+def test_a_module_alone_is_no_adapter(tmp_path: Path) -> None:
+    inputs, targets = some()
+    module: Any = Mean().module
+    with pytest.raises(UsageError, match=r"ModuleDict is no adapter of a module\. Give Adapter\("):
+        tune_vectors(module, inputs, targets, tmp_path / "run", loss=mse_loss, **FAST)
+
+
+def test_targets_may_be_a_list_of_numbers_and_progress_is_told(tmp_path: Path) -> None:
+    inputs, _targets = some()
+    heard: list[tuple[int, int]] = []
+
+    class Heard(Reporter):
+        def progress(self, done: int, total: int) -> None:
+            heard.append((done, total))
+
+    def loss(outputs: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+        return cross_entropy(outputs[:, :2], wanted)
+
+    labels = [n % 2 for n in range(len(inputs))]
+    held = (inputs[:4], labels[:4])
+    settings = {**FAST, "validation": held, "reporter": Heard()}
+    result = tune_vectors(Mean(), inputs, labels, tmp_path / "run", loss=loss, **settings)
+    steps = result["steps"]
+    assert [done for done, _ in heard] == list(range(1, steps + 1))
+    assert {total for _, total in heard} == {steps}
 
 
 def test_a_loss_that_is_not_finite_ends_the_run(tmp_path: Path) -> None:

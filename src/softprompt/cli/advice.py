@@ -43,8 +43,10 @@ def show_advice(console: Console, found: Mapping[str, Any]) -> None:
         found: what `softprompt.comparison.advice` gives.
     """
     choice = found["choice"]
-    way = _(OPTIONS[choice])
-    console.print(_("Recommended: {way}.").format(way=way), style="bold", soft_wrap=True)
+    headline = _("Nothing can be recommended yet.")
+    if choice is not None:
+        headline = _("Recommended: {way}.").format(way=_(OPTIONS[choice]))
+    console.print(headline, style="bold", soft_wrap=True)
     if found["measured"] is not None:
         _measurements(console, found["measured"])
     else:

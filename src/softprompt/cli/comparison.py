@@ -178,7 +178,8 @@ def _priced(found: Mapping[str, Any]) -> bool:
 
 def _rows(*headers: str) -> Table:
     rows = table("", *headers)
-    for column in rows.columns:
+    # Where it is too narrow for all, names take two lines, and no number is cut.
+    for column in rows.columns[1:]:
         column.no_wrap = True
     # One space between columns leaves room for long names.
     rows.padding = (0, 1, 0, 0)

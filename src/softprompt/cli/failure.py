@@ -78,7 +78,9 @@ def failed(error: BaseException, *, as_json: bool) -> int:
             drop_output()
         else:
             return code
-    line = " ".join(f"{message} {hint}".split())
+    # Messages of other libraries end without a full stop.
+    stop = "." if hint and not message.rstrip().endswith((".", "?", "!", ":")) else ""
+    line = " ".join(f"{message}{stop} {hint}".split())
     error_console().print(Text.assemble((_("error:"), "bold red"), " ", line), soft_wrap=True)
     return code
 

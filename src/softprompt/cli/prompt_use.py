@@ -8,12 +8,13 @@ from pathlib import Path
 
 from softprompt.backbones import load_backbone
 from softprompt.errors import UsageError, nearest
+from softprompt.evaluation import default_metric
 from softprompt.inference import Predictor
 from softprompt.locale import _
 from softprompt.prompts import SoftPrompt
 from softprompt.tasks import TaskConfig
 
-__all__ = ["load_predictor", "load_prompt"]
+__all__ = ["chosen_by", "load_predictor", "load_prompt"]
 
 
 def load_prompt(
@@ -37,6 +38,12 @@ def load_prompt(
     if template is not None:
         prompt = prompt.with_template(template)
     return prompt if choices is None else _reworded(prompt, choices)
+
+
+def chosen_by(prompt: SoftPrompt) -> str:
+    """The metric that chose a prompt, as far as it says so."""
+    name = (prompt.config.get("training") or {}).get("metric", "auto")
+    return default_metric(prompt.task.kind) if name == "auto" else str(name)
 
 
 def load_predictor(

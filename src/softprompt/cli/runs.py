@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from softprompt.cli.amounts import duration, measure_name
-from softprompt.cli.tables import comparison, show_metric
+from softprompt.cli.tables import adherence, comparison, show_metric
 from softprompt.locale import _, figure, mark, number, percent, size
 
 __all__ = ["show_commands", "show_run", "systems"]
@@ -53,11 +53,12 @@ def show_run(
         console.print(_(note))
     if result["test"] is None:
         console.print(_("On the validation rows, which chose the prompt:"))
-        show_metric(console, result["validation"])
+        show_metric(console, result["validation"], result["metric"])
     else:
-        rows = number(result["test"]["n"])
-        console.print(_("On the same {n} test rows:").format(n=rows), style="bold")
+        console.print(_rows_of(systems(result)), style="bold")
         console.print(comparison(systems(result), result["metric"]))
+        if kept := adherence(result["test"]):
+            console.print(_("Answers of the soft prompt: {kept}.").format(kept=kept))
     show_population(console, result)
     show_readout(console, result)
     show_adjustment(console, result)
@@ -83,6 +84,21 @@ def show_run(
             ["softprompt", "predict", prompt, _("your text")],
             ["softprompt", "show", prompt],
         ],
+    )
+
+
+def _rows_of(found: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
+    """Which rows the scores are of; what has left out longer ones is named."""
+    rows = found[-1][1]["n"]
+    others = [
+        _("{name}: {n}").format(name=name, n=number(metric["n"]))
+        for name, metric in found
+        if metric["n"] != rows
+    ]
+    if not others:
+        return _("On the same {n} test rows:").format(n=number(rows))
+    return _("On {n} test rows ({others}), as far as they fit into the window:").format(
+        n=number(rows), others=", ".join(others)
     )
 
 

@@ -16,7 +16,7 @@ from rich.text import Text
 from softprompt.cli.amounts import measure_name
 from softprompt.locale import _, number, percent
 
-__all__ = ["comparison", "main_measure", "show_metric", "table"]
+__all__ = ["adherence", "comparison", "main_measure", "show_metric", "table"]
 
 _SCALE = 18
 _MOST_CLASSES = 30
@@ -32,23 +32,27 @@ def table(*headers: str, first_left: bool = True) -> Table:
     return empty
 
 
+_ADHERENCE = ("format_adherence", "term_adherence", "term_precision")
 _FURTHER = (
     "macro_f1",
+    "exact_match",
     "token_f1",
     "chrf",
     "rouge1",
     "rougeL",
     "ece",
-    "format_adherence",
-    "term_adherence",
-    "term_precision",
+    *_ADHERENCE,
 )
 """What is told beside the main measure, in this order."""
 
 
-def main_measure(metric: Mapping[str, Any]) -> str:
-    """The measure that `interval` belongs to."""
-    return "accuracy" if "accuracy" in metric else "exact_match"
+def main_measure(metric: Mapping[str, Any], chosen_by: str | None = None) -> str:
+    """The measure that is told first, with its interval: accuracy of labels, and of free text what
+    chose the prompt, where that is known and has an interval."""
+    if "accuracy" in metric:
+        return "accuracy"
+    known = chosen_by is not None and _interval_of(metric, chosen_by) is not None
+    return str(chosen_by) if known else "exact_match"
 
 
 def comparison(systems: Sequence[tuple[str, Mapping[str, Any]]], chosen_by: str) -> Table:
@@ -58,8 +62,8 @@ def comparison(systems: Sequence[tuple[str, Mapping[str, Any]]], chosen_by: str)
         systems: names, translated, and metrics; the last is ours.
         chosen_by: the metric that decided, which stands beside the main one.
     """
-    first = main_measure(systems[0][1])
-    usual = "macro_f1" if first == "accuracy" else "token_f1"
+    first = main_measure(systems[-1][1], chosen_by)
+    usual = {"accuracy": "macro_f1", "exact_match": "token_f1"}.get(first, "exact_match")
     second = usual if chosen_by == first else chosen_by
     rows = table("", measure_name(first), _("95% interval"), f"0%{'100%':>{_SCALE - 2}}")
     rows.columns[3].justify = "left"
@@ -67,7 +71,7 @@ def comparison(systems: Sequence[tuple[str, Mapping[str, Any]]], chosen_by: str)
         rows.columns[column].no_wrap = True
     rows.add_column(measure_name(second), justify="right")
     for name, metric in systems:
-        low, high = metric["interval"]
+        low, high = _interval_of(metric, first) or metric["interval"]
         ours = metric is systems[-1][1]
         rows.add_row(
             name,
@@ -80,11 +84,17 @@ def comparison(systems: Sequence[tuple[str, Mapping[str, Any]]], chosen_by: str)
     return rows
 
 
-def show_metric(console: Console, metric: Mapping[str, Any]) -> None:
-    """Everything that a metric holds."""
-    first = main_measure(metric)
-    low, high = metric["interval"]
-    names = [name for name in _FURTHER if name in metric]
+def show_metric(console: Console, metric: Mapping[str, Any], chosen_by: str | None = None) -> None:
+    """Everything that a metric holds.
+
+    Args:
+        console: to print on.
+        metric: of one system.
+        chosen_by: the metric that chose it, where that is known.
+    """
+    first = main_measure(metric, chosen_by)
+    low, high = _interval_of(metric, first) or metric["interval"]
+    names = [name for name in _FURTHER if name in metric and name != first]
     console.print(
         _("{rows} rows: {name} {value}, 95% interval {interval}").format(
             rows=number(metric["n"]),
@@ -107,6 +117,19 @@ def show_metric(console: Console, metric: Mapping[str, Any]) -> None:
         console.print(_confusion(metric["confusion"]))
     if "slices" in metric:
         console.print(_slices(metric["slices"]))
+
+
+def adherence(metric: Mapping[str, Any]) -> str:
+    """How far answers keep to the form and the terms of their task; nothing where it has none."""
+    told = [name for name in _ADHERENCE if metric.get(name) is not None]
+    return ", ".join(f"{measure_name(name)} {percent(metric[name])}" for name in told)
+
+
+def _interval_of(metric: Mapping[str, Any], name: str) -> Sequence[float] | None:
+    # Its room imports numpy, which `--help` need not wait for.
+    from softprompt.evaluation import interval_of
+
+    return interval_of(metric, name)
 
 
 def _interval(low: float, high: float) -> str:

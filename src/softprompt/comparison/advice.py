@@ -157,7 +157,9 @@ RULES: tuple[Rule, ...] = (
         "tasks",
         lambda s: s.tasks >= 3,
         {"soft_prompt": 2, "lora": 1, "full": -2},
-        mark("Several tasks share one model with prompts of kilobytes each, in the same batch."),
+        mark(
+            "Several tasks share one model where each keeps little beside it, as prompts do most."
+        ),
     ),
     Rule(
         "best_quality",
@@ -219,7 +221,8 @@ def advise(situation: Situation, report: Mapping[str, Any] | None = None) -> dic
         report: of a comparison.
 
     Returns:
-        `choice` (see `OPTIONS`), `basis` (`measurements` or `rules_of_thumb`), `reasons` and
+        `choice` (see `OPTIONS`; None where nothing that was measured beats guessing and texts may
+        not leave), `basis` (`measurements` or `rules_of_thumb`), `reasons` and
         `against` (rules and points that speak for the choice and against it; beside measurements
         only those that look at what was said), `points` of every way, `excluded`, `assumed`, and
         `measured` where there is a report.
@@ -227,6 +230,7 @@ def advise(situation: Situation, report: Mapping[str, Any] | None = None) -> dic
     Raises:
         UsageError: the report is none, or has nothing measured.
     """
+    choice: str | None
     full, assumed = situation.filled()
     excluded = ["hosted"] if full.private else []
     points = {name: 0.0 for name in OPTIONS if name not in excluded}
@@ -241,13 +245,12 @@ def advise(situation: Situation, report: Mapping[str, Any] | None = None) -> dic
         # Nothing beats guessing: a larger model has to be found, elsewhere only where it is known
         # that texts may leave.
         may_leave = "hosted" in points and "private" not in assumed
-        choice = "hosted" if may_leave else "soft_prompt"
-        basis = "measurements"
+        choice, basis = "hosted" if may_leave else None, "measurements"
     else:
         # Of equal points the cheaper way, which stands first.
         choice, basis = max(points, key=lambda name: points[name]), "rules_of_thumb"
     said = [rule for rule in applied if basis == "rules_of_thumb" or rule.of not in assumed]
-    told = [(rule, rule.points.get(choice, 0.0)) for rule in said]
+    told = [(rule, rule.points.get(choice or "", 0.0)) for rule in said]
     return {
         "choice": choice,
         "basis": basis,

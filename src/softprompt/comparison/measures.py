@@ -221,7 +221,7 @@ def _forgetting(job: Job, trained: Trained, other: Task | None) -> dict[str, Any
             _(
                 "{model} is an encoder: without the task's head it says nothing, neither of "
                 "general text nor of another task."
-            ).format(model=taught.backbone.identity.name)
+            ).format(model=job.config.backbone.model)
         )
     passages = halves(Path(job.how.general) if job.how.general else None)
     untouched = _bare(job.backbone(dtype=taught.backbone.dtype), taught)

@@ -190,11 +190,14 @@ def score_of(metric: Mapping[str, Any] | None) -> str:
 
 def unmeasured(found: Mapping[str, Any]) -> list[str]:
     """What could not be measured of methods that have a result, and why."""
-    lines = []
+    names: dict[tuple[str, str], list[str]] = {}
     for name, method in found["methods"].items():
         for what, reason in (method.get("unmeasured") or {}).items():
-            text = _EXTRAS.get(what, what)
-            lines.append(f"{named(name)}: {_(text)}: {reason}")
+            names.setdefault((what, reason), []).append(named(name))
+    lines = []
+    for (what, reason), those in names.items():
+        text = _EXTRAS.get(what, what)
+        lines.append(f"{', '.join(those)}: {_(text)}: {reason}")
     return lines
 
 

@@ -2,6 +2,7 @@
 
 from softprompt.evaluation.adjustment import best_score, decide, fit_adjustment
 from softprompt.evaluation.calibration import fit_temperature, probabilities
+from softprompt.evaluation.demands import unmet
 from softprompt.evaluation.intervals import bootstrap, mcnemar, paired, swapped, wilson
 from softprompt.evaluation.score import (
     default_metric,
@@ -31,6 +32,7 @@ __all__ = [
     "score_rows",
     "score_slices",
     "swapped",
+    "unmet",
     "value",
     "wilson",
 ]

@@ -16,7 +16,7 @@ from typing import Any
 from softprompt.errors import SoftPromptError
 from softprompt.tasks.checks import CHECKS
 from softprompt.tasks.config import TaskConfig
-from softprompt.tasks.evidence import Evidence, Problem
+from softprompt.tasks.evidence import Evidence, Problem, Unmet
 from softprompt.tasks.parts import read_parts
 from softprompt.tasks.rows import Row
 from softprompt.tasks.task import Task, render_row, task_name
@@ -84,6 +84,7 @@ def check(
     encode: Callable[[str], list[int]] | None = None,
     window: int | None = None,
     chat: Chat | None = None,
+    unmet: Unmet | None = None,
 ) -> CheckReport:
     """Runs every check on a data set and its validation and test files.
 
@@ -94,6 +95,7 @@ def check(
         window: tokens that context, answer and end token may take together: the model's window
             less the prompt's vectors and special tokens.
         chat: the model's chat template, if it will be used.
+        unmet: looks at what the task demands of answers (see `Evidence`).
 
     Raises:
         DataError: a file cannot be read at all, or its columns are absent or left open.
@@ -104,7 +106,7 @@ def check(
     def render(row: Row) -> Rendered:
         return render_row(row, parts.layout.template, chat)
 
-    evidence = Evidence(config, parts, render, encode, window)
+    evidence = Evidence(config, parts, render, encode, window, unmet)
     problems = [problem for name in CHECKS for problem in CHECKS.get(name)(evidence)]
     task: Task | None = None
     try:

@@ -5,7 +5,7 @@ Knows no single check: each is a file in `checks/` that registers a function.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -18,10 +18,11 @@ from softprompt.tasks.parts import Parts
 from softprompt.tasks.rows import Row, input_text, is_empty
 from softprompt.tasks.template import Rendered, Slot
 
-__all__ = ["CHECKS", "Check", "Evidence", "Problem", "Severity", "listed"]
+__all__ = ["CHECKS", "Check", "Evidence", "Problem", "Severity", "Unmet", "listed"]
 
 Severity = Literal["error", "warning"]
 Encode = Callable[[str], list[int]]
+Unmet = Callable[[Sequence[str], Mapping[str, Any]], tuple[list[int], list[str]]]
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,8 @@ class Evidence:
 
     `encode` turns text into token ids and `window` is the number of tokens that the context and
     the answer may take together; both are None where no model is chosen. `render` gives a row's
-    context.
+    context. `unmet` gives the places of answers that do not keep to what the task demands, and the
+    terms that stand in none; None where that is not looked at.
     """
 
     config: TaskConfig
@@ -59,6 +61,7 @@ class Evidence:
     render: Callable[[Row], Rendered]
     encode: Encode | None = None
     window: int | None = None
+    unmet: Unmet | None = None
 
     @property
     def kind(self) -> Kind:

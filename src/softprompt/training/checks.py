@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from softprompt.errors import DataError, UsageError, nearest
-from softprompt.evaluation import score_classification, score_generation, value
+from softprompt.evaluation import score_classification, score_generation, unmet, value
 from softprompt.inference.baselines import BASELINES
 from softprompt.locale import _
 from softprompt.prompts import PromptConfig
@@ -49,6 +49,7 @@ def check(setup: Setup) -> None:
     _names(setup)
     _objective(setup)
     check_metric(task, setup.metric)
+    _demands(task)
     if setup.slice_column and setup.slice_column not in task.train[0].columns:
         raise DataError(
             _("There is no column {name!r} to slice by.").format(name=setup.slice_column),
@@ -175,6 +176,18 @@ def check_metric(task: Task, name: str) -> None:
         value(score_classification([label], [label], task.labels), name)
     else:
         value(score_generation(["a"], ["a"], demands=task.demands), name)
+
+
+def _demands(task: Task) -> None:
+    """A format that no right answer keeps to."""
+    if task.choices or not task.demands:
+        return
+    places, _terms = unmet([str(row.answer) for row in task.train], task.demands)
+    if len(places) == len(task.train):
+        raise DataError(
+            _("None of the {n} training answers keeps to the format.").format(n=len(task.train)),
+            _("Correct task.answer_format; `softprompt check` shows answers that do not."),
+        )
 
 
 def _ensemble(setup: Setup) -> None:

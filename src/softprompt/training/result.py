@@ -108,7 +108,7 @@ def finish(
             "members_test": [_prompts_score(setup, chosen, test, [each]) for each in answers],
         }
     metrics["baselines"] = {}
-    for name, baseline in setup.baselines().items():
+    for name, baseline in setup.baselines(test.rows).items():
         reporter.stage("baselines", {"name": name})
         metrics["baselines"][name] = baseline()
     replace(prompt, metrics=metrics).save(directory.prompt)

@@ -257,11 +257,15 @@ class Setup:
                 return make(initial_PX, vocabulary)
             return Scaled(make(initial_PX / scale_X, vocabulary), scale_X)
 
-    def baselines(self) -> dict[str, Any]:
-        """From the name of each baseline asked for to a request-bound call."""
+    def baselines(self, rows: tuple[Row, ...]) -> dict[str, Any]:
+        """From the name of each baseline asked for to a request-bound call.
+
+        Args:
+            rows: of the test that the prompt has answered.
+        """
         request = BaselineRequest(
             backbone=self.backbone,
-            task=self.task,
+            task=replace(self.task, test=rows),
             metric=self.metric,
             chat=self.chat,
             templates=self.training.hand_prompts,

@@ -31,6 +31,7 @@ from softprompt.training.config import TrainingConfig
 from softprompt.training.interrupt import Interrupt
 from softprompt.training.member import Member
 from softprompt.training.plan import epochs_for
+from softprompt.training.reporters import Reporter
 from softprompt.training.run_directory import RunDirectory
 from softprompt.training.schedule import epoch_batches, learning_rate_factor, validation_interval
 from softprompt.training.tune import with_settings
@@ -61,6 +62,7 @@ def tune_vectors(
     *,
     loss: Loss,
     validation: tuple[Any, Any] | None = None,
+    reporter: Reporter | None = None,
     **settings: Any,
 ) -> dict[str, Any]:
     """Trains vectors among a frozen module's and saves them as an artifact.
@@ -68,11 +70,12 @@ def tune_vectors(
     Args:
         adapter: the module.
         inputs: n of them, a tensor or a sequence; batches of them go to the adapter's `embed`.
-        targets: n of them, a tensor or a sequence.
+        targets: n of them, a tensor or a sequence; numbers become a tensor.
         output: the run's folder, which must be empty or not exist.
         loss: from outputs [B, ...] and the targets of the same inputs to their mean loss.
         validation: inputs and targets to choose the best vectors by; a fifth of the others when
             absent.
+        reporter: hears of progress.
         settings: fields of the prompt (`length`, `placement`, `parametrisation`, `initialisation`:
             `vocabulary`, drawn from the inputs' own vectors, `random` or `prompt` with `start`) and
             of training (`epochs`, `learning_rate`, ...) by name.
@@ -88,7 +91,7 @@ def tune_vectors(
     """
     begun = time.perf_counter()
     prompt, training = with_settings(settings, PromptConfig(), TrainingConfig())
-    _refuse(prompt, training)
+    _refuse(adapter, prompt, training)
     directory = RunDirectory(Path(output))
     directory.refuse_used()
     parts = _divided(inputs, targets, validation, training.seed)
@@ -96,7 +99,7 @@ def tune_vectors(
         "prompt": prompt.model_dump(mode="json"),
         "training": training.model_dump(mode="json", include=KNOWN),
     }
-    course = _Course(adapter, loss, *parts, prompt, training)
+    course = _Course(adapter, loss, *parts, prompt, training, reporter or Reporter())
     with disk_errors(directory.path):
         directory.path.mkdir(parents=True, exist_ok=True)
     directory.write("settings.json", resolved)
@@ -153,6 +156,7 @@ class _Course:
         adapter, loss: as for `tune_vectors`.
         train, held: inputs and targets to learn from and to choose by.
         prompt, training: the settings.
+        reporter: hears of progress.
     """
 
     def __init__(
@@ -163,8 +167,10 @@ class _Course:
         held: tuple[Any, Any],
         prompt: PromptConfig,
         training: TrainingConfig,
+        reporter: Reporter,
     ) -> None:
         self.adapter, self.loss, self.training = adapter, loss, training
+        self.reporter = reporter
         self.train, self.held = train, held
         self.before = vectors_before(prompt.placement, prompt.length)
         some = adapter.embedded(_picked(train[0], range(min(len(train[0]), VOCABULARY_ROWS))))
@@ -185,10 +191,12 @@ class _Course:
         steps = (training.epochs or epochs_for(per_epoch)) * per_epoch
         every = validation_interval(per_epoch, steps, training.validations)
         patience = training.patience or max(6, 2 * steps // every // 3)
+        self.reporter.stage("training", {"steps": steps, "population": len(self.members)})
         for epoch in range(-(-steps // per_epoch)):
             for batch in epoch_batches([range(count)], training.batch_size, training.seed, epoch):
                 self._train(batch.members, learning_rate_factor(self.step, steps, training.warmup))
                 self.step += 1
+                self.reporter.progress(self.step, steps)
                 if self.step % every == 0 or self.step == steps or interrupt.asked:
                     self._validate()
                     if interrupt.asked:
@@ -298,12 +306,17 @@ def _beginning(prompt: PromptConfig) -> str:
     return "vocabulary" if prompt.start is None else "prompt"
 
 
-def _refuse(prompt: PromptConfig, training: TrainingConfig) -> None:
-    """Refuses settings that cannot be, or that would do nothing.
+def _refuse(adapter: object, prompt: PromptConfig, training: TrainingConfig) -> None:
+    """Refuses what is no adapter, and settings that cannot be, or that would do nothing.
 
     Raises:
         UsageError: which.
     """
+    if not isinstance(adapter, Adapter):
+        raise UsageError(
+            _("{kind} is no adapter of a module.").format(kind=type(adapter).__name__),
+            _("Give Adapter(module, embed, forward), or a class of your own made from Adapter."),
+        )
     unknown = sorted(training.model_fields_set - KNOWN)
     if unknown:
         raise UsageError(
@@ -348,6 +361,9 @@ def _divided(
     Raises:
         UsageError: there are too few, or not as many targets as inputs.
     """
+    targets = _numbers(targets)
+    if validation is not None:
+        validation = validation[0], _numbers(validation[1])
     pairs = [(inputs, targets)] if validation is None else [(inputs, targets), validation]
     for some, other in pairs:
         if len(some) != len(other) or len(some) < 3 - len(pairs):
@@ -369,6 +385,12 @@ def _divided(
         (_picked(inputs, rows), _picked(targets, rows)) for rows in (order[border:], order[:border])
     )
     return train, held
+
+
+def _numbers(values: Any) -> Any:
+    """A tensor of a list of numbers, which losses take; anything else as it is."""
+    plain = isinstance(values, list | tuple) and all(isinstance(x, int | float) for x in values)
+    return torch.tensor(values) if plain else values
 
 
 def _picked(values: Any, rows: Sequence[int]) -> Any:

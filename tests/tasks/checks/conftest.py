@@ -6,7 +6,7 @@ import pytest
 
 from softprompt.tasks.checks import CHECKS
 from softprompt.tasks.config import TaskConfig
-from softprompt.tasks.evidence import Evidence, Problem
+from softprompt.tasks.evidence import Evidence, Problem, Unmet
 from softprompt.tasks.parts import read_parts
 from softprompt.tasks.task import render_row
 
@@ -26,6 +26,7 @@ def find(write: Write) -> Find:
         test: Sequence[Mapping[str, object]] | None = None,
         encode: Callable[[str], list[int]] | None = None,
         window: int | None = None,
+        unmet: Unmet | None = None,
         **settings: object,
     ) -> list[Problem]:
         if test is not None:
@@ -34,7 +35,9 @@ def find(write: Write) -> Find:
         config = TaskConfig.from_settings({**shares, **settings})
         parts = read_parts(write("data.jsonl", rows), config)
         template = parts.layout.template
-        evidence = Evidence(config, parts, lambda row: render_row(row, template), encode, window)
+        evidence = Evidence(
+            config, parts, lambda row: render_row(row, template), encode, window, unmet
+        )
         return list(CHECKS.get(name)(evidence))
 
     return run

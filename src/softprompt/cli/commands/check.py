@@ -45,6 +45,7 @@ def check(
     model: flags.Model = None,
     validation: flags.Validation = None,
     test: flags.Test = None,
+    method: flags.Method = None,
     placement: flags.Placement = None,
     length: flags.Length = None,
     drop_empty: flags.DropEmpty = False,
@@ -76,6 +77,7 @@ def check(
 
 def _report(settings: RunConfig, backbone: Backbone) -> tuple[CheckReport, Example | None]:
     """The report, and the first row as the model gets it; None where it does not fit."""
+    from softprompt.evaluation import unmet
     from softprompt.inference import chat_used
     from softprompt.prompts import Layout
     from softprompt.prompts.layout import TooLongError
@@ -95,6 +97,7 @@ def _report(settings: RunConfig, backbone: Backbone) -> tuple[CheckReport, Examp
         encode=backbone.encode,
         window=backbone.window - length - (backbone.bos is not None),
         chat=backbone.chat if chat_used(settings.task.chat, layout) else None,
+        unmet=unmet,
     )
     if report.example is None:
         return report, None

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json as text_json
+import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -200,7 +203,8 @@ def _outcome(used: dict[str, Any], *, as_json: bool) -> Outcome:
         found, code = comparison.report(), 0
     else:
         try:
-            found = measure(comparison, apart=partial(_apart, comparison, folder))
+            with _stoppable():
+                found = measure(comparison, apart=partial(_apart, comparison, folder))
         except KeyboardInterrupt:
             line = _("Go on with `softprompt compare --resume {folder}`.").format(folder=folder)
             sys.stderr.write(f"\n{line}\n")
@@ -332,6 +336,27 @@ def _reason(code: int, mistake: str) -> tuple[str, str]:
     return mistake or _("ended with exit code {n}").format(n=code), "failed"
 
 
+class _Ended(KeyboardInterrupt):
+    """This process alone was asked to end."""
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """Ends on SIGTERM as on Ctrl-C."""
+
+    def ended(number: int, frame: object) -> None:
+        raise _Ended
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, ended)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def _ended(command: list[str]) -> tuple[int, str]:
     """Runs a process to its end; returns its exit code and the mistake that it tells of, if any."""
     with TemporaryFile() as output, subprocess.Popen(command, stdout=output) as child:
@@ -339,8 +364,10 @@ def _ended(command: list[str]) -> tuple[int, str]:
             code = child.wait()
             output.seek(0)
             return code, _mistake(output.read()) if code > 0 else ""
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as stop:
             # The terminal has told it as well, and it keeps what it has learned so far.
+            if isinstance(stop, _Ended):
+                child.send_signal(signal.SIGINT)
             try:
                 child.wait(_SECONDS_TO_KEEP)
             except subprocess.TimeoutExpired:

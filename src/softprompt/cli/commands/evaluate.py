@@ -38,7 +38,7 @@ def evaluate(
     with waiting(_("Loading ...")):
         from softprompt.cli.display import counting
         from softprompt.cli.prompt_rows import answered_rows, file_settings, read
-        from softprompt.cli.prompt_use import load_predictor, load_prompt
+        from softprompt.cli.prompt_use import chosen_by, load_predictor, load_prompt
 
         loaded = load_prompt(prompt, template=template, choices=choices)
         settings = file_settings(delimiter=delimiter, encoding=encoding, split=split)
@@ -49,4 +49,4 @@ def evaluate(
         metric = predictor.evaluate(
             rows, slice_column=slice_, drop_long=drop_long, progress=progress
         )
-    return Outcome(metric, partial(show_metric, metric=metric), json)
+    return Outcome(metric, partial(show_metric, metric=metric, chosen_by=chosen_by(loaded)), json)

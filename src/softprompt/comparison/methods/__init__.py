@@ -32,6 +32,19 @@ EVERY_FORM = WRITING | {"pooled"}
 """All of them: what trains a head where the backbone has no answer of its own."""
 
 
+_WHY_NOT = {
+    "pooled": mark(
+        "{model} is an encoder: it has no answer without a head, and {name!r} trains none."
+    ),
+    "encoder_decoder": mark(
+        "{model} reads a text as a whole: no part of it stays as the frozen model has it for "
+        "{name!r} to come after."
+    ),
+    "continued": mark("{model} reads and writes in one go, which {name!r} does not suit."),
+}
+"""Why a method cannot use a backbone, by what the backbone is."""
+
+
 @dataclass(frozen=True)
 class Method:
     """A way to do a task.
@@ -85,9 +98,7 @@ def refuse(name: str, job: Job) -> None:
             if how.trains and backbone.form in how.forms
         }
         raise UsageError(
-            _("The method {name!r} cannot use {model}, a model of another kind.").format(
-                name=name, model=type(backbone.model).__name__
-            ),
+            _(_WHY_NOT[backbone.form]).format(name=name, model=type(backbone.model).__name__),
             _("The nearest that works is {method}.").format(
                 method=min(able, key=lambda other: able[other])
             ),

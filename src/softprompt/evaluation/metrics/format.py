@@ -16,7 +16,7 @@ from typing import Any
 from softprompt.evaluation.intervals import wilson
 from softprompt.evaluation.metrics import METRICS, Answered, Metric
 
-__all__ = ["format_adherence"]
+__all__ = ["format_adherence", "keeper"]
 
 
 def format_adherence(answered: Answered) -> dict[str, Any]:
@@ -32,13 +32,25 @@ def format_adherence(answered: Answered) -> dict[str, Any]:
     wanted = answered.demands.get("format")
     if wanted is None:
         return {}
-    keeps = _by_pattern(wanted) if isinstance(wanted, str) else _by_schema(wanted)
+    keeps = keeper(wanted)
     n = len(answered.predictions)
     hits = sum(keeps(unicodedata.normalize("NFC", text).strip()) for text in answered.predictions)
     return {
         "format_adherence": hits / n,
         "format_adherence_interval": list(wilson(hits, n)),
     }
+
+
+def keeper(wanted: str | dict[str, Any]) -> Callable[[str], bool]:
+    """Whether a text, NFC and without white space around it, keeps to a format.
+
+    Args:
+        wanted: a regular expression or a schema.
+
+    Raises:
+        ImportError: it is a schema and jsonschema is not installed.
+    """
+    return _by_pattern(wanted) if isinstance(wanted, str) else _by_schema(wanted)
 
 
 def _by_pattern(pattern: str) -> Callable[[str], bool]:

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from softprompt.evaluation.intervals import bootstrap
 from softprompt.evaluation.metrics import METRICS, Answered, Metric
 
-__all__ = ["term_adherence"]
+__all__ = ["finder", "term_adherence"]
 
 
 def term_adherence(answered: Answered) -> dict[str, Any]:
@@ -30,11 +30,11 @@ def term_adherence(answered: Answered) -> dict[str, Any]:
     terms: Sequence[str] = answered.demands.get("terms", ())
     if not terms:
         return {}
-    finders = _finders(terms)
+    find = finder(terms)
     shares: list[float] = []
     used = right = 0
     for reference, answer in zip(answered.references, answered.predictions, strict=True):
-        needed, given = _found(finders, reference), _found(finders, answer)
+        needed, given = find(reference), find(answer)
         used, right = used + len(given), right + len(given & needed)
         if needed:
             shares.append(len(given & needed) / len(needed))
@@ -45,6 +45,12 @@ def term_adherence(answered: Answered) -> dict[str, Any]:
         "term_rows": len(shares),
     }
     return {**found, "term_precision": right / used} if used else found
+
+
+def finder(terms: Sequence[str]) -> Callable[[str], set[int]]:
+    """From a text to the places in the list of the terms that stand in it."""
+    finders = _finders(terms)
+    return lambda text: _found(finders, text)
 
 
 def _finders(terms: Sequence[str]) -> list[tuple[int, re.Pattern[str]]]:
