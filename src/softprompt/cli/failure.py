@@ -78,9 +78,7 @@ def failed(error: BaseException, *, as_json: bool) -> int:
             drop_output()
         else:
             return code
-    # Messages of other libraries end without a full stop.
-    stop = "." if hint and not message.rstrip().endswith((".", "?", "!", ":")) else ""
-    line = " ".join(f"{message}{stop} {hint}".split())
+    line = " ".join(f"{message} {hint}".split())
     error_console().print(Text.assemble((_("error:"), "bold red"), " ", line), soft_wrap=True)
     return code
 
@@ -93,7 +91,9 @@ def _tell(error: BaseException) -> tuple[str, str, int] | None:
         context = getattr(error, "ctx", None)
         path = context.command_path if context is not None else "softprompt"
         hint = _("See `{command} --help`.").format(command=path)
-        return _usage(error), hint, MISTAKE
+        told = _usage(error).rstrip()
+        # Messages of the library end without a full stop.
+        return told if told.endswith((".", "?", "!")) else f"{told}.", hint, MISTAKE
     if isinstance(error, KeyboardInterrupt):
         return _("Interrupted."), _("What was written before is intact."), INTERRUPTED
     if isinstance(error, OSError) and error.errno in _SYSTEM:
