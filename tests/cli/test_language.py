@@ -47,7 +47,7 @@ def test_findings_of_a_check(shell: Shell, tiny_folder: Path, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["tune", "x.csv", "--frobnicate"], "Không có tùy chọn --frobnicate Xem"),
+        (["tune", "x.csv", "--frobnicate"], "Không có tùy chọn --frobnicate. Xem"),
         (["tune", "x.csv", "--lenght", "3"], "Không có tùy chọn --lenght (có thể là: --length"),
         (["tnue"], "Không có lệnh 'tnue'. Ý bạn là 'tune'?"),
         (["evaluate", "p"], "Thiếu tham số 'DATA'."),
