@@ -120,7 +120,7 @@ class Meter:
         last = time.perf_counter()
         while True:
             stopped = self._stop.wait(_SAMPLE_SECONDS)
-            self._count()
+            self._count(last=stopped)
             now = time.perf_counter()
             if self._joules_gpu is not None and (watts := self._gpu()) is not None:
                 self._joules_gpu += watts * (now - last)
@@ -128,15 +128,17 @@ class Meter:
             if stopped:
                 return
 
-    def _count(self) -> None:
-        """Adds what the counters have counted since they were read last."""
+    def _count(self, last: bool) -> None:
+        """Adds what the counters have counted since they were read."""
         if self._joules is None:
             return
         now = _counters(self._powercap)
         spent = _spent(self._counters, now)
-        # A counter that cannot be read any more makes the whole an estimate.
-        self._joules = None if spent is None else self._joules + spent
-        self._counters = now
+        if spent is not None:
+            self._joules, self._counters = self._joules + spent, now
+        elif last:
+            # A counter that cannot be read any more makes the whole an estimate.
+            self._joules = None
 
 
 def _counters(folder: Path) -> dict[str, tuple[int, int]]:
