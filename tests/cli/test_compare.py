@@ -18,6 +18,7 @@ from rich.console import Console
 
 from cli.conftest import Shell
 from softprompt import locale
+from softprompt.cli import child
 from softprompt.cli.comparison import show_comparison
 from softprompt.comparison import METHODS
 
@@ -114,7 +115,7 @@ def test_its_own_settings_are_kept(
 def test_a_process_that_the_system_ends_is_noted(
     shell: Shell, data: Path, tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(COMMAND, "_ended", lambda words: (-9, ""))
+    monkeypatch.setattr(COMMAND, "ended", lambda words: (-9, ""))
     words = [data, "--model", tiny_folder, "--output", tmp_path / "run", "--methods", "full"]
     ended = shell("compare", *words, *QUICK, "--json")
     assert ended.code == 1
@@ -126,10 +127,11 @@ def test_another_process_goes_on_with_what_is_left(
     shell: Shell, data: Path, tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     codes, more = iter([-9, -9, 0]), iter([True, True])
-    monkeypatch.setattr(COMMAND, "_ended", lambda words: (next(codes), ""))
+    monkeypatch.setattr(COMMAND, "ended", lambda words: (next(codes), ""))
     failed: list[tuple[str, ...]] = []
 
-    def noted(comparison: Any, *told: str) -> bool:
+    def noted(comparison: Any, *told: str, certain: bool) -> bool:
+        assert certain
         failed.append(told)
         return next(more)
 
@@ -155,7 +157,7 @@ def test_a_method_that_is_interrupted_keeps_what_it_has(
     monkeypatch.setattr(subprocess.Popen, "wait", interrupted)
     slow = f"import time; time.sleep(1); open({str(file)!r}, 'w').close()"
     with pytest.raises(KeyboardInterrupt):
-        COMMAND._ended([sys.executable, "-c", slow])
+        child.ended([sys.executable, "-c", slow])
     assert file.exists()
 
 
@@ -163,13 +165,13 @@ def test_a_comparison_that_is_asked_to_end_ends_as_on_ctrl_c(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before, file = signal.getsignal(signal.SIGTERM), tmp_path / "told"
-    with pytest.raises(KeyboardInterrupt), COMMAND._stoppable():
+    with pytest.raises(KeyboardInterrupt), child.stoppable():
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(5)
     assert signal.getsignal(signal.SIGTERM) is before
     # The process that measures is told as well.
     ready = tmp_path / "ready"
-    child = (
+    measuring = (
         "import pathlib, signal, sys, time\n"
         f"signal.signal(signal.SIGINT, lambda *_: (pathlib.Path({str(file)!r}).touch(), "
         "sys.exit(0)))\n"
@@ -184,11 +186,11 @@ def test_a_comparison_that_is_asked_to_end_ends_as_on_ctrl_c(
             return int(wait(self, timeout))
         while not ready.exists():
             time.sleep(0.01)
-        raise COMMAND._Ended
+        raise child.Ended
 
     monkeypatch.setattr(subprocess.Popen, "wait", ended)
     with pytest.raises(KeyboardInterrupt):
-        COMMAND._ended([sys.executable, "-c", child])
+        child.ended([sys.executable, "-c", measuring])
     assert file.exists()
 
 
@@ -198,7 +200,7 @@ def test_who_stops_a_comparison_is_told_how_to_go_on(
     def stopped(words: list[str]) -> tuple[int, str]:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(COMMAND, "_ended", stopped)
+    monkeypatch.setattr(COMMAND, "ended", stopped)
     run = tmp_path / "run"
     words = [data, "--model", tiny_folder, "--output", run, "--methods", "majority"]
     ended = shell("compare", *words, *QUICK)

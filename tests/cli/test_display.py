@@ -91,6 +91,16 @@ def test_the_metric_that_decided_is_told_first_with_its_interval() -> None:
     assert "exact match 50.0%" in file.getvalue()
 
 
+def test_slices_are_told_by_the_measure_that_decided() -> None:
+    part = {
+        "n": 9, "exact_match": 0.0, "interval": [0.0, 0.3], "chrf": 0.25,
+        "chrf_interval": [0.2, 0.3],
+    }  # fmt: skip
+    console, file = printed()
+    show_metric(console, {**part, "slices": {"north": part}}, "chrf")
+    assert "25.0%" in file.getvalue().splitlines()[-2]
+
+
 def test_rows_that_only_some_have_answered_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     metrics = {name: {**metric(0.5, 0.4, 0.6), "n": n} for name, n in (("a", 18), ("b", 16))}
     assert _rows_of([("a", metrics["a"]), ("ours", metrics["a"])]) == "On the same 18 test rows:"

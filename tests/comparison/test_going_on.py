@@ -57,14 +57,15 @@ def test_what_a_run_took_before_it_was_stopped_counts(
         seconds = {"context": 10.0, "training": training, "evaluation": 5.0, "total": total}
         return {"stopped": stopped, "seconds": seconds, "best_step": 1}
 
-    # 30 seconds of loading and planning, then a minute of training; the rest of it in the second.
+    # 30 seconds of planning and a minute of training; then the rest of it, after 2 more of loading.
     runs = iter([run("interrupted", 60.0, 105.0), run("finished", 100.0, 57.0)])
     monkeypatch.setattr(PROMPTED, "tune", lambda *given, **more: next(runs))
     folder = job.folder / "run"
     with pytest.raises(KeyboardInterrupt):
-        prompted(job, tiny_backbone(), folder)
-    result = prompted(job, tiny_backbone(), folder)
-    assert PROMPTED.seconds_of(result, folder)["training"] == 45 + 10 + 100 + 5
+        prompted(job, tiny_backbone(), folder, 3.0)
+    result = prompted(job, tiny_backbone(), folder, 3.0)
+    # All but 3 of loading, and the 45 that are not of training, is in the second part's total.
+    assert PROMPTED.seconds_of(result, folder, 3.0)["training"] == 3 + 45 + 3 + 57 + 60
 
 
 def test_a_rate_that_diverges_loses_and_nothing_else(begun: Any) -> None:
@@ -451,6 +452,8 @@ def test_a_quality_that_was_measured_outlives_what_comes_after_it(
     monkeypatch.setattr(MEASURES, "_forgetting", killed)
     with pytest.raises(Killed):
         comparison.measure("lora")
+    # What may not come again, as a file that is away for now, takes nothing away for good.
+    assert not comparison.failed("lora", "The data have changed.")
     told = comparison.report()["methods"]["lora"]
     assert told["test"]["n"] > 0
     assert "the process ended" in told["unmeasured"]["forgetting"]
@@ -480,10 +483,11 @@ def test_a_curve_is_measured_though_every_process_ends_before_its_time(
     for more in (True, True):
         with pytest.raises(Killed):
             comparison.measure("full")
-        assert comparison.failed("full", "ended by signal 9", "memory") == more
+        told = "ended by signal 9", "memory"
+        assert comparison.failed("full", *told, certain=True) == more
     with pytest.raises(Killed):
         comparison.measure("full")
-    assert not comparison.failed("full", "ended by signal 9", "memory")
+    assert not comparison.failed("full", "ended by signal 9", "memory", certain=True)
     found = comparison.report()
     assert found["methods"]["full"]["unmeasured"]["forgetting"] == "ended by signal 9"
     assert [rows for rows, _ in found["curves"]["full"]] == [8, 16, len(comparison.task.train)]

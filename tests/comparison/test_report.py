@@ -8,7 +8,7 @@ import pytest
 
 from softprompt.comparison import CompareConfig
 from softprompt.comparison.report import report
-from softprompt.comparison.significance import p_value
+from softprompt.comparison.significance import p_value, shared_scores
 from softprompt.evaluation import score_generation, value
 from softprompt.tasks import Choice, Row, Task
 
@@ -111,6 +111,16 @@ def test_what_leaves_out_the_hard_rows_is_not_recommended_for_it() -> None:
     none["zero_shot"]["answers"][:20] = [None] * 20
     # Without a row that both have answered there is nothing but their own scores.
     assert reported(task, none)["recommendation"]["best"] == "full"
+
+
+def test_terms_on_shared_rows_are_those_of_rows_that_need_any() -> None:
+    references = ["giảng viên tốt", "ổn", "ổn", "ổn", "sinh viên vui"]
+    one = ["tốt", "ổn", "ổn", "ổn", None]
+    other = ["giảng viên", "ổn", "ổn", "ổn", "sinh viên"]
+    demands = {"terms": ("giảng viên", "sinh viên")}
+    found = shared_scores((), "term_adherence", references, [one, other], demands)
+    assert found == [0.0, 1.0]
+    assert shared_scores((), "term_adherence", references, [[None] * 5, other], demands) is None
 
 
 def test_money_follows_from_hours_and_energy() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -177,21 +178,32 @@ def test_a_module_alone_is_no_adapter(tmp_path: Path) -> None:
 def test_targets_may_be_a_list_of_numbers_and_progress_is_told(tmp_path: Path) -> None:
     inputs, _targets = some()
     heard: list[tuple[int, int]] = []
+    validated: list[float] = []
+    closed: list[Any] = []
 
     class Heard(Reporter):
         def progress(self, done: int, total: int) -> None:
             heard.append((done, total))
 
+        def record(self, record: Mapping[str, Any]) -> None:
+            validated.append(record["best_score"])
+
+        def close(self, result: Mapping[str, Any] | None) -> None:
+            closed.append(result)
+
     def loss(outputs: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
         return cross_entropy(outputs[:, :2], wanted)
 
-    labels = [n % 2 for n in range(len(inputs))]
+    labels = [n % 2 == 1 for n in range(len(inputs))]
     held = (inputs[:4], labels[:4])
     settings = {**FAST, "validation": held, "reporter": Heard()}
     result = tune_vectors(Mean(), inputs, labels, tmp_path / "run", loss=loss, **settings)
     steps = result["steps"]
     assert [done for done, _ in heard] == list(range(1, steps + 1))
     assert {total for _, total in heard} == {steps}
+    assert validated == sorted(validated)
+    assert -validated[-1] == pytest.approx(result["loss"])
+    assert closed == [result]
 
 
 def test_a_loss_that_is_not_finite_ends_the_run(tmp_path: Path) -> None:

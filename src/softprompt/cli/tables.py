@@ -116,7 +116,7 @@ def show_metric(console: Console, metric: Mapping[str, Any], chosen_by: str | No
     if "confusion" in metric and len(metric["confusion"]["labels"]) <= _MOST_CONFUSION:
         console.print(_confusion(metric["confusion"]))
     if "slices" in metric:
-        console.print(_slices(metric["slices"]))
+        console.print(_slices(metric["slices"], chosen_by))
 
 
 def adherence(metric: Mapping[str, Any]) -> str:
@@ -169,10 +169,10 @@ def _confusion(confusion: Mapping[str, Any]) -> Table:
     return rows
 
 
-def _slices(slices: Mapping[str, Mapping[str, Any]]) -> Table:
-    first = main_measure(next(iter(slices.values())))
+def _slices(slices: Mapping[str, Mapping[str, Any]], chosen_by: str | None) -> Table:
+    first = main_measure(next(iter(slices.values())), chosen_by)
     rows = table(_("slice"), _("rows"), measure_name(first), _("95% interval"))
     for name, metric in list(slices.items())[:_MOST_CLASSES]:
-        interval = _interval(*metric["interval"])
+        interval = _interval(*(_interval_of(metric, first) or metric["interval"]))
         rows.add_row(name or _("(empty)"), number(metric["n"]), percent(metric[first]), interval)
     return rows

@@ -189,8 +189,16 @@ class Comparison:
         pinned = Pinned(self.directory.path / "backbone.json")
         return Job(task, self.config, self.how, cell.path, reporter, pinned=pinned)
 
-    def failed(self, name: str, message: str, kind: str = "failed") -> bool:
+    def failed(
+        self, name: str, message: str, kind: str = "failed", *, certain: bool = False
+    ) -> bool:
         """Writes down why a process that measured a method has ended before its time.
+
+        Args:
+            name: of the method.
+            message, kind: of the reason.
+            certain: whether the same would end it again: what else was to be measured of a trained
+                method is given up then.
 
         Returns:
             whether there is more to measure of the method that was not tried yet.
@@ -198,10 +206,10 @@ class Comparison:
         cell = self._cell(name)
         points = [self._cell(name, rows) for rows in sorted(self._sizes(name))]
         waiting = [point for point in points if point.waiting]
-        if cell.result is None:
-            cell.fail(message, kind)
-            return False
         if not cell.finished:
+            if cell.result is None or not certain:
+                cell.fail(message, kind)
+                return False
             cell.cut_short(message)
             return bool(waiting)
         # With the method itself measured, it is a point of its curve that has none.
@@ -270,8 +278,8 @@ class Comparison:
 
     def _reported(self) -> list[str]:
         """The methods that are asked for, and those that were measured before."""
-        others = [name for name in METHODS if name not in self.how.methods and self.result(name)]
-        return sorted([*self.how.methods, *others], key=lambda name: METHODS.get(name).cost)
+        names = [name for name in METHODS if name in self.how.methods or self.result(name)]
+        return sorted(names, key=lambda name: METHODS.get(name).cost)
 
     def _able(self, name: str, job: Job, cell: Cell) -> bool:
         """Whether a method suits task and backbone; why not is written down."""

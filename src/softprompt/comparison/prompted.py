@@ -29,7 +29,7 @@ _KEPT = ("population", "selection", "readout", "steps", "prompt")
 _STAGES = ("search", "training")
 
 
-def prompted(job: Job, backbone: Backbone, folder: Path) -> dict[str, Any]:
+def prompted(job: Job, backbone: Backbone, folder: Path, loaded: float = 0.0) -> dict[str, Any]:
     """A run as `softprompt tune` makes it, its test rows left for later; its population is its
     search. A run that was stopped goes on.
 
@@ -37,15 +37,17 @@ def prompted(job: Job, backbone: Backbone, folder: Path) -> dict[str, Any]:
         job: whose task and settings count.
         backbone: that the prompt is for.
         folder: of the run.
+        loaded: seconds that loading the model took.
 
     Returns:
-        the run's result.
+        the run's result; its `seconds` have, as `before`, those of the parts that were stopped
+        which are not of training.
 
     Raises:
         KeyboardInterrupt: it was stopped; the next call goes on.
     """
     ended = folder.with_name("before.json")
-    before = float((kept(ended) or {}).get("seconds", 0.0))
+    earlier = {"seconds": 0.0, "training": 0.0, **(kept(ended) or {})}
     # What another run left on disk would take the time of reading texts off this one's.
     own = {"baselines": (), "disk_cache": "off"}
     result = tune(
@@ -58,11 +60,12 @@ def prompted(job: Job, backbone: Backbone, folder: Path) -> dict[str, Any]:
         chat=job.config.task.chat,
         reporter=job.reporter,
     )
-    spent = {**result["seconds"], "before": before}
+    # Training itself adds up what earlier parts of a run took, and the total does not.
+    total = result["seconds"]["total"] + earlier["training"]
+    spent = {**result["seconds"], "total": total, "before": earlier["seconds"]}
     if result["stopped"] == "interrupted":
-        # Training itself adds up what earlier parts of a run took.
-        so_far = _before({"seconds": spent}) + float(spent["evaluation"])
-        write_json(ended, {"seconds": round(so_far, 3)})
+        so_far = _before({"seconds": spent}, loaded) + float(spent["evaluation"])
+        write_json(ended, {"seconds": round(so_far, 3), "training": spent["training"]})
         raise KeyboardInterrupt
     return {**result, "seconds": spent}
 
@@ -110,7 +113,7 @@ def learned_prompt(
         details: beside those of the run.
     """
     folder = job.folder / "run"
-    result = prompted(job, backbone, folder)
+    result = prompted(job, backbone, folder, loaded)
     stored = before["bytes"] if before else 0
     search, training = (before["seconds"][part] if before else 0.0 for part in _STAGES)
     own = seconds_of(result, folder, loaded)

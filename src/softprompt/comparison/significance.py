@@ -12,7 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from softprompt.evaluation import paired, score_rows, swapped
+from softprompt.evaluation import (
+    paired,
+    score_classification,
+    score_generation,
+    score_rows,
+    swapped,
+    value,
+)
 from softprompt.evaluation.metrics.chrf import chrf_of_rows
 
 __all__ = ["LEVEL", "macro_f1_of_rows", "p_value", "shared_scores"]
@@ -79,10 +86,15 @@ def shared_scores(
     if shared is None:
         return None
     right, answered = shared
-    whole, every = _of_whole(labels, metric), np.arange(len(right))
-    if whole is not None:
-        return [whole(right, given)(every) for given in answered]
-    return [float(np.mean(_by_row(labels, metric, right, given, demands))) for given in answered]
+    return [
+        value(
+            score_classification(right, given, labels)
+            if labels
+            else score_generation(right, given, demands=demands),
+            metric,
+        )
+        for given in answered
+    ]
 
 
 def _shared(

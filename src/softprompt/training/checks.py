@@ -180,9 +180,10 @@ def check_metric(task: Task, name: str) -> None:
 
 def _demands(task: Task) -> None:
     """A format that no right answer keeps to."""
-    if task.choices or not task.demands:
+    if task.choices or "format" not in task.demands:
         return
-    places, _terms = unmet([str(row.answer) for row in task.train], task.demands)
+    wanted = {"format": task.demands["format"]}
+    places, _terms = unmet([str(row.answer) for row in task.train], wanted)
     if len(places) == len(task.train):
         raise DataError(
             _("None of the {n} training answers keeps to the format.").format(n=len(task.train)),

@@ -30,6 +30,7 @@ from softprompt.training.candidates import around, draw
 from softprompt.training.config import TrainingConfig
 from softprompt.training.interrupt import Interrupt
 from softprompt.training.member import Member
+from softprompt.training.pairs import divided, picked
 from softprompt.training.plan import epochs_for
 from softprompt.training.reporters import Reporter
 from softprompt.training.run_directory import RunDirectory
@@ -94,7 +95,7 @@ def tune_vectors(
     _refuse(adapter, prompt, training)
     directory = RunDirectory(Path(output))
     directory.refuse_used()
-    parts = _divided(inputs, targets, validation, training.seed)
+    parts = divided(inputs, targets, validation, training.seed)
     resolved = {
         "prompt": prompt.model_dump(mode="json"),
         "training": training.model_dump(mode="json", include=KNOWN),
@@ -112,6 +113,7 @@ def tune_vectors(
         "seconds": round(time.perf_counter() - begun, 3),
     }
     directory.write("result.json", result)
+    course.reporter.close(result)
     return result
 
 
@@ -173,7 +175,7 @@ class _Course:
         self.reporter = reporter
         self.train, self.held = train, held
         self.before = vectors_before(prompt.placement, prompt.length)
-        some = adapter.embedded(_picked(train[0], range(min(len(train[0]), VOCABULARY_ROWS))))
+        some = adapter.embedded(picked(train[0], range(min(len(train[0]), VOCABULARY_ROWS))))
         self.members = _members(InputVocabulary(some, prompt.length), some[0], prompt, training)
         self.step = 0
         # Fails here, before anything is trained, where the user's functions do not fit together.
@@ -191,7 +193,7 @@ class _Course:
         steps = (training.epochs or epochs_for(per_epoch)) * per_epoch
         every = validation_interval(per_epoch, steps, training.validations)
         patience = training.patience or max(6, 2 * steps // every // 3)
-        self.reporter.stage("training", {"steps": steps, "population": len(self.members)})
+        self.reporter.stage("training", {"population": len(self.members)})
         for epoch in range(-(-steps // per_epoch)):
             for batch in epoch_batches([range(count)], training.batch_size, training.seed, epoch):
                 self._train(batch.members, learning_rate_factor(self.step, steps, training.warmup))
@@ -209,7 +211,7 @@ class _Course:
         members = self.left
         prompts: list[Tensor] = [member.module() for member in members]
         leaves = [vectors_PD.detach().requires_grad_() for vectors_PD in prompts]
-        inputs, targets = (_picked(part, rows) for part in self.train)
+        inputs, targets = (picked(part, rows) for part in self.train)
         losses = self._losses(inputs, targets, leaves)
         torch.stack(losses).sum().backward()  # type: ignore[no-untyped-call]
         for member, vectors_PD, leaf, loss in zip(members, prompts, leaves, losses, strict=True):
@@ -238,6 +240,8 @@ class _Course:
         found = self._held_losses(now)
         for member, vectors_PD, loss in zip(members, now, found, strict=True):
             member.scored(vectors_PD, -loss if math.isfinite(loss) else -math.inf, self.step)
+        best = max(member.best_score for member in self.members)
+        self.reporter.record({"kind": "validation", "step": self.step, "best_score": best})
 
     @torch.no_grad()
     def _held_losses(self, prompts: Sequence[Tensor]) -> list[float]:
@@ -247,7 +251,7 @@ class _Course:
         total = torch.zeros(max(1, len(prompts)), dtype=torch.float64)
         for start in range(0, len(inputs), size):
             rows = range(start, min(start + size, len(inputs)))
-            losses = self._losses(_picked(inputs, rows), _picked(targets, rows), prompts)
+            losses = self._losses(picked(inputs, rows), picked(targets, rows), prompts)
             total += torch.stack(losses).double().cpu() * len(rows)
         return [float(x) for x in total / len(inputs)]
 
@@ -351,50 +355,3 @@ def _refuse(adapter: object, prompt: PromptConfig, training: TrainingConfig) -> 
             ).format(names=", ".join(sorted(names))),
             _("Leave it out, or choose the initialisation prompt."),
         )
-
-
-def _divided(
-    inputs: Any, targets: Any, validation: tuple[Any, Any] | None, seed: int
-) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
-    """Inputs and targets to learn from, and those to choose by.
-
-    Raises:
-        UsageError: there are too few, or not as many targets as inputs.
-    """
-    targets = _numbers(targets)
-    if validation is not None:
-        validation = validation[0], _numbers(validation[1])
-    pairs = [(inputs, targets)] if validation is None else [(inputs, targets), validation]
-    for some, other in pairs:
-        if len(some) != len(other) or len(some) < 3 - len(pairs):
-            raise UsageError(
-                _("There are {inputs} inputs and {targets} targets.").format(
-                    inputs=len(some), targets=len(other)
-                ),
-                _(
-                    "Give a target for each input, and at least two of them, so that some are left "
-                    "to choose by."
-                ),
-            )
-    if validation is not None:
-        return (inputs, targets), validation
-    generator = torch.Generator().manual_seed(seed)
-    order = torch.randperm(len(inputs), generator=generator).tolist()
-    border = max(1, len(order) // 5)
-    train, held = (
-        (_picked(inputs, rows), _picked(targets, rows)) for rows in (order[border:], order[:border])
-    )
-    return train, held
-
-
-def _numbers(values: Any) -> Any:
-    """A tensor of a list of numbers, which losses take; anything else as it is."""
-    plain = isinstance(values, list | tuple) and all(isinstance(x, int | float) for x in values)
-    return torch.tensor(values) if plain else values
-
-
-def _picked(values: Any, rows: Sequence[int]) -> Any:
-    """Those of a tensor, or of a sequence as a list."""
-    if isinstance(values, Tensor):
-        return values[torch.as_tensor(list(rows), device=values.device)]
-    return [values[row] for row in rows]

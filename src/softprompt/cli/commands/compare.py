@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json as text_json
 import signal
-import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from softprompt.cli import flags
+from softprompt.cli.child import ended, stoppable
 from softprompt.cli.commands import Outcome, command
 from softprompt.cli.configuration import given, run_config
 from softprompt.cli.failure import MISTAKE
@@ -198,12 +195,15 @@ def _outcome(used: dict[str, Any], *, as_json: bool) -> Outcome:
                 nearest(alone, comparison.how.methods),
             )
 
+        if threading.current_thread() is threading.main_thread():
+            # What a script starts in the background begins with Ctrl-C switched off.
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         with Display() as display:
             comparison.measure(alone, display)
         found, code = comparison.report(), 0
     else:
         try:
-            with _stoppable():
+            with stoppable():
                 found = measure(comparison, apart=partial(_apart, comparison, folder))
         except KeyboardInterrupt:
             line = _("Go on with `softprompt compare --resume {folder}`.").format(folder=folder)
@@ -323,8 +323,10 @@ def _apart(comparison: Comparison, folder: Path, name: str) -> None:
     command = [sys.executable, "-m", "softprompt", "compare", "--resume", str(folder)]
     more = True
     while more:
-        code, mistake = _ended([*command, "--only", name, "--json"])
-        more = code != 0 and comparison.failed(name, *_reason(code, mistake))
+        code, mistake = ended([*command, "--only", name, "--json"])
+        told, kind = _reason(code, mistake)
+        certain = code < 0 and -code not in _ASKED
+        more = code != 0 and comparison.failed(name, told, kind, certain=certain)
 
 
 def _reason(code: int, mistake: str) -> tuple[str, str]:
@@ -334,53 +336,6 @@ def _reason(code: int, mistake: str) -> tuple[str, str]:
         kind = "memory" if code == -_KILLED else "failed"
         return _("ended by signal {n}").format(n=-code), kind
     return mistake or _("ended with exit code {n}").format(n=code), "failed"
-
-
-class _Ended(KeyboardInterrupt):
-    """This process alone was asked to end."""
-
-
-@contextmanager
-def _stoppable() -> Iterator[None]:
-    """Ends on SIGTERM as on Ctrl-C."""
-
-    def ended(number: int, frame: object) -> None:
-        raise _Ended
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, ended)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _ended(command: list[str]) -> tuple[int, str]:
-    """Runs a process to its end; returns its exit code and the mistake that it tells of, if any."""
-    with TemporaryFile() as output, subprocess.Popen(command, stdout=output) as child:
-        try:
-            code = child.wait()
-            output.seek(0)
-            return code, _mistake(output.read()) if code > 0 else ""
-        except KeyboardInterrupt as stop:
-            # The terminal has told it as well, and it keeps what it has learned so far.
-            if isinstance(stop, _Ended):
-                child.send_signal(signal.SIGINT)
-            try:
-                child.wait(_SECONDS_TO_KEEP)
-            except subprocess.TimeoutExpired:
-                child.terminate()
-            raise
-
-
-def _mistake(output: bytes) -> str:
-    """What an object of `--json` says is wrong; nothing where the output is none."""
-    try:
-        return str(text_json.loads(output)["error"]["message"])
-    except (KeyError, TypeError, ValueError):
-        return ""
 
 
 def _show(found: dict[str, Any], folder: Path, console: Any) -> None:
@@ -393,4 +348,4 @@ def _show(found: dict[str, Any], folder: Path, console: Any) -> None:
 
 
 _KILLED = 9
-_SECONDS_TO_KEEP = 60
+_ASKED = (signal.SIGINT, signal.SIGTERM)

@@ -1,0 +1,62 @@
+"""A process that measures for another one: run to its end, and asked to stop with it."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from tempfile import TemporaryFile
+
+__all__ = ["Ended", "ended", "stoppable"]
+
+_SECONDS_TO_KEEP = 60
+
+
+class Ended(KeyboardInterrupt):
+    """This process alone was asked to end."""
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Ends on SIGTERM as on Ctrl-C."""
+
+    def ask(number: int, frame: object) -> None:
+        raise Ended
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, ask)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def ended(command: list[str]) -> tuple[int, str]:
+    """Runs a process to its end; returns its exit code and the mistake that it tells of, if any."""
+    with TemporaryFile() as output, subprocess.Popen(command, stdout=output) as child:
+        try:
+            code = child.wait()
+            output.seek(0)
+            return code, _mistake(output.read()) if code > 0 else ""
+        except KeyboardInterrupt as stop:
+            # The terminal has told it as well, and it keeps what it has learned so far.
+            if isinstance(stop, Ended):
+                child.send_signal(signal.SIGINT)
+            try:
+                child.wait(_SECONDS_TO_KEEP)
+            except (subprocess.TimeoutExpired, KeyboardInterrupt):
+                child.terminate()
+            raise KeyboardInterrupt from None
+
+
+def _mistake(output: bytes) -> str:
+    """What an object of `--json` says is wrong; nothing where the output is none."""
+    try:
+        return str(json.loads(output)["error"]["message"])
+    except (KeyError, TypeError, ValueError):
+        return ""

@@ -1,0 +1,62 @@
+"""Inputs of a module and their targets: looked over, divided, picked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from softprompt.errors import UsageError
+from softprompt.locale import _
+
+__all__ = ["divided", "picked"]
+
+
+def divided(
+    inputs: Any, targets: Any, validation: tuple[Any, Any] | None, seed: int
+) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
+    """Inputs and targets to learn from, and those to choose by.
+
+    Raises:
+        UsageError: there are too few, or not as many targets as inputs.
+    """
+    targets = _numbers(targets)
+    if validation is not None:
+        validation = validation[0], _numbers(validation[1])
+    pairs = [(inputs, targets)] if validation is None else [(inputs, targets), validation]
+    for some, other in pairs:
+        if len(some) != len(other) or len(some) < 3 - len(pairs):
+            raise UsageError(
+                _("There are {inputs} inputs and {targets} targets.").format(
+                    inputs=len(some), targets=len(other)
+                ),
+                _(
+                    "Give a target for each input, and at least two of them, so that some are left "
+                    "to choose by."
+                ),
+            )
+    if validation is not None:
+        return (inputs, targets), validation
+    generator = torch.Generator().manual_seed(seed)
+    order = torch.randperm(len(inputs), generator=generator).tolist()
+    border = max(1, len(order) // 5)
+    train, held = (
+        (picked(inputs, rows), picked(targets, rows)) for rows in (order[border:], order[:border])
+    )
+    return train, held
+
+
+def _numbers(values: Any) -> Any:
+    """A tensor of a list of numbers, which losses take; anything else as it is."""
+    if not isinstance(values, list | tuple) or not all(isinstance(x, int | float) for x in values):
+        return values
+    return torch.tensor([int(x) if isinstance(x, bool) else x for x in values])
+
+
+def picked(values: Any, rows: Sequence[int]) -> Any:
+    """Those of a tensor, or of a sequence as a list."""
+    if isinstance(values, Tensor):
+        return values[torch.as_tensor(list(rows), device=values.device)]
+    return [values[row] for row in rows]
