@@ -31,6 +31,12 @@ def language(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     yield request.param
 
 
+@pytest.fixture
+def english(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locale, "_chosen", None)
+    locale.set_language("en")
+
+
 class Read(HTMLParser):
     """Tags with their attributes, texts, and whether every tag is closed."""
 
@@ -160,11 +166,8 @@ def test_the_page_speaks_vietnamese(monkeypatch: pytest.MonkeyPatch) -> None:
     assert same <= ALIKE, same - ALIKE
 
 
-def test_numbers_of_the_report_stand_in_the_page(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(locale, "_chosen", None)
-    locale.set_language("en")
+@pytest.mark.usefixtures("english")
+def test_numbers_of_the_report_stand_in_the_page(tmp_path: Path) -> None:
     texts = Read(page(a_report())).texts
     for told in ("100.0%", "50.0%", "~1.00 Wh", "12 ms", "3.500", "cannot be detached", "+0.500"):
         assert told in texts, told
@@ -172,9 +175,8 @@ def test_numbers_of_the_report_stand_in_the_page(
     assert any("ran out of memory" in text for text in texts)
 
 
-def test_a_rate_at_the_end_of_its_space_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(locale, "_chosen", None)
-    locale.set_language("en")
+@pytest.mark.usefixtures("english")
+def test_a_rate_at_the_end_of_its_space_is_told() -> None:
     found = a_report()
     tried = {"0.0001": 0.4, "0.001": 0.5, "0.003": None}
     told = {"epoch": 1, "epochs": 2, "full_epochs": 2, "rates": tried}
@@ -196,9 +198,8 @@ def test_a_report_without_results_is_a_page() -> None:
     assert Read(page(found)).open == []
 
 
-def test_a_readout_beside_the_vectors_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(locale, "_chosen", None)
-    locale.set_language("en")
+@pytest.mark.usefixtures("english")
+def test_a_readout_beside_the_vectors_is_told() -> None:
     texts = Read(page(a_report())).texts
     (told,) = [text for text in texts if "linear readout" in text]
     assert told == (
@@ -213,9 +214,8 @@ def test_a_readout_beside_the_vectors_is_told(monkeypatch: pytest.MonkeyPatch) -
     ]
 
 
-def test_times_to_the_prompts_score_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(locale, "_chosen", None)
-    locale.set_language("en")
+@pytest.mark.usefixtures("english")
+def test_times_to_the_prompts_score_are_told() -> None:
     found = a_report()
     assert found["time_to_accuracy"] == {
         "score": 0.7,
@@ -226,11 +226,8 @@ def test_times_to_the_prompts_score_are_told(monkeypatch: pytest.MonkeyPatch) ->
     assert any("first was 70.0%, the soft prompt's best" in text for text in texts)
 
 
-def test_free_text_is_not_marked_and_what_one_method_lacks_stands_empty(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(locale, "_chosen", None)
-    locale.set_language("en")
+@pytest.mark.usefixtures("english")
+def test_free_text_is_not_marked_and_what_one_method_lacks_stands_empty() -> None:
     found = a_report()
     shown = page(found)
     assert 'class="right"' in shown and 'class="wrong"' in shown
@@ -244,11 +241,8 @@ def test_free_text_is_not_marked_and_what_one_method_lacks_stands_empty(
     assert "62.5%" in shown
 
 
-def test_differences_from_the_soft_prompt_stand_beside_each_class(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(locale, "_chosen", None)
-    locale.set_language("en")
+@pytest.mark.usefixtures("english")
+def test_differences_from_the_soft_prompt_stand_beside_each_class() -> None:
     found = a_report()
     found["methods"]["full"]["test"]["per_class"]["b"] = {"f1": 0.625, "n": 10}
     found["methods"]["lora"]["test"]["per_class"]["b"] = {"f1": 0.25, "n": 10}
@@ -259,9 +253,8 @@ def test_differences_from_the_soft_prompt_stand_beside_each_class(
     assert "(" not in classes(found).partition("<tbody>")[2]
 
 
-def test_searches_are_told_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(locale, "_chosen", None)
-    locale.set_language("en")
+@pytest.mark.usefixtures("english")
+def test_searches_are_told_as_they_were() -> None:
     found = a_report()
     search = {"rates": {"0.001": 0.5, "0.01": 0.9}, "trained": {"0.001": 0.7, "0.01": 0.6}}
     kept = {"rate": 0.001, "kept_rate": 0.01, "epoch": 2, "epochs": 2, "full_epochs": 12}

@@ -208,10 +208,18 @@ def test_targets_may_be_a_list_of_numbers_and_progress_is_told(tmp_path: Path) -
 
 def test_a_loss_that_is_not_finite_ends_the_run(tmp_path: Path) -> None:
     inputs, targets = some()
+    closed: list[Any] = []
+
+    class Heard(Reporter):
+        def close(self, result: Mapping[str, Any] | None) -> None:
+            closed.append(result)
+
+    settings = {**FAST, "reporter": Heard()}
     with pytest.raises(DivergedError, match="No candidate has a finite loss"):
         tune_vectors(
-            Mean(), inputs, targets, tmp_path / "run", loss=lambda x, y: x.sum() / 0, **FAST
+            Mean(), inputs, targets, tmp_path / "run", loss=lambda x, y: x.sum() / 0, **settings
         )
+    assert closed == [None]
 
 
 def test_another_module_refuses_the_prompt(tmp_path: Path) -> None:

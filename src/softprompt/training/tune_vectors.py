@@ -104,6 +104,22 @@ def tune_vectors(
     with disk_errors(directory.path):
         directory.path.mkdir(parents=True, exist_ok=True)
     directory.write("settings.json", resolved)
+    result: dict[str, Any] | None = None
+    try:
+        result = _run(course, prompt, resolved, directory, begun)
+    finally:
+        course.reporter.close(result)
+    return result
+
+
+def _run(
+    course: _Course,
+    prompt: PromptConfig,
+    resolved: dict[str, Any],
+    directory: RunDirectory,
+    begun: float,
+) -> dict[str, Any]:
+    """Trains, saves and writes the result down."""
     with Interrupt() as interrupt:
         stopped = course.run(interrupt)
     result = {
@@ -113,7 +129,6 @@ def tune_vectors(
         "seconds": round(time.perf_counter() - begun, 3),
     }
     directory.write("result.json", result)
-    course.reporter.close(result)
     return result
 
 

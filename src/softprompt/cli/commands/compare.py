@@ -324,9 +324,11 @@ def _apart(comparison: Comparison, folder: Path, name: str) -> None:
     more = True
     while more:
         code, mistake = ended([*command, "--only", name, "--json"])
-        told, kind = _reason(code, mistake)
+        if code == 0:
+            return
+        # A mistake, or a wish to stop, would end the next one as well.
         certain = code < 0 and -code not in _ASKED
-        more = code != 0 and comparison.failed(name, told, kind, certain=certain)
+        more = comparison.failed(name, *_reason(code, mistake), certain=certain) and certain
 
 
 def _reason(code: int, mistake: str) -> tuple[str, str]:
