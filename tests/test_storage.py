@@ -18,6 +18,7 @@ from softprompt.storage import (
     atomic_folder,
     canonical_json,
     disk_errors,
+    hold,
     sha256,
     write_bytes,
     write_json,
@@ -163,6 +164,17 @@ def test_what_stands_in_the_way_is_named(tmp_path: Path) -> None:
     ):
         raise AssertionError("the block runs although a file stands there")
     assert tree(tmp_path) == {"file": b"mine"}
+
+
+@pytest.mark.parametrize("place", [".", "lock"])
+def test_a_lock_on_a_file_or_a_folder_has_one_holder(tmp_path: Path, place: str) -> None:
+    first = hold(tmp_path / place)
+    assert first is not None
+    assert hold(tmp_path / place) is None
+    os.close(first)
+    again = hold(tmp_path / place)
+    assert again is not None
+    os.close(again)
 
 
 def test_atomic_folder_appears_whole_at_the_end(tmp_path: Path) -> None:

@@ -20,7 +20,15 @@ from typing import Any
 from softprompt.errors import SoftPromptError, UsageError
 from softprompt.locale import _, mark
 
-__all__ = ["atomic_folder", "canonical_json", "disk_errors", "sha256", "write_bytes", "write_json"]
+__all__ = [
+    "atomic_folder",
+    "canonical_json",
+    "disk_errors",
+    "hold",
+    "sha256",
+    "write_bytes",
+    "write_json",
+]
 
 _REASONS = {
     errno.ENOSPC: mark("the disk is full"),
@@ -128,6 +136,37 @@ def atomic_folder(path: Path) -> Iterator[Path]:
                 old.rename(place)
             raise
         shutil.rmtree(old, ignore_errors=True)
+
+
+def hold(path: Path) -> int | None:
+    """Takes the lock on a file, which is made where it is absent, or on a folder; None where
+    somebody else has it.
+
+    Returns:
+        A descriptor; closing it, or the end of the process, gives the lock back.
+
+    Raises:
+        OSError: the file cannot be opened, or its file system has no locks.
+        UsageError: the system has no such locks.
+    """
+    try:
+        import fcntl
+    except ImportError as error:
+        raise UsageError(
+            _("This system cannot tell whether another process is at work."),
+            _("Use Linux or macOS."),
+        ) from error
+    how = os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT
+    handle = os.open(path, how, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        return None
+    except OSError:
+        os.close(handle)
+        raise
+    return handle
 
 
 def _unwritten(path: Path, reason: str) -> UsageError:

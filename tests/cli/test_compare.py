@@ -19,7 +19,7 @@ from rich.console import Console
 from cli.conftest import Shell
 from softprompt import locale
 from softprompt.cli import child
-from softprompt.cli.comparison import show_comparison
+from softprompt.cli.comparison import show_comparison, show_next
 from softprompt.comparison import METHODS
 
 COMMAND = importlib.import_module("softprompt.cli.commands.compare")
@@ -53,6 +53,7 @@ def test_a_comparison_from_start_to_table(
     assert "majority guess" in shown.out
     assert "Choose:" in shown.out
     assert "Page: " in shown.out
+    assert f"softprompt advise --report {run}" in shown.out
     html = (run / "report.html").read_text("utf-8")
     assert html.startswith("<!DOCTYPE html>")
 
@@ -86,6 +87,42 @@ def test_every_table_fits_eighty_columns(language: str, monkeypatch: pytest.Monk
     for name in METHODS:
         title = locale._(METHODS.get(name).title)
         assert sum(line.startswith(f" {title}  ") for line in lines) == 3, title
+
+
+@pytest.mark.parametrize("curves", [{}, {"soft_prompt": [[32, 0.5], [200, 0.6]]}])
+def test_what_to_type_next(tmp_path: Path, curves: dict[str, Any]) -> None:
+    prompt = tmp_path / "methods" / "soft_prompt" / "run" / "prompt"
+    prompt.mkdir(parents=True)
+    (prompt / "prompt.json").write_text("{}")
+    found: dict[str, Any] = {
+        "task": {"rows": {"train": 200}, "labels": ["no", "yes"]},
+        "methods": {
+            "soft_prompt": {"kept": ["methods/soft_prompt/run/prompt"]},
+            "lora_prompt": {"kept": ["methods/lora_prompt/adapter", "methods/lora_prompt/prompt"]},
+            "majority": {"kept": []},
+        },
+        "curves": curves,
+        "curve_errors": {},
+    }
+
+    def shown(method: str | None) -> str:
+        chosen = None if method is None else {"method": method}
+        console = Console(file=io.StringIO(), width=80)
+        show_next(console, {**found, "recommendation": chosen}, tmp_path)
+        return console.file.getvalue()  # type: ignore[attr-defined,no-any-return]
+
+    told = shown("soft_prompt")
+    assert f"What it keeps: {prompt}\n" in told
+    assert f"  softprompt predict {prompt} 'your text'\n" in told
+    proposed = f"  softprompt compare --resume {tmp_path} --curve 32,128\n"
+    assert (proposed in told) == (not curves)
+    assert f"  softprompt advise --report {tmp_path}\n" in told
+    # What stands over a changed model is no prompt for the plain one.
+    assert "predict" not in shown("lora_prompt")
+    assert "methods/lora_prompt/adapter" in shown("lora_prompt")
+    for method in ("majority", None):
+        assert "keeps" not in shown(method)
+        assert "Page: " in shown(method)
 
 
 def test_its_own_settings_are_kept(

@@ -43,6 +43,20 @@ def test_every_method_is_measured_on_the_same_rows(begun: Any, tmp_path: Path) -
     assert methods["full"]["stored_bytes"] > 4 * tiny_backbone().parameters
     assert set(methods["full"]["details"]["rates"]) == {"0.001", "0.01"}
     assert methods["full"]["space"]["rates"] == [0.001, 0.01]
+    assert methods["majority"]["kept"] == []
+    for name, part in (
+        ("soft_prompt", "run/prompt/prompt.json"),
+        ("lora", "adapter/adapter_config.json"),
+        ("lora_suffix", "adapter/adapter_config.json"),
+        ("full", "model/config.json"),
+        ("lora_prompt", "run/prompt/prompt.json"),
+        ("full_prompt", "run/prompt/prompt.json"),
+    ):
+        kept = [tmp_path / "run" / folder for folder in methods[name]["kept"]]
+        assert all(folder.is_dir() for folder in kept), name
+        assert len(kept) == 1 + (name in ("lora_prompt", "full_prompt")), name
+        assert (kept[-1] / Path(part).name).is_file(), name
+        assert kept[-1] == tmp_path / "run" / "methods" / name / Path(part).parent
     seconds = methods["full"]["seconds"]
     assert seconds["search"] > 0
     energy = methods["full"]["energy"]["kwh"]
@@ -54,6 +68,15 @@ def test_every_method_is_measured_on_the_same_rows(begun: Any, tmp_path: Path) -
     again = Comparison(tmp_path / "run")
     assert again.missing() == []
     assert compare(again, apart=pytest.fail) == found
+
+
+def test_no_second_process_goes_on_with_a_comparison(begun: Any) -> None:
+    comparison = begun("majority")
+    with comparison.directory.alone(), pytest.raises(UsageError, match="Another process works in"):
+        compare(comparison)
+    assert comparison.missing() == ["majority"]
+    compare(comparison)
+    assert comparison.missing() == []
 
 
 def test_a_method_that_fails_is_written_down_and_tried_again(

@@ -52,6 +52,26 @@ def test_the_loss_falls_and_the_result_has_its_shape(tmp_path: Path) -> None:
     json.dumps(result, allow_nan=False)
 
 
+def test_no_second_process_goes_on_with_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = run(tmp_path)
+    folder = RunDirectory(tmp_path / "run")
+    folder.write("result.json", {**result, "stopped": "interrupted"})
+    records = folder.metrics.read_bytes()
+    with folder.alone(), pytest.raises(UsageError, match="Another process works in"):
+        run(tmp_path)
+    assert folder.metrics.read_bytes() == records
+    assert folder.read("result.json") == {**result, "stopped": "interrupted"}
+
+    def no_locks(path: Path) -> int:
+        raise OSError(f"{path} is on a file system without locks")
+
+    monkeypatch.setattr("softprompt.training.run_directory.hold", no_locks)
+    with folder.alone():
+        assert run(tmp_path)["stopped"] == "finished"
+
+
 def test_the_folder_holds_everything(tmp_path: Path) -> None:
     result = run(tmp_path)
     names = {path.name for path in (tmp_path / "run").iterdir()}

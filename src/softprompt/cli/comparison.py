@@ -5,13 +5,15 @@ Every table fits 80 columns; what does not fit stands in the report's page.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from softprompt.cli.amounts import measure_name
+from softprompt.cli.runs import show_commands
 from softprompt.cli.tables import table
 from softprompt.comparison.words import (
     answered_in,
@@ -35,13 +37,15 @@ from softprompt.comparison.words import (
 )
 from softprompt.locale import _, mark, number, percent, size
 
-__all__ = ["show_comparison"]
+__all__ = ["show_comparison", "show_next"]
 
 _ADHERENCE = {
     "format_adherence": mark("format"),
     "term_adherence": mark("terms"),
     "term_precision": mark("precision"),
 }
+_SIZES = (32, 128, 512)
+"""Numbers of rows that a learning curve is proposed with."""
 
 
 def show_comparison(console: Console, found: Mapping[str, Any]) -> None:
@@ -80,6 +84,39 @@ def show_comparison(console: Console, found: Mapping[str, Any]) -> None:
     ]
     for line in filter(None, lines):
         console.print(line, soft_wrap=True)
+
+
+def show_next(console: Console, found: Mapping[str, Any], folder: Path) -> None:
+    """Where the page and the recommended method are, and what is worth typing next.
+
+    Args:
+        console: to print on.
+        found: the report.
+        folder: of the comparison.
+    """
+    chosen = found["recommendation"]
+    parts = found["methods"][chosen["method"]]["kept"] if chosen else ()
+    kept = [folder / part for part in parts]
+    # A path that is cut is no path.
+    if kept:
+        text = _("What it keeps: {paths}").format(paths=", ".join(map(str, kept)))
+        console.print(text, style="dim", soft_wrap=True)
+    text = _("Page: {path}").format(path=folder / "report.html")
+    console.print(text, style="dim", soft_wrap=True)
+    show_commands(console, _commands(found, folder, kept))
+
+
+def _commands(found: Mapping[str, Any], folder: Path, kept: Sequence[Path]) -> list[list[str]]:
+    """Command lines that a comparison leads to."""
+    commands = []
+    if len(kept) == 1 and (kept[0] / "prompt.json").is_file():
+        commands.append(["predict", str(kept[0]), _("your text")])
+    rows, labels = found["task"]["rows"]["train"], len(found["task"]["labels"])
+    sizes = [str(size) for size in _SIZES if labels <= size < rows]
+    if sizes and not found["curves"] and not found["curve_errors"]:
+        commands.append(["compare", "--resume", str(folder), "--curve", ",".join(sizes)])
+    commands.append(["advise", "--report", str(folder)])
+    return [["softprompt", *words] for words in commands]
 
 
 def _quality(found: Mapping[str, Any]) -> Table:

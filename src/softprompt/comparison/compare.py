@@ -318,6 +318,9 @@ def compare(
         reporter: hears of progress.
         apart: measures a method elsewhere, for example in a process of its own, so that its memory
             is its own; here when absent.
+
+    Raises:
+        UsageError: another process goes on with it.
     """
 
     def measure(name: str) -> None:
@@ -326,12 +329,13 @@ def compare(
         else:
             apart(name)
 
-    if comparison.how.escalate:
-        _escalate(comparison, measure)
-    else:
-        for name in comparison.missing():
-            measure(name)
-    return comparison.report()
+    with comparison.directory.alone():
+        if comparison.how.escalate:
+            _escalate(comparison, measure)
+        else:
+            for name in comparison.missing():
+                measure(name)
+        return comparison.report()
 
 
 def _escalate(comparison: Comparison, measure: Callable[[str], None]) -> None:

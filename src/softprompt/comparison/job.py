@@ -32,6 +32,7 @@ class Trained:
         trainable: numbers that learn.
         stored_bytes: that the task takes beside the backbone.
         shared_bytes: of these, what other tasks of the same domain need as well and share.
+        kept: where in the method's folder these bytes are.
         seconds: by stage: `search`, `training`, and `to_best`, from the beginning of the training
             to the best validation, where that was of it.
         history: seconds from the beginning, search included, and score of every validation on the
@@ -44,12 +45,15 @@ class Trained:
     trainable: int = 0
     stored_bytes: int = 0
     shared_bytes: int = 0
+    kept: Sequence[str] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
     history: Sequence[Sequence[float]] = ()
     details: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, work: Work, told: Mapping[str, Any], trainable: int, **details: Any) -> Trained:
+    def of(
+        cls, work: Work, told: Mapping[str, Any], trainable: int, kept: str, **details: Any
+    ) -> Trained:
         """Weights that have learned.
 
         Args:
@@ -57,6 +61,7 @@ class Trained:
             told: what that took, as it was written down: `bytes`, `learned`, `seconds`, `history`
                 and `details`.
             trainable: numbers that learn.
+            kept: folder in the method's own that they are in.
             details: beside those written down.
         """
         return cls(
@@ -64,6 +69,7 @@ class Trained:
             validation=told["learned"]["score"],
             trainable=trainable,
             stored_bytes=told["bytes"],
+            kept=(kept,),
             seconds=told["seconds"],
             history=told.get("history", ()),
             details={**told["details"], **details},

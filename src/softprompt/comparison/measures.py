@@ -70,6 +70,7 @@ def quality(job: Job, method: Method) -> tuple[Trained, dict[str, Any]]:
         "trainable": trained.trainable,
         "stored_bytes": trained.stored_bytes,
         "shared_bytes": trained.shared_bytes,
+        "kept": list(trained.kept),
         "seconds": dict(trained.seconds),
         "energy": spent["energy"],
         "peak_memory_bytes": max(spent["peak_memory_bytes"], peak_memory()),

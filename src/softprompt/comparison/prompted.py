@@ -5,14 +5,14 @@ It does not know what was changed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from softprompt.backbones import Backbone
 from softprompt.comparison.job import Job, Trained
-from softprompt.comparison.stages import kept
+from softprompt.comparison.stages import kept as written
 from softprompt.comparison.work import Taught
 from softprompt.prompts import SoftPrompt
 from softprompt.storage import write_json
@@ -47,7 +47,7 @@ def prompted(job: Job, backbone: Backbone, folder: Path, loaded: float = 0.0) ->
         KeyboardInterrupt: it was stopped; the next call goes on.
     """
     ended = folder.with_name("before.json")
-    earlier = {"seconds": 0.0, "training": 0.0, **(kept(ended) or {})}
+    earlier = {"seconds": 0.0, "training": 0.0, **(written(ended) or {})}
     # What another run left on disk would take the time of reading texts off this one's.
     own = {"baselines": (), "disk_cache": "off"}
     result = tune(
@@ -92,6 +92,7 @@ def learned_prompt(
     backbone: Backbone,
     *,
     before: Mapping[str, Any] | None = None,
+    kept: Sequence[str] = (),
     parameters: int = 0,
     shared: bool = False,
     loaded: float = 0.0,
@@ -105,6 +106,7 @@ def learned_prompt(
         job: whose task and settings count.
         backbone: that the prompt is for.
         before: what it took that was learned first (`bytes`, `seconds`); None where nothing was.
+        kept: where in the method's folder that is.
         parameters: numbers of it.
         shared: whether other tasks use it too.
         loaded: seconds that loading the model took.
@@ -123,6 +125,7 @@ def learned_prompt(
         trainable=parameters + result["trainable_parameters"],
         stored_bytes=stored + result["artifact_bytes"],
         shared_bytes=stored if shared else 0,
+        kept=(*kept, str(Path(result["prompt"]).relative_to(job.folder))),
         seconds={
             "search": search,
             "training": training + own["training"],

@@ -134,6 +134,7 @@ def _methods(
             "trainable_parameters": result["trainable"],
             "stored_bytes": result["stored_bytes"],
             "shared_bytes": result.get("shared_bytes", 0),
+            "kept": [f"methods/{name}/{part}" for part in result.get("kept", ())],
             "money": _money(result, how),
             **{key: result.get(key) for key in _COPIED},
         }

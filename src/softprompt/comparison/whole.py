@@ -20,7 +20,10 @@ from softprompt.comparison.stages import stage
 from softprompt.comparison.weights import Lesson, Material
 from softprompt.storage import atomic_folder
 
-__all__ = ["space", "tuned_model"]
+__all__ = ["FOLDER", "loaded", "space", "tuned_model"]
+
+FOLDER = "model"
+"""Of a method's own folder, where the model is kept."""
 
 
 def tuned_model(

@@ -14,13 +14,15 @@ It reads and writes; what the contents mean is the caller's matter.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from softprompt.errors import UsageError
 from softprompt.locale import _
-from softprompt.storage import disk_errors, write_bytes, write_json
+from softprompt.storage import disk_errors, hold, write_bytes, write_json
 from softprompt.training.reporters import Reporter
 
 __all__ = ["MetricsFile", "RunDirectory"]
@@ -69,6 +71,30 @@ class RunDirectory:
         with disk_errors(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
         write_json(self.path / "config.json", config)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keeps other processes from working in the folder, which is there, for as long as the
+        block lasts; where no lock can be had, it goes on without one.
+
+        Raises:
+            UsageError: another one is at work.
+        """
+        try:
+            lock = hold(self.path)
+        except (OSError, UsageError):
+            # Windows has none, nor have some network file systems.
+            yield
+            return
+        if lock is None:
+            raise UsageError(
+                _("Another process works in {folder}.").format(folder=self.path),
+                _("Wait until it has ended, or stop it and go on."),
+            )
+        try:
+            yield
+        finally:
+            os.close(lock)
 
     def read(self, name: str) -> dict[str, Any] | None:
         """The JSON file of that name, or None where there is none.

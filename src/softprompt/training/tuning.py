@@ -100,7 +100,8 @@ class Tuning:
             self.directory.create(self.resolved)
         result: dict[str, Any] | None = None
         try:
-            result = self._run(begun, *rows)
+            with self.directory.alone():
+                result = self._run(begun, *rows)
         finally:
             draw_curves(self.directory.records(), self.directory.curves, self.setup.metric)
             self.reporter.close(result)

@@ -341,12 +341,10 @@ def _reason(code: int, mistake: str) -> tuple[str, str]:
 
 
 def _show(found: dict[str, Any], folder: Path, console: Any) -> None:
-    from softprompt.cli.comparison import show_comparison
+    from softprompt.cli.comparison import show_comparison, show_next
 
     show_comparison(console, found)
-    console.print(
-        _("Page: {path}").format(path=folder / "report.html"), style="dim", soft_wrap=True
-    )
+    show_next(console, found, folder)
 
 
 _KILLED = 9

@@ -6,7 +6,7 @@ from softprompt.comparison.job import Job, Trained
 from softprompt.comparison.learner import Learner
 from softprompt.comparison.methods import EVERY_FORM, METHODS, Method, refuse_writing, whole_weights
 from softprompt.comparison.weights import Lesson, Material, of_task
-from softprompt.comparison.whole import loaded, space, tuned_model
+from softprompt.comparison.whole import FOLDER, loaded, space, tuned_model
 from softprompt.locale import mark
 
 __all__ = ["full"]
@@ -14,7 +14,7 @@ __all__ = ["full"]
 
 def full(job: Job) -> Trained:
     """A model of its own for the task, stored in the precision of the backbone."""
-    folder = job.folder / "model"
+    folder = job.folder / FOLDER
 
     def material(learner: Learner, brief: Lesson) -> Material:
         return of_task(learner, job.task, brief)
@@ -23,7 +23,7 @@ def full(job: Job) -> Trained:
         loaded(job, folder)
 
     learner, told = tuned_model(job, folder, material)
-    return Trained.of(job.taught(learner, switch=switch), told, told["parameters"])
+    return Trained.of(job.taught(learner, switch=switch), told, told["parameters"], FOLDER)
 
 
 def _check(job: Job) -> None:

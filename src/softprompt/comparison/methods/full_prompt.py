@@ -9,7 +9,7 @@ from softprompt.comparison.domain import domain_of
 from softprompt.comparison.job import Job, Trained
 from softprompt.comparison.methods import METHODS, Method, whole_weights
 from softprompt.comparison.prompted import learned_prompt, refuse_prompt, space_of
-from softprompt.comparison.whole import space, tuned_model
+from softprompt.comparison.whole import FOLDER, space, tuned_model
 from softprompt.locale import mark
 
 __all__ = ["full_prompt"]
@@ -18,11 +18,12 @@ __all__ = ["full_prompt"]
 def full_prompt(job: Job) -> Trained:
     """All weights learn the domain, with a search for the rate; then a prompt learns the task."""
     domain = domain_of(job)
-    learner, told = tuned_model(job, job.folder / "model", domain.material)
+    learner, told = tuned_model(job, job.folder / FOLDER, domain.material)
     return learned_prompt(
         job,
         learner.backbone,
         before=told,
+        kept=(FOLDER,),
         parameters=told["parameters"],
         shared=True,
         domain=domain.summary,

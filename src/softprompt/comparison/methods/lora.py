@@ -36,7 +36,7 @@ def lora(job: Job) -> Trained:
         adapter.read(job.folder / FOLDER)
 
     work = job.taught(adapter.learner, detach=adapter.remove, switch=switch)
-    return Trained.of(work, told, adapter.parameters)
+    return Trained.of(work, told, adapter.parameters, FOLDER)
 
 
 def tuned_adapter(

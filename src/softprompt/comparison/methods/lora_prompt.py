@@ -60,6 +60,7 @@ def prompt_over(job: Job, adapter: Adapter, told: Mapping[str, Any], **how: Any)
         job,
         backbone,
         before=told,
+        kept=(FOLDER,),
         parameters=adapter.parameters,
         detach=adapter.remove,
         lora=told["details"],

@@ -63,7 +63,7 @@ def lora_suffix(job: Job) -> Trained:
         adapter.read(folder)
 
     work = job.taught(adapter.learner, after=tokens, detach=detach, switch=switch)
-    return Trained.of(work, told, adapter.parameters, active_tokens=tokens)
+    return Trained.of(work, told, adapter.parameters, FOLDER, active_tokens=tokens)
 
 
 METHODS.register("lora_suffix")(

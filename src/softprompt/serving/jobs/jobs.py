@@ -26,14 +26,14 @@ from softprompt.serving.jobs.job import ACTIVE, Job, Order
 from softprompt.serving.jobs.ledger import Ledger
 from softprompt.serving.jobs.limits import JobLimits
 from softprompt.serving.jobs.places import Places
-from softprompt.serving.jobs.process import PROGRAM, Processes, hold
+from softprompt.serving.jobs.process import PROGRAM, Processes
 from softprompt.serving.jobs.publication import Publication, name_of
 from softprompt.serving.jobs.refusals import ItemStateError, UnknownItemError
 from softprompt.serving.jobs.run_records import RunRecords
 from softprompt.serving.jobs.settings import check_settings, run_settings
 from softprompt.serving.jobs.supervisor import Supervisor
 from softprompt.serving.jobs.viewer import Viewer
-from softprompt.storage import disk_errors
+from softprompt.storage import disk_errors, hold
 
 if TYPE_CHECKING:
     from softprompt.serving.registry import Registry

@@ -18,9 +18,9 @@ from softprompt.serving.jobs import keeper
 from softprompt.serving.jobs.job import Failure
 from softprompt.serving.jobs.job_files import JobFiles
 from softprompt.serving.jobs.limits import JobLimits
-from softprompt.storage import disk_errors
+from softprompt.storage import disk_errors, hold
 
-__all__ = ["PROGRAM", "Processes", "hold", "why_failed"]
+__all__ = ["PROGRAM", "Processes", "why_failed"]
 
 PROGRAM: tuple[str, ...] = (sys.executable, "-P", "-m", "softprompt")
 """The command line of this installation; no folder that it is started in adds modules to it."""
@@ -102,31 +102,6 @@ class Processes:
     def _reap(self) -> None:
         """Lets the system forget keepers that have ended."""
         self._children = [child for child in self._children if child.poll() is None]
-
-
-def hold(path: Path) -> int | None:
-    """Takes the lock on a file; None where somebody else has it.
-
-    Returns:
-        A descriptor; closing it gives the lock back.
-
-    Raises:
-        OSError: the file cannot be opened.
-        UsageError: the system has no such locks.
-    """
-    try:
-        import fcntl
-    except ImportError as error:
-        raise UsageError(
-            "This system cannot look after training processes.", "Use Linux or macOS."
-        ) from error
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
-        return None
-    return handle
 
 
 def why_failed(files: JobFiles, outcome: dict[str, Any] | None) -> Failure:
