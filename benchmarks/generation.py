@@ -3,11 +3,11 @@
     python -m benchmarks.generation [--data FOLDER] [--plot FILE] [--json]
 
 Small budgets: 500 training rows, 60 of validation, 200 of test. The best of several hand prompts,
-four examples in context, a suffix prompt, LoRA and full fine-tuning. Translation is judged by chrF,
-headline and report by ROUGE-L, record and note by exact match; beside it stand adherence to the
-task's format and to its fixed terms. `headline` and `report` are two prompts of one model over the
-same texts. BoolQ (yes or no, long passages) is judged by accuracy. With a model as small as `nano`
-it is the order of the methods that counts.
+four examples in context, suffix prompts of two lengths, LoRA and full fine-tuning. Translation is
+judged by chrF, headline and report by ROUGE-L, record and note by exact match; beside it stand
+adherence to the task's format and to its fixed terms. `headline` and `report` are two prompts of
+one model over the same texts. BoolQ (yes or no, long passages) is judged by accuracy. With a model
+as small as `nano` it is the order of the methods that counts.
 """
 
 from __future__ import annotations
@@ -25,14 +25,19 @@ from benchmarks.generation_tasks import SOURCES, task_of
 from benchmarks.sides import FULL, LORA, SUFFIX, Cell, Side
 from benchmarks.studies import Study, add_arguments, finish, mean_spread
 from benchmarks.study_plot import Panel, draw
+from softprompt.prompts.config import CHOOSING
 
 VALIDATION_ROWS = 60
 CHOICES = "boolq"
 TASKS = (*SOURCES, CHOICES)
+FEW = {"population": 3, "survivors": 2}
+SHORT = Side("short", "prompt (8 vectors)", prompt={"length": CHOOSING}, training=FEW)
+"""As long as a prompt for choices is by default: BoolQ, which has choices, needs none beside it."""
 SIDES = (
     Side("hand", "best hand prompt", "zero_shot", seeded=False),
     Side("k_shot", "4 examples in context", "few_shot"),
-    replace(SUFFIX, name="soft", training={"population": 3, "survivors": 2}),
+    SHORT,
+    replace(SUFFIX, name="soft", training=FEW),
     LORA,
     FULL,
 )
@@ -53,6 +58,8 @@ def main() -> None:
     for name in arguments.tasks.split(","):
         table[name] = {}
         for side in SIDES:
+            if side is SHORT and name not in SOURCES:
+                continue
             seeds = range(arguments.seeds if side.seeded else 1)
             cells = [_cell(study, name, side, seed) for seed in seeds]
             table[name][side.name] = [cell for cell in cells if cell is not None]

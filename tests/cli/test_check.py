@@ -54,6 +54,22 @@ def test_people_see_problems_tokens_and_lengths(
     assert max(len(line) for line in lines if str(tiny_folder) not in line) <= 80
 
 
+@pytest.mark.parametrize(("kind", "vectors"), [("classification", 8), ("generation", 32)])
+def test_the_prompt_that_the_task_gets_takes_room(
+    shell: Shell, tiny_folder: Path, tmp_path: Path, kind: str, vectors: int
+) -> None:
+    rows = [{"text": "a " * n, "label": "good" if n % 2 else "bad"} for n in range(10, 130)]
+    file = write_jsonl(tmp_path / "rows.jsonl", rows)
+
+    def too_long(*length: object) -> set[int]:
+        words = ["--model", tiny_folder, "--set", f"task.kind={kind}", "--json", *length]
+        problems = shell("check", file, *words).value["problems"]
+        return {problem["row"] for problem in problems if problem["check"] == "long"}
+
+    assert too_long() == too_long("--length", vectors)
+    assert too_long("--length", vectors - 4) < too_long() < too_long("--length", vectors + 4)
+
+
 def test_clean_data_is_called_clean(shell: Shell, tiny_folder: Path, tmp_path: Path) -> None:
     words = [
         "apple",

@@ -201,6 +201,19 @@ def test_free_text(tmp_path: Path) -> None:
     assert isinstance(predict(prompt, ["the late parcel"], tiny_backbone())[0].answer, str)
 
 
+@pytest.mark.parametrize(("kind", "vectors"), [("classification", 8), ("generation", 32)])
+def test_what_is_written_takes_more_vectors(tmp_path: Path, kind: str, vectors: int) -> None:
+    from softprompt.tasks import Task
+
+    feedback_task(tmp_path)
+    task = Task.from_file(tmp_path / "feedback.jsonl", kind=kind, target="label")
+    settings = {name: value for name, value in FAST.items() if name != "length"}
+    result = tune(
+        task, tiny_backbone(), tmp_path / "run", max_new_tokens=4, **{**settings, "epochs": 1}
+    )
+    assert SoftPrompt.load(result["prompt"]).length == vectors
+
+
 def test_few_shot_is_a_baseline_from_one_switch(tmp_path: Path) -> None:
     result = run(tmp_path, epochs=1, baselines=("majority", "zero_shot", "few_shot"), shots=2)
     assert result["baselines"]["few_shot"]["shots"] == 2

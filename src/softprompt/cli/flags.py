@@ -155,7 +155,8 @@ Depth = Annotated[
     ),
 ]
 Length = Annotated[
-    int | None, typer.Option("--length", metavar="N", help=mark("Vectors of the prompt."))
+    int | None,
+    typer.Option("--length", metavar="N", help=mark("Vectors; 8 for choices, 32 for free text.")),
 ]
 Config = Annotated[
     str | None,

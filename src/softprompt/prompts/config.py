@@ -10,7 +10,12 @@ from softprompt.errors import ConfigError, nearest
 from softprompt.locale import _, mark
 from softprompt.prompts.presets import PRESETS
 
-__all__ = ["PromptConfig"]
+__all__ = ["CHOOSING", "WRITING", "PromptConfig"]
+
+CHOOSING, WRITING = 8, 32
+"""Vectors of a prompt for answer choices and of one for free text, where no length is given: what
+is written takes more of them (benchmarks/LOG.md, "Writing freely").
+"""
 
 
 class PromptConfig(BaseModel):
@@ -56,8 +61,13 @@ class PromptConfig(BaseModel):
             "`labels` for answer choices and `vocabulary` for free text."
         ),
     )
-    length: int = Field(
-        8, ge=1, le=512, description=mark("Vectors of the prompt; 4 to 32 suit most.")
+    length: int | None = Field(
+        None,
+        ge=1,
+        le=512,
+        description=mark(
+            "Vectors of the prompt; not given: 8 for answer choices, 32 for free text."
+        ),
     )
     text: str | None = Field(
         None, description=mark("Text that the initialisation `text` starts from.")
@@ -65,6 +75,14 @@ class PromptConfig(BaseModel):
     start: str | None = Field(
         None, description=mark("Folder of the prompt that the initialisation `prompt` starts from.")
     )
+
+    def vectors(self, *, choices: bool) -> int:
+        """The length, also where none is given.
+
+        Args:
+            choices: whether the task has answer choices.
+        """
+        return self.length or (CHOOSING if choices else WRITING)
 
     @model_validator(mode="before")
     @classmethod

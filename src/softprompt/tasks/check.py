@@ -17,6 +17,7 @@ from softprompt.errors import SoftPromptError
 from softprompt.tasks.checks import CHECKS
 from softprompt.tasks.config import TaskConfig
 from softprompt.tasks.evidence import Evidence, Problem, Unmet
+from softprompt.tasks.labels import Kind
 from softprompt.tasks.parts import read_parts
 from softprompt.tasks.rows import Row
 from softprompt.tasks.task import Task, render_row, task_name
@@ -82,7 +83,7 @@ def check(
     path: str | Path,
     *,
     encode: Callable[[str], list[int]] | None = None,
-    window: int | None = None,
+    window: int | Callable[[Kind], int] | None = None,
     chat: Chat | None = None,
     unmet: Unmet | None = None,
 ) -> CheckReport:
@@ -93,7 +94,7 @@ def check(
         path: a file or `hf:NAME`.
         encode: a tokenizer without special tokens; with it lengths are measured.
         window: tokens that context, answer and end token may take together: the model's window
-            less the prompt's vectors and special tokens.
+            less the prompt's vectors and special tokens; by the task's kind where that matters.
         chat: the model's chat template, if it will be used.
         unmet: looks at what the task demands of answers (see `Evidence`).
 
@@ -106,6 +107,8 @@ def check(
     def render(row: Row) -> Rendered:
         return render_row(row, parts.layout.template, chat)
 
+    if callable(window):
+        window = window(Evidence(config, parts, render).kind)
     evidence = Evidence(config, parts, render, encode, window, unmet)
     problems = [problem for name in CHECKS for problem in CHECKS.get(name)(evidence)]
     task: Task | None = None

@@ -14,6 +14,7 @@ from softprompt.evaluation import score_classification, score_generation, unmet,
 from softprompt.inference.baselines import BASELINES
 from softprompt.locale import _
 from softprompt.prompts import PromptConfig
+from softprompt.prompts.config import CHOOSING
 from softprompt.prompts.depths import DEPTHS
 from softprompt.prompts.initialisers import (
     INITIALISERS,
@@ -76,12 +77,12 @@ def refuse_disagreement(
     Raises:
         UsageError: what disagrees, by name.
     """
-    fields = type(prompt).model_fields
     said: dict[str, object] = {
         _("the template's slots"): slots,
         "training.lengths": training.lengths,
         "training.grow_to": training.grow_to,
-        "prompt.length": (slots or training.grow_to) and prompt.length != fields["length"].default,
+        # Runs that were begun when a length was always written down have this one.
+        "prompt.length": (slots or training.grow_to) and prompt.length not in (None, CHOOSING),
     }
     names = [name for name, value in said.items() if value]
     if len(names) > 1:
@@ -100,7 +101,7 @@ def refuse_disagreement(
             _("Choose a placement in one piece, or leave the lengths out."),
         )
     # A method's name brings a placement along, which slots may replace.
-    usual = {"slots", fields["placement"].default}
+    usual = {"slots", type(prompt).model_fields["placement"].default}
     if slots and not prompt.method and prompt.placement not in usual:
         raise UsageError(
             _("The template has {{prompt:N}} slots, and the placement is {placement!r}.").format(

@@ -84,8 +84,9 @@ class Setup:
         refuse_disagreement(slots, prompt, training)
         lengths = tuple(slot.length for slot in slots)
         placement = "slots" if slots else prompt.placement
-        longest = sum(lengths) or training.grow_to or max(prompt.length, *training.lengths, 1)
         closed = bool(task.choices)
+        several = training.lengths or (prompt.vectors(choices=closed),)
+        longest = sum(lengths) or training.grow_to or max(several)
         heads = len(task.choices) if backbone.form == "pooled" else 0
         resolved = {
             "initialisation": prompt.initialisation,

@@ -189,9 +189,10 @@ class _Course:
         self.adapter, self.loss, self.training = adapter, loss, training
         self.reporter = reporter
         self.train, self.held = train, held
-        self.before = vectors_before(prompt.placement, prompt.length)
+        length = prompt.vectors(choices=True)
+        self.before = vectors_before(prompt.placement, length)
         some = adapter.embedded(picked(train[0], range(min(len(train[0]), VOCABULARY_ROWS))))
-        self.members = _members(InputVocabulary(some, prompt.length), some[0], prompt, training)
+        self.members = _members(InputVocabulary(some, length), some[0], prompt, training)
         self.step = 0
         # Fails here, before anything is trained, where the user's functions do not fit together.
         (self.without,) = self._held_losses([])
@@ -303,7 +304,7 @@ def _members(
         learning_rates=rates if several else (training.learning_rate,),
         initialisations=training.initialisations or (usual,),
         parametrisations=training.parametrisations or (prompt.parametrisation,),
-        lengths=(prompt.length,),
+        lengths=(prompt.vectors(choices=True),),
     )
     found = []
     for candidate in candidates:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from softprompt.backbones import Backbone
     from softprompt.prompts import Example
     from softprompt.tasks.check import CheckReport
+    from softprompt.tasks.labels import Kind
     from softprompt.training import RunConfig
 
 __all__ = ["check"]
@@ -88,19 +90,24 @@ def _report(settings: RunConfig, backbone: Backbone) -> tuple[CheckReport, Examp
     template = settings.task.template
     slots = template is not None and bool(Template(template).slots)
     placement = "slots" if slots else settings.prompt.placement
-    longest = (settings.prompt.length, *settings.training.lengths, settings.training.grow_to or 0)
-    length = 0 if slots else max(longest)
-    layout = Layout(backbone, placement, length, settings.prompt.depth)
+    layout = Layout(backbone, placement, 0, settings.prompt.depth)
+
+    def window(kind: Kind) -> int:
+        vectors = 0 if slots else _longest(settings, choices=kind == "classification")
+        return backbone.window - vectors - (backbone.bos is not None)
+
     report = check_data(
         settings.task,
         settings.data,
         encode=backbone.encode,
-        window=backbone.window - length - (backbone.bos is not None),
+        window=window,
         chat=backbone.chat if chat_used(settings.task.chat, layout) else None,
         unmet=unmet,
     )
     if report.example is None:
         return report, None
+    vectors = 0 if slots else _longest(settings, choices=bool(report.classes))
+    layout = replace(layout, length=vectors)
     wording = report.example_answer.removeprefix(report.example.answer_prefix)
     try:
         # An encoder's head has a row for each choice and no wording to show.
@@ -108,6 +115,13 @@ def _report(settings: RunConfig, backbone: Backbone) -> tuple[CheckReport, Examp
         return report, layout.example(report.example, shown)
     except TooLongError:
         return report, None
+
+
+def _longest(settings: RunConfig, *, choices: bool) -> int:
+    """Vectors of the longest prompt that will be trained."""
+    training = settings.training
+    several = training.lengths or (settings.prompt.vectors(choices=choices),)
+    return training.grow_to or max(several)
 
 
 def _show(
