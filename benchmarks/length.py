@@ -39,7 +39,7 @@ def side(length: int) -> Side:
 def main() -> None:
     """Measures what is missing and reports everything."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    add_arguments(parser, "vsfc,sst2,agnews")
+    add_arguments(parser, "vsfc,sst2")
     parser.add_argument("--lengths", default=",".join(map(str, LENGTHS)))
     arguments = parser.parse_args()
     study, about = Study.of(arguments)

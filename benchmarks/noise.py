@@ -126,10 +126,10 @@ def _replaced(
 
 
 def lost(points: Points) -> float | None:
-    """Mean points lost from no changed rows to the most; None where either is missing."""
-    if not points.get(SHARES[0]) or not points.get(SHARES[-1]):
-        return None
-    return fmean(points[SHARES[0]]) - fmean(points[SHARES[-1]])
+    """Mean points lost from no changed rows to the most, of the seeds that have both; None where
+    none has."""
+    both = list(zip(points.get(SHARES[0], ()), points.get(SHARES[-1], ()), strict=False))
+    return fmean(before - after for before, after in both) if both else None
 
 
 def finding(table: Mapping[str, Mapping[str, Mapping[str, Points]]]) -> str:

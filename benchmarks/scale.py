@@ -69,7 +69,7 @@ def main() -> None:
     add_arguments(parser, "vsfc,sst2")
     add = parser.add_argument
     add("--sizes", default=",".join(SIZES))
-    add("--tokens", type=int, default=12_000_000, help="that each model is pretrained on")
+    add("--tokens", type=int, default=4_000_000, help="that each model is pretrained on")
     add("--text", action="append", metavar="LABEL=FILE", help="to pretrain on")
     add("--folder", type=Path, default=Path("runs/scale"), help="of models and checkpoints")
     add("--set", action="append", default=[], metavar="KEY=VALUE", help="setting of the recipe")

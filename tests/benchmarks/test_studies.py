@@ -250,10 +250,10 @@ def test_irrelevant_rows_have_foreign_texts(tmp_path: Path) -> None:
 
 def test_what_noise_costs_is_from_none_to_most() -> None:
     points = {0: [80.0, 82.0], 10: [1.0], 20: [], 30: [76.0]}
-    assert noise.lost(points) == 5
+    assert noise.lost(points) == 4
     assert noise.lost({0: [1.0], 30: []}) is None
     table = {"vsfc": {"wrong": {"suffix": points, "lora": {0: [80.0], 30: [70.0]}, "full": {}}}}
-    assert "points lost: prompt (default) 5.0, LoRA 10.0." in noise.finding(table)
+    assert "points lost: prompt (default) 4.0, LoRA 10.0." in noise.finding(table)
 
 
 def test_wordings_are_ten_and_each_is_a_template() -> None:

@@ -53,6 +53,18 @@ def test_other_words_around_the_prompt_can_be_evaluated(
     assert other["ece"] != own["ece"]
 
 
+def test_the_answers_may_stand_in_another_column(
+    shell: Shell, trained: Path, data: Path, tmp_path: Path
+) -> None:
+    rows = [json.loads(line) for line in data.read_text("utf-8").splitlines()]
+    renamed = [{"verdict": row.pop("label"), **row} for row in rows]
+    file = write_jsonl(tmp_path / "renamed.jsonl", renamed)
+    assert "no column 'label'" in shell.mistake("evaluate", trained, file)
+    own = shell("evaluate", trained, data, "--json").value
+    assert shell("evaluate", trained, file, "--target", "verdict", "--json").value == own
+    assert "no column 'verdikt'" in shell.mistake("evaluate", trained, file, "--target", "verdikt")
+
+
 def test_empty_rows_are_refused_or_left_out_and_counted(
     shell: Shell, trained: Path, tmp_path: Path
 ) -> None:

@@ -168,7 +168,7 @@ def test_methods_and_sizes_are_added_to_what_was_measured(
     [
         ({"lora_rank": 4, "curve": (8,)}, "keeps its compare.lora_rank"),
         ({"methods": ("lorra",)}, "Unknown method 'lorra'"),
-        ({"curve": (1,)}, "1"),
+        ({"curve": (1,)}, "--curve names 1 rows"),
     ],
 )
 def test_what_measurements_rest_on_is_kept(

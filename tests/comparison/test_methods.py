@@ -18,6 +18,7 @@ from softprompt.comparison.domain import domain_of
 from softprompt.comparison.job import Job
 from softprompt.comparison.learner import Learner
 from softprompt.comparison.measures import measured
+from softprompt.comparison.prompted import history_of
 from softprompt.comparison.rates import lesson
 from softprompt.comparison.weights import learn, of_task
 from softprompt.comparison.work import Taught, after_context
@@ -36,6 +37,36 @@ TAUGHT = (
     "full",
     "full_prompt",
 )
+
+
+@pytest.mark.parametrize(
+    ("members", "readout", "name"),
+    [
+        (2, None, "together"),
+        (1, None, "score"),
+        (2, {"kept": True}, "together"),
+        (1, {"kept": True}, "together"),
+        # What is recorded of all together has the readout in it, which is left out.
+        (2, {"kept": False}, "score"),
+    ],
+)
+def test_the_history_is_that_of_what_is_kept(
+    tmp_path: Path, members: int, readout: dict[str, bool] | None, name: str
+) -> None:
+    records = [
+        {"kind": "validation", "step": step, "seconds": 1.0 + step, "score": 0.3, "together": 0.6}
+        for step in (0, 4)
+    ]
+    text = "".join(json.dumps(record) + "\n" for record in records)
+    (tmp_path / "metrics.jsonl").write_text(text)
+    result = {
+        "seconds": {"context": 1.0, "training": 6.0, "evaluation": 1.0, "total": 8.0},
+        "population": [{"left": None}, {"left": None}, {"left": 2}],
+        "selection": {"members": members},
+        "readout": readout,
+    }
+    found = history_of(result, tmp_path, 10.0)
+    assert found == [[12.0, records[0][name]], [16.0, records[1][name]]]
 
 
 def with_how(job: Job, **how: Any) -> Job:

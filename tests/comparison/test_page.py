@@ -106,7 +106,7 @@ def a_report() -> dict[str, Any]:
         "readout": {"kept": True},
     }
     prompt["parts"] = {"prompts": {"macro_f1": 0.91}, "readout": {"macro_f1": 0.88}}
-    prompt["history"] = [[61.0, 0.4], [150.0, 0.7]]
+    prompt["history"], prompt["validation"] = [[61.0, 0.4], [150.0, 0.7]], 0.7
     results["lora"]["history"] = [[30.0, 0.69]]
     results["full"]["unmeasured"] = {"switch_seconds": "no room"}
     full = results["full"]["forgetting"]
@@ -223,7 +223,7 @@ def test_times_to_the_prompts_score_are_told() -> None:
     }
     texts = Read(page(found)).texts
     assert {"2:30", "1:30", "–"} <= set(texts)
-    assert any("first was 70.0%, the soft prompt's best" in text for text in texts)
+    assert any("first was 70.0%, the soft prompt's;" in text for text in texts)
 
 
 @pytest.mark.usefixtures("english")

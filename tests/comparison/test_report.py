@@ -55,6 +55,24 @@ def test_the_cheapest_that_is_as_good_is_recommended() -> None:
     assert reported(task, {})["recommendation"] is None
 
 
+@pytest.mark.parametrize(
+    ("score", "told"),
+    [
+        (0.6, {"score": 0.6, "seconds": {"soft_prompt": 50.0, "lora": None, "full": 90.0}}),
+        # What is kept may be better than every validation of the training was.
+        (0.7, {"score": 0.7, "seconds": {"soft_prompt": 3600.0, "lora": None, "full": 90.0}}),
+        (0.0, None),
+        (None, None),
+    ],
+)
+def test_the_time_to_the_score_of_the_prompt_that_is_kept(score: Any, told: Any) -> None:
+    results = {name: a_result("ab", 0.5) for name in ("zero_shot", "soft_prompt", "lora", "full")}
+    results["soft_prompt"] |= {"validation": score, "history": [[10.0, 0.5], [50.0, 0.65]]}
+    results["lora"]["history"] = [[30.0, 0.5]]
+    results["full"]["history"] = [[30.0, 0.5], [90.0, 0.7], [95.0, 0.8]]
+    assert reported(a_task("ab"), results)["time_to_accuracy"] == told
+
+
 def test_the_metric_decides_what_a_difference_is() -> None:
     # Right answers alone would hide what macro-F1 shows: a class that is never named.
     rare = a_task("a" * 144 + "b" * 16)

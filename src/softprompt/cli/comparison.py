@@ -112,7 +112,7 @@ def _commands(found: Mapping[str, Any], folder: Path, kept: Sequence[Path]) -> l
     if len(kept) == 1 and (kept[0] / "prompt.json").is_file():
         commands.append(["predict", str(kept[0]), _("your text")])
     rows, labels = found["task"]["rows"]["train"], len(found["task"]["labels"])
-    sizes = [str(size) for size in _SIZES if labels <= size < rows]
+    sizes = [str(size) for size in _SIZES if 2 * labels <= size < rows]
     if sizes and not found["curves"] and not found["curve_errors"]:
         commands.append(["compare", "--resume", str(folder), "--curve", ",".join(sizes)])
     commands.append(["advise", "--report", str(folder)])

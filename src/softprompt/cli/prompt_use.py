@@ -18,12 +18,17 @@ __all__ = ["chosen_by", "load_predictor", "load_prompt"]
 
 
 def load_prompt(
-    path: str, *, template: str | None = None, choices: str | None = None
+    path: str,
+    *,
+    target: str | None = None,
+    template: str | None = None,
+    choices: str | None = None,
 ) -> SoftPrompt:
     """A prompt, with other text around it or other words for its answers where given.
 
     Args:
         path: its folder; the run's folder is taken as well.
+        target: column of the answers in files, in place of its own.
         template: in place of its own.
         choices: "label=wording,..." for some or all of its labels.
 
@@ -35,6 +40,8 @@ def load_prompt(
     if not (folder / "prompt.json").is_file() and (folder / "prompt" / "prompt.json").is_file():
         folder = folder / "prompt"
     prompt = SoftPrompt.load(folder)
+    if target is not None:
+        prompt = replace(prompt, task=replace(prompt.task, target=target))
     if template is not None:
         prompt = prompt.with_template(template)
     return prompt if choices is None else _reworded(prompt, choices)

@@ -129,4 +129,8 @@ def refuse_sizes(task: Task, config: RunConfig, how: CompareConfig) -> None:
         ConfigError: with the least that can.
     """
     for rows in how.curve:
-        limited(task, rows, config.training.seed)
+        try:
+            limited(task, rows, config.training.seed)
+        except ConfigError as error:
+            text = _("--curve names {n} rows, which cannot hold two rows of each label.")
+            raise ConfigError(text.format(n=rows), error.hint) from error

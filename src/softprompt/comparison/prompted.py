@@ -200,9 +200,9 @@ def _before(result: Mapping[str, Any], loaded: float = 0.0) -> float:
 
 
 def history_of(result: Mapping[str, Any], folder: Path, before: float = 0.0) -> list[list[float]]:
-    """Seconds and score of every validation of a run: of all prompts together, with the readout,
-    where that is what is kept; else of the best prompt alone. None of a run that grew, whose
-    records begin with its last length.
+    """Seconds and score of every validation of a run: of all prompts together with the readout
+    where a readout is kept, of all prompts together where they are and there is none, else of the
+    best prompt alone. None of a run that grew, whose records begin with its last length.
 
     Args:
         result: of the run.
@@ -213,7 +213,8 @@ def history_of(result: Mapping[str, Any], folder: Path, before: float = 0.0) -> 
         return []
     begun, readout = _before(result, before), result["readout"]
     trained = sum(one["left"] is None for one in result["population"])
-    whole = result["selection"]["members"] == trained and (readout is None or readout["kept"])
+    # A readout stands beside the prompts from the first step on, and no record has it beside one.
+    whole = readout["kept"] if readout else result["selection"]["members"] == trained
     name = "together" if whole else "score"
     return [
         [round(begun + float(record["seconds"]), 3), float(record.get(name, record["score"]))]

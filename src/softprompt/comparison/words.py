@@ -176,7 +176,7 @@ def times_told(found: Mapping[str, Any]) -> list[str]:
         return []
     text = _(
         "To the prompt's score: time, search included, until the validation score first was "
-        "{score}, the soft prompt's best; – if it never was."
+        "{score}, the soft prompt's; – if it never was."
     )
     return [text.format(score=percent(told["score"]))]
 

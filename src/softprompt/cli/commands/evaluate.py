@@ -23,6 +23,7 @@ def evaluate(
     data: flags.Data,
     *,
     slice_: flags.Slice = None,
+    target: flags.Target = None,
     template: flags.Template = None,
     choices: flags.Choices = None,
     model: flags.PromptModel = None,
@@ -40,7 +41,7 @@ def evaluate(
         from softprompt.cli.prompt_rows import answered_rows, file_settings, read
         from softprompt.cli.prompt_use import chosen_by, load_predictor, load_prompt
 
-        loaded = load_prompt(prompt, template=template, choices=choices)
+        loaded = load_prompt(prompt, target=target, template=template, choices=choices)
         settings = file_settings(delimiter=delimiter, encoding=encoding, split=split)
         file = read(data, loaded.task, settings)
         rows = answered_rows(file, loaded.task, slice_column=slice_, drop_empty=drop_empty)
