@@ -196,16 +196,26 @@ def test_learning_after_the_context_reads_the_kept_contexts(job: Job) -> None:
         torch.testing.assert_close(one, other)
 
 
-def test_few_rows_get_as_many_steps(job: Job) -> None:
+@pytest.mark.parametrize("passes", [1, 3])
+def test_few_rows_get_as_many_steps(job: Job, passes: int) -> None:
     backbone = job.backbone()
     backbone.model.model.layers[1].mlp.down_proj.weight.requires_grad_()
     steps: list[tuple[int, int]] = []
-    brief = lesson(job, backbone, 1e-3, 1, 30)
+    scores: list[float] = []
+    brief = lesson(job, backbone, 1e-3, passes, 30)
     material = of_task(Learner(backbone), job.task, brief)
-    learned = learn(Learner(backbone), material, brief, progress=lambda *x: steps.append(x))
+    learned = learn(
+        Learner(backbone),
+        material,
+        brief,
+        noted=scores.append,
+        progress=lambda *x: steps.append(x),
+    )
     assert 30 <= steps[-1][1] < 40
-    assert learned.epochs > 1
+    assert learned.epochs > passes
     assert len(steps) == steps[-1][1]
+    assert passes / 2 < len(scores) <= passes
+    assert len(scores) < learned.epochs
     backbone.model.requires_grad_(False)
 
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from softprompt.backbones import Backbone, Context
 from softprompt.backbones.precision import fastest_dtype
@@ -195,17 +196,16 @@ def learn(
             optimizer.zero_grad(set_to_none=True)
             step += 1
             progress(step, total)
+        if not _validated(epoch + 1, epochs, lesson):
+            continue
         score = material.score()
         _refuse_infinite(_("validation score"), score, lesson.rate, step)
         noted(score)
         if best is None or score > best[0]:
             best = score, epoch + 1, time.perf_counter() - begun
-            for own, parameter in zip(kept, free, strict=True):
-                own.copy_(parameter.detach())
+            _copy(free, kept)
     assert best is not None, "there is at least one epoch"
-    with torch.no_grad():
-        for parameter, own in zip(free, kept, strict=True):
-            parameter.copy_(own)
+    _copy(kept, free)
     return Learned(*best, epochs)
 
 
@@ -229,6 +229,19 @@ def _refuse_infinite(what: str, found: float, rate: float, step: int) -> None:
 def _epochs(lesson: Lesson, per_epoch: int) -> int:
     """Passes that make enough steps."""
     return max(lesson.epochs, min(_MOST_EPOCHS, -(-lesson.least_steps // per_epoch)))
+
+
+def _validated(epoch: int, epochs: int, lesson: Lesson) -> bool:
+    """Whether a pass is followed by a validation. Few rows get more passes than were asked for, but
+    no more validations, which may take longer than what they judge."""
+    between = math.ceil(epochs / lesson.epochs)
+    return epoch % between == 0 or epoch == epochs
+
+
+def _copy(source: Sequence[Tensor], target: Sequence[Tensor]) -> None:
+    with torch.no_grad():
+        for one, other in zip(source, target, strict=True):
+            other.copy_(one)
 
 
 def _rows(buckets: list[list[int]], batch: Batch) -> list[int]:
