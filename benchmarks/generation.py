@@ -3,7 +3,7 @@
     python -m benchmarks.generation [--data FOLDER] [--plot FILE] [--json]
 
 Small budgets: 500 training rows, 60 of validation, 200 of test. The best of several hand prompts,
-four examples in context, suffix prompts of two lengths, LoRA and full fine-tuning. Translation is
+four examples in context, suffix prompts of three lengths, LoRA and full fine-tuning. Translation is
 judged by chrF, headline and report by ROUGE-L, record and note by exact match; beside it stand
 adherence to the task's format and to its fixed terms. `headline` and `report` are two prompts of
 one model over the same texts. BoolQ (yes or no, long passages) is judged by accuracy. With a model
@@ -31,12 +31,15 @@ VALIDATION_ROWS = 60
 CHOICES = "boolq"
 TASKS = (*SOURCES, CHOICES)
 FEW = {"population": 3, "survivors": 2}
-SHORT = Side("short", "prompt (8 vectors)", prompt={"length": CHOOSING}, training=FEW)
-"""As long as a prompt for choices is by default: BoolQ, which has choices, needs none beside it."""
+SHORTER = (
+    Side("short", "prompt (8 vectors)", prompt={"length": CHOOSING}, training=FEW),
+    Side("middle", "prompt (16 vectors)", prompt={"length": 16}, training=FEW),
+)
+"""Than a prompt for free text is by default; BoolQ has choices, and its prompt is short anyway."""
 SIDES = (
     Side("hand", "best hand prompt", "zero_shot", seeded=False),
     Side("k_shot", "4 examples in context", "few_shot"),
-    SHORT,
+    *SHORTER,
     replace(SUFFIX, name="soft", training=FEW),
     LORA,
     FULL,
@@ -58,7 +61,7 @@ def main() -> None:
     for name in arguments.tasks.split(","):
         table[name] = {}
         for side in SIDES:
-            if side is SHORT and name not in SOURCES:
+            if side in SHORTER and name not in SOURCES:
                 continue
             seeds = range(arguments.seeds if side.seeded else 1)
             cells = [_cell(study, name, side, seed) for seed in seeds]
