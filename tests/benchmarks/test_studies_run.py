@@ -156,7 +156,7 @@ def test_free_text_is_measured(
         "generation", [*arguments, *COMMON, "--tasks", "translation"], monkeypatch, capsys
     )
     assert sorted(found["details"]["order"]["translation"]) == sorted(
-        ["hand", "k_shot", "soft", "lora", "full"]
+        ["hand", "k_shot", "short", "middle", "soft", "lora", "full"]
     )
     assert found["details"]["missing"] == {}
 
