@@ -80,12 +80,12 @@ class RunDirectory:
         Raises:
             UsageError: another one is at work.
         """
+        unlocked = -1
         try:
             lock = hold(self.path)
         except (OSError, UsageError):
-            # Windows has none, nor have some network file systems.
-            yield
-            return
+            # Windows has no locks, nor have some network file systems.
+            lock = unlocked
         if lock is None:
             raise UsageError(
                 _("Another process works in {folder}.").format(folder=self.path),
@@ -94,7 +94,8 @@ class RunDirectory:
         try:
             yield
         finally:
-            os.close(lock)
+            if lock != unlocked:
+                os.close(lock)
 
     def read(self, name: str) -> dict[str, Any] | None:
         """The JSON file of that name, or None where there is none.
