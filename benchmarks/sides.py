@@ -38,8 +38,8 @@ __all__ = [
 
 Cell = dict[str, Any]
 
-_DROPPED = ("answers", "validation_answers")
-"""Parts of a measurement that are too large to keep."""
+_DROPPED = ("answers", "validation_answers", "kept")
+"""Parts of a measurement that are too large to keep, and where what is not kept was."""
 
 
 @dataclass(frozen=True)
@@ -134,20 +134,19 @@ def measure_side(
         method = METHODS.get(side.method)
         method.check(job)
         found = (measure or _quality)(job, method)
-        stored = _stored(found["details"].pop("prompt", None), found["trainable"])
-    kept = {key: value for key, value in found.items() if key not in _DROPPED}
-    return {**kept, **stored}
+        kept = [job.folder / part for part in found["kept"]]
+        stored = _stored(kept[-1] if kept else None, found["trainable"])
+    return {**{key: value for key, value in found.items() if key not in _DROPPED}, **stored}
 
 
 def _quality(job: Job, method: Method) -> Cell:
     return quality(job, method)[1]
 
 
-def _stored(prompt: str | None, trainable: int) -> dict[str, int]:
+def _stored(folder: Path | None, trainable: int) -> dict[str, int]:
     """Numbers that are kept for a task and what describes them; a prompt's are folded."""
-    if prompt is None:
+    if folder is None or not (folder / "prompt.json").is_file():
         return {"stored_numbers": trainable, "described_bytes": 0}
-    folder = Path(prompt)
     numbers = sum(tensor.size for tensor in load_file(folder / "prompt.safetensors").values())
     described = (folder / "prompt.json").stat().st_size
     return {"stored_numbers": int(numbers), "described_bytes": described}

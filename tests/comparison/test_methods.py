@@ -140,7 +140,7 @@ def test_matrices_of_a_domain_are_shared(job: Job) -> None:
     assert hybrid["shared_bytes"] == folder_bytes(job.folder / "adapter")
     assert hybrid["details"]["domain"]["about"] == "the task's own texts"
     # The prompt was trained over the model with the matrices, not over the untouched one.
-    prompt = SoftPrompt.load(hybrid["details"]["prompt"])
+    prompt = SoftPrompt.load(job.folder / hybrid["kept"][-1])
     assert prompt.backbone.weights != job.backbone().identity.weights
 
 

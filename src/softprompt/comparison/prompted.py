@@ -23,7 +23,7 @@ from softprompt.training.setup import Setup
 
 __all__ = ["history_of", "learned_prompt", "prompted", "refuse_prompt", "seconds_of", "space_of"]
 
-_KEPT = ("population", "selection", "readout", "steps", "prompt")
+_KEPT = ("population", "selection", "readout", "steps")
 """What a method's details have of a run's result."""
 
 _STAGES = ("search", "training")
