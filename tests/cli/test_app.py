@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from contextlib import AbstractContextManager, nullcontext
@@ -15,6 +16,10 @@ import softprompt
 from cli.conftest import Shell
 from softprompt.cli import commands
 from softprompt.cli.commands import COMMANDS
+from softprompt.comparison import METHODS
+from softprompt.inference.baselines import BASELINES
+from softprompt.prompts.initialisers import INITIALISERS
+from softprompt.registry import Registry
 
 SOURCE = Path(softprompt.__file__).parents[1]
 
@@ -70,6 +75,16 @@ def test_help_shows_every_example(shell: Shell, name: str) -> None:
 @pytest.mark.parametrize("name", COMMANDS.names())
 def test_help_fits_eighty_columns(shell: Shell, name: str) -> None:
     assert max(map(len, shell(name, "--help").out.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(
+    ("command", "choices"),
+    [("compare", METHODS), ("tune", INITIALISERS), ("tune", BASELINES)],
+    ids=["methods", "initialisations", "baselines"],
+)
+def test_help_names_every_choice(shell: Shell, command: str, choices: Registry[object]) -> None:
+    words = set(re.findall(r"\w+", shell(command, "--help").out))
+    assert set(choices.names()) <= words
 
 
 @pytest.mark.parametrize("name", COMMANDS.names())
