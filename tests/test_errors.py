@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 from pydantic import BaseModel, Field, ValidationError
 
 from softprompt import errors
-from softprompt.errors import ConfigError, DivergedError, SoftPromptError, nearest, refusal
+from softprompt.errors import (
+    ConfigError,
+    DivergedError,
+    SoftPromptError,
+    nearest,
+    refusal,
+    system_reason,
+)
 from softprompt.locale import set_language
 
 CLASSES = [
@@ -21,7 +29,8 @@ CLASSES = [
 
 
 def test_every_class_is_exported() -> None:
-    assert {cls.__name__ for cls in CLASSES} | {"nearest", "refusal"} == set(errors.__all__)
+    functions = {"nearest", "refusal", "system_reason"}
+    assert {cls.__name__ for cls in CLASSES} | functions == set(errors.__all__)
 
 
 def test_the_tree_in_the_docstring_is_the_tree() -> None:
@@ -148,3 +157,11 @@ def test_a_bound_is_told_as_numbers_are() -> None:
     assert refusal("Input should be greater than 0.25") == "Giá trị phải lớn hơn 0,25"
     told = refusal("Input should be 'auto', 'on' or 'off'")
     assert told == "Giá trị phải là 'auto', 'on' hoặc 'off'"
+
+
+@pytest.mark.usefixtures("vietnamese")
+def test_what_the_system_says_is_translated(tmp_path: Path) -> None:
+    with pytest.raises(OSError) as error:
+        (tmp_path / "absent").read_text()
+    assert system_reason(error.value) == "không có tệp hoặc thư mục này"
+    assert system_reason(OSError(5, "Input/output error")) == "Input/output error"

@@ -41,6 +41,7 @@ __all__ = [
     "UsageError",
     "nearest",
     "refusal",
+    "system_reason",
 ]
 
 _MOST_NAMES = 40
@@ -65,8 +66,17 @@ _REFUSALS = (
     mark("Input should be less than or equal to {le}"),
     mark("Input should be less than {lt}"),
     mark("Input should be '{names}' or '{last}'"),
+    mark("Tuple should have at least {least} item after validation, not {n}"),
     mark("Value error, {error}"),
 )
+
+_SYSTEM = (
+    mark("No such file or directory"),
+    mark("Is a directory"),
+    mark("Not a directory"),
+    mark("Permission denied"),
+)
+"""What the system says of a file that cannot be read."""
 
 
 class SoftPromptError(Exception):
@@ -89,6 +99,11 @@ class SoftPromptError(Exception):
 def reason_of(error: BaseException) -> str:
     """The first line of what an error says, or its kind where it says nothing."""
     return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def system_reason(error: OSError) -> str:
+    """Why the system does not give a file, in the language in use."""
+    return retold(error.strerror or str(error), _SYSTEM)
 
 
 class UsageError(SoftPromptError):

@@ -35,6 +35,11 @@ def test_advice_from_measurements(shell: Shell, tmp_path: Path) -> None:
     assert "Recommended: LoRA." in shown
     assert "rules of thumb" not in shown
     assert "full fine-tuning is 1.5 points ahead (p = 0.30)" in shown
+    alone = a_report("lora", "lora", None)
+    alone["methods"] = {"lora": alone["methods"]["lora"]}
+    file.write_text(json.dumps(alone))
+    assert "LoRA is best. Nothing else is measured." in shell("advise", "--report", file).out
+    file.write_text(json.dumps(a_report("lora", "full", 0.3)))
     best = shell("advise", "--report", tmp_path, "--quality", "best").out
     assert "Recommended: full fine-tuning." in best
     assert "LoRA is cheaper and 1.5 points behind" in best

@@ -114,7 +114,10 @@ def test_what_to_type_next(tmp_path: Path, curves: dict[str, Any]) -> None:
     told = shown("soft_prompt")
     assert f"What it keeps: {prompt}\n" in told
     assert f"  softprompt predict {prompt} 'your text'\n" in told
-    proposed = f"  softprompt compare --resume {tmp_path} --curve 32,128\n"
+    proposed = (
+        f"  softprompt compare --resume {tmp_path} --methods soft_prompt,lora_prompt --curve "
+        "32,128\n"
+    )
     assert (proposed in told) == (not curves)
     assert f"  softprompt advise --report {tmp_path}\n" in told
     # What stands over a changed model is no prompt for the plain one.
@@ -123,6 +126,12 @@ def test_what_to_type_next(tmp_path: Path, curves: dict[str, Any]) -> None:
     for method in ("majority", None):
         assert "keeps" not in shown(method)
         assert "Page: " in shown(method)
+    # Nothing is proposed that would have nothing to go by.
+    found["methods"] = {"majority": {"kept": []}}
+    assert "softprompt" not in shown("majority").replace(str(tmp_path), "")
+    found["methods"] = {"zero_shot": {"kept": []}}
+    assert "--curve" not in shown("zero_shot")
+    assert "advise" in shown("zero_shot")
 
 
 def test_its_own_settings_are_kept(
@@ -270,15 +279,16 @@ def test_settings_come_from_a_file_and_files_are_named_from_the_root(
 ) -> None:
     (tmp_path / "general.txt").write_text("one passage of text that has eight words", "utf-8")
     (tmp_path / "c.yaml").write_text(
-        "training: {epochs: 1}\ncompare: {methods: [majority], curve: [8], watts: 3}\n", "utf-8"
+        "training: {epochs: 1}\ncompare: {methods: 'majority,full', curve: 8, watts: 3}\n", "utf-8"
     )
     monkeypatch.chdir(tmp_path)
     words = [data, "--model", tiny_folder, "--output", "run", "--config", "c.yaml"]
     more = ["--curve", "12", "--set", "compare.general=general.txt"]
+    more += ["--set", "compare.full_rates=[0.001]", "--set", "compare.epochs=1"]
     ended = shell("compare", *words, *more, "--json")
     assert ended.code == 0, ended.err
     kept = json.loads((tmp_path / "run" / "config.json").read_text("utf-8"))
-    assert kept["comparison"]["methods"] == ["majority"]
+    assert kept["comparison"]["methods"] == ["majority", "full"]
     assert kept["comparison"]["watts"] == 3
     assert kept["comparison"]["curve"] == [12]
     assert kept["comparison"]["general"] == str(tmp_path / "general.txt")
@@ -290,13 +300,16 @@ def test_settings_come_from_a_file_and_files_are_named_from_the_root(
 
 
 def test_a_comparison_whose_methods_are_all_refused_is_a_mistake(
-    shell: Shell, data: Path, tiny_folder: Path, tmp_path: Path
+    shell: Shell, tiny_folder: Path, tmp_path: Path
 ) -> None:
-    words = [data, "--model", tiny_folder, "--output", tmp_path / "run", *QUICK]
-    ended = shell("compare", *words, "--methods", "soft_prompt", "--depth", "kv",
-                  "--placement", "slots")  # fmt: skip
+    written = tmp_path / "written.csv"
+    lines = [f"what is {n},it is {n} or {n + 1}" for n in range(80)]
+    written.write_text("\n".join(["question,reply", *lines]))
+    words = [written, "--model", tiny_folder, "--output", tmp_path / "run", *QUICK]
+    columns = ["--input", "question", "--target", "reply", "--set", "task.kind=generation"]
+    ended = shell("compare", *words, *columns, "--methods", "majority")
     assert ended.code == 2
-    assert "soft prompt" in ended.out
+    assert "majority guess: cannot be done here" in ended.out
 
 
 def test_one_method_can_be_measured_here(
@@ -344,6 +357,16 @@ def test_mistakes(shell: Shell, data: Path, tmp_path: Path) -> None:
     unknown = ["--set", "compare.lora_ranks=3"]
     told = shell.mistake("compare", data, "--output", tmp_path / "g", *unknown)
     assert "Unknown setting compare.lora_ranks. Did you mean 'lora_rank'" in told
+    told = shell.mistake("compare", data, "--output", tmp_path / "g", "--set", "compar.watts=3")
+    assert "Did you mean 'compare'" in told
+    for nothing in ("", " , "):
+        told = shell.mistake("compare", data, "--output", tmp_path / "g", "--methods", nothing)
+        assert "--methods names no method. Allowed: all, majority" in told
+    told = shell.mistake("compare", data, "--output", tmp_path / "g", "--only", "lora")
+    assert "Add --resume DIR, or write --methods lora" in told
+    told = shell.mistake("compare", data, "--resume", tmp_path / "g")
+    assert "takes no DATA" in told
+    assert not (tmp_path / "g").exists()
     absent = shell.mistake("compare", tmp_path / "absent.csv", "--output", tmp_path / "d")
     assert "absent.csv" in absent
     assert not (tmp_path / "d").exists()
@@ -358,6 +381,11 @@ def test_mistakes(shell: Shell, data: Path, tmp_path: Path) -> None:
     assert "'nowhere'" in shell.mistake("compare", data, "--output", tmp_path / "j", *wrong)
     assert not (tmp_path / "j").exists()
     assert "holds no comparison" in shell.mistake("compare", "--resume", tmp_path / "c")
+
+
+@pytest.mark.parametrize("wanted", ["all", "lora,all"])
+def test_all_methods_have_one_name(wanted: str) -> None:
+    assert sorted(COMMAND._methods(wanted)) == METHODS.names()
 
 
 def test_adherence_to_a_form_has_a_table_of_what_was_measured(
@@ -380,8 +408,8 @@ def test_adherence_to_a_form_has_a_table_of_what_was_measured(
             "loss": {"untouched": 1.0, "attached": 1.0, "detached": None},
             "other": {
                 "name": "reviews",
-                "untouched": {"accuracy": 0.25},
-                "attached": {"accuracy": 0.125},
+                "untouched": {"accuracy": 0.5, "macro_f1": 0.25},
+                "attached": {"accuracy": 0.5, "macro_f1": 0.125},
                 "detached": None,
             },
             "detached_identical": None,
@@ -390,5 +418,5 @@ def test_adherence_to_a_form_has_a_table_of_what_was_measured(
     lines = [line.split() for line in lines_of("token_f1", {"soft_prompt": method})]
     assert ["format"] in lines
     assert ["soft", "prompt", "87.5%"] in lines
-    assert ["reviews", "untouched", "attached", "detached"] in lines
+    assert ["reviews,", "macro-F1", "untouched", "attached", "detached"] in lines
     assert ["soft", "prompt", "25.0%", "12.5%", "–"] in lines

@@ -166,6 +166,9 @@ def test_resume_gives_the_finished_result(shell: Shell, trained: Path) -> None:
 
 def test_resume_needs_a_run(shell: Shell, tmp_path: Path) -> None:
     assert "holds no run" in shell.mistake("tune", "--resume", tmp_path / "nothing")
+    (tmp_path / "config.json").write_text('{"run": {}, "comparison": {}}', "utf-8")
+    told = shell.mistake("tune", "--resume", tmp_path)
+    assert f"Go on with `softprompt compare --resume {tmp_path}`" in told
 
 
 def test_resume_refuses_changed_data(

@@ -33,6 +33,8 @@ def begin(
     *methods: str,
     training: dict[str, Any] | None = None,
     task: dict[str, Any] | None = None,
+    prompt: dict[str, Any] | None = None,
+    model: str | None = None,
     **how: Any,
 ) -> Any:
     """A comparison in `folder/run`."""
@@ -40,9 +42,9 @@ def begin(
     feedback_task(folder)
     config = RunConfig.of(
         f"{folder}/feedback.jsonl",
-        backbone={"model": str(save_tiny(folder / "model")), "dtype": "fp32"},
+        backbone={"model": model or str(save_tiny(folder / "model")), "dtype": "fp32"},
         task=task or {},
-        prompt={"length": 4},
+        prompt={"length": 4, **(prompt or {})},
         training={**FAST, **(training or {})},
     )
     settings = CompareConfig(methods=methods, **{**HOW, **how})

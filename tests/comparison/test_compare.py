@@ -18,7 +18,7 @@ from softprompt.comparison.job import Job, Trained
 from softprompt.comparison.learner import Learner
 from softprompt.comparison.methods import Method
 from softprompt.comparison.weights import Lesson, learn, of_task
-from softprompt.errors import ConfigError, DataError, UsageError
+from softprompt.errors import ConfigError, DataError, SoftPromptError, UsageError
 from softprompt.training import RunConfig
 from softprompt.training.run_directory import RunDirectory
 
@@ -154,10 +154,35 @@ def test_what_cannot_be_compared_is_refused_before_anything_is_written(
     with pytest.raises(UsageError, match="already in use"):
         begun("majority", folder="d")
     with pytest.raises(ConfigError, match="cannot hold two rows"):
-        begun("majority", folder="e", curve=(3,))
+        begun("full", folder="e", curve=(3,))
     with pytest.raises(DataError, match="cannot be read"):
         begun("majority", folder="f", general=str(tmp_path / "absent.txt"))
     assert not (tmp_path / "f" / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("methods", "given", "told"),
+    [
+        (("full_prompt",), {"prompt": {"placement": "suffx"}}, "Unknown placement 'suffx'"),
+        (("soft_prompt", "full"), {"prompt": {"depth": "deeep"}}, "Unknown depth 'deeep'"),
+        (("soft_prompt",), {"prompt": {"initialisation": "text"}}, "`text` needs a text"),
+        (("soft_prompt",), {"training": {"optimizer": "adamx"}}, "Unknown optimizer 'adamx'"),
+        (("zero_shot",), {"training": {"hand_prompts": ("{txt} {answer}",)}}, "the column 'txt'"),
+        (("zero_shot",), {"training": {"hand_prompts": ("{text} {prompt:2} {answer}",)}}, "slots"),
+        (("majority",), {"model": "nowhere/at-all"}, "nowhere/at-all"),
+    ],
+)
+def test_what_no_method_gets_past_is_refused_before_anything_is_written(
+    begun: Any, tmp_path: Path, methods: tuple[str, ...], given: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(SoftPromptError) as error:
+        begun(*methods, **given)
+    assert told in str(error.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_settings_of_a_prompt_refuse_nothing_where_none_is_trained(begun: Any) -> None:
+    assert begun("majority", prompt={"initialisation": "text"}).missing() == ["majority"]
 
 
 def test_a_curve_goes_on_where_it_was(

@@ -155,9 +155,10 @@ def test_methods_and_sizes_are_added_to_what_was_measured(
     assert list(found["methods"]) == ["majority", "own_template", "full"]
     assert [rows for rows, _ in found["curves"]["full"]] == [8, len(after.task.train)]
     assert found["methods"]["full"]["money"] > 0
-    # Who names one method more loses nothing that was measured.
-    after.change(CompareConfig(methods=("full",)))
+    # Who names one method more, or other sizes, loses nothing that was measured.
+    after.change(CompareConfig(methods=("full",), curve=(12,)))
     assert list(after.report()["methods"]) == ["majority", "own_template", "full"]
+    assert after.report()["curves"] == found["curves"]
     assert before["escalation"] is not None
     assert found["escalation"] is None
     assert result.stat().st_mtime_ns == measured
@@ -168,7 +169,9 @@ def test_methods_and_sizes_are_added_to_what_was_measured(
     [
         ({"lora_rank": 4, "curve": (8,)}, "keeps its compare.lora_rank"),
         ({"methods": ("lorra",)}, "Unknown method 'lorra'"),
-        ({"curve": (1,)}, "--curve names 1 rows"),
+        ({"methods": ("full",), "curve": (1,)}, "--curve names 1 rows, which cannot hold two"),
+        ({"methods": ("full",), "curve": (999,)}, "--curve names no number below that of all"),
+        ({"curve": (8,)}, "--curve is of methods that learn, and there is none among: majority"),
     ],
 )
 def test_what_measurements_rest_on_is_kept(

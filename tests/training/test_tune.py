@@ -227,6 +227,12 @@ def test_slices_are_scored_apart(tmp_path: Path) -> None:
         run(tmp_path, "other", slice_column="prt")
 
 
+def test_hand_prompts_that_name_no_column_are_refused_before_training(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="the column 'txt'"):
+        run(tmp_path, hand_prompts=("{text} {answer}", "{txt} {answer}"))
+    assert not (tmp_path / "run").exists()
+
+
 class Recorder(Reporter):
     def __init__(self) -> None:
         self.warnings: list[str] = []

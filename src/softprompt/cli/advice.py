@@ -10,7 +10,7 @@ from rich.console import Console
 from softprompt.cli.amounts import duration, measure_name
 from softprompt.cli.tables import table
 from softprompt.comparison.advice import OPTIONS
-from softprompt.comparison.words import named
+from softprompt.comparison.words import beside_best, named
 from softprompt.locale import _, mark, number, percent, size
 
 __all__ = ["QUESTIONS", "show_advice"]
@@ -109,7 +109,8 @@ def _measurements(console: Console, measured: Mapping[str, Any]) -> None:
             "{cheapest} is cheaper and {points} points behind, no more than chance (p = {p})."
         )
     elif measured["method"] == measured["best"]:
-        text = _("Measured on {n} test rows: {method} is best, and nothing cheaper comes close.")
+        text = _("Measured on {n} test rows: {method} is best. {beside}")
+        values["beside"] = beside_best(measured["best"], measured["methods"])
     else:
         text = _(
             "Measured on {n} test rows: {method} is the cheapest that is not beaten beyond chance; "

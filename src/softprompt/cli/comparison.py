@@ -15,6 +15,7 @@ from rich.table import Table
 from softprompt.cli.amounts import measure_name
 from softprompt.cli.runs import show_commands
 from softprompt.cli.tables import table
+from softprompt.comparison.methods import METHODS
 from softprompt.comparison.words import (
     answered_in,
     at_edge,
@@ -33,6 +34,7 @@ from softprompt.comparison.words import (
     score_of,
     short,
     times_told,
+    title_of_other,
     unmeasured,
 )
 from softprompt.locale import _, mark, number, percent, size
@@ -113,9 +115,13 @@ def _commands(found: Mapping[str, Any], folder: Path, kept: Sequence[Path]) -> l
         commands.append(["predict", str(kept[0]), _("your text")])
     rows, labels = found["task"]["rows"]["train"], len(found["task"]["labels"])
     sizes = [str(size) for size in _SIZES if 2 * labels <= size < rows]
-    if sizes and not found["curves"] and not found["curve_errors"]:
-        commands.append(["compare", "--resume", str(folder), "--curve", ",".join(sizes)])
-    commands.append(["advise", "--report", str(folder)])
+    learned = [name for name in found["methods"] if METHODS.get(name).trains]
+    if sizes and learned and not found["curves"] and not found["curve_errors"]:
+        # Named, since those that the comparison goes on with may be others that learn nothing.
+        of = ["--methods", ",".join(learned)]
+        commands.append(["compare", "--resume", str(folder), *of, "--curve", ",".join(sizes)])
+    if any(METHODS.get(name).way for name in found["methods"]):
+        commands.append(["advise", "--report", str(folder)])
     return [["softprompt", *words] for words in commands]
 
 
@@ -186,7 +192,7 @@ def _other(found: Mapping[str, Any]) -> Table | None:
     if not told:
         return None
     rows = _rows(_("untouched"), _("attached"), _("detached"))
-    rows.columns[0].header = next(iter(told.values()))["name"]
+    rows.columns[0].header = title_of_other(next(iter(told.values())))
     for name, other in told.items():
         states = (score_of(other[state]) for state in ("untouched", "attached", "detached"))
         rows.add_row(named(name), *(text or "–" for text in states), style=_style(found, name))

@@ -33,7 +33,9 @@ from softprompt.comparison.given import (
     limited,
     other_of,
     refuse_absent,
+    refuse_curve,
     refuse_fixed,
+    refuse_settings,
     refuse_sizes,
     refuse_unused,
     task_of,
@@ -91,6 +93,7 @@ class Comparison:
                 package that is absent.
             ConfigError: a setting that nothing would come of.
             DataError: a file cannot be read, or the task has no test rows.
+            SoftPromptError: the backbone cannot be loaded, or cannot take the prompt's settings.
         """
         refuse_absent(how)
         refuse_unused(how)
@@ -106,8 +109,10 @@ class Comparison:
         halves(Path(how.general) if how.general else None)
         if how.other is not None:
             other_of(how)
+        job = Job(task, config, how, folder, Reporter())
         if how.domain is not None or how.domain_target is not None:
-            domain_of(Job(task, config, how, folder, Reporter()))
+            domain_of(job)
+        refuse_settings(job)
         directory.create(
             {
                 "run": config.model_dump(mode="json"),
@@ -132,6 +137,8 @@ class Comparison:
         given = {name: getattr(how, name) for name in how.model_fields_set}
         changed = self.how.model_copy(update=given)
         refuse_absent(changed)
+        if "curve" in given:
+            refuse_curve(changed)
         refuse_sizes(self.task, self.config, changed)
         stored = self.directory.read("config.json") or {}
         self.directory.write(
@@ -233,7 +240,7 @@ class Comparison:
             if result is None
         }
         curves = {
-            name: {n: self._cell(name, n).result for n in self._sizes(name)} for name in names
+            name: {n: self._cell(name, n).result for n in self._known(name)} for name in names
         }
         curve_errors = {
             name: {
@@ -293,6 +300,14 @@ class Comparison:
         """Numbers of rows beside all of them; none for a method that learns nothing."""
         sizes = self.how.curve if METHODS.get(name).trains else ()
         return [rows for rows in sizes if rows < len(self.task.train)]
+
+    def _known(self, name: str) -> list[int]:
+        """Numbers of rows that are asked for, and those that were measured before."""
+        folders = self._cell(name).path.glob("rows-*")
+        numbers = [folder.name.removeprefix("rows-") for folder in folders]
+        before = {int(rows) for rows in numbers if rows.isdecimal()}
+        measured = {rows for rows in before if self._cell(name, rows).result is not None}
+        return sorted({*self._sizes(name), *measured})
 
     def _whole(self, name: str) -> bool:
         return all(self._cell(name, rows).finished for rows in (None, *self._sizes(name)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from softprompt.comparison.config import CompareConfig
-from softprompt.errors import DataError
+from softprompt.errors import DataError, system_reason
 from softprompt.locale import _
 from softprompt.storage import sha256
 
@@ -29,7 +29,7 @@ def hashes(how: CompareConfig) -> dict[str, str]:
         except OSError as error:
             raise DataError(
                 _("The file {name} cannot be read: {error}.").format(
-                    name=name, error=error.strerror
+                    name=name, error=system_reason(error)
                 )
             ) from error
     return found

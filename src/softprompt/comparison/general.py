@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from softprompt.errors import DataError
+from softprompt.errors import DataError, system_reason
 from softprompt.locale import _
 from softprompt.tasks import normalise
 
@@ -32,7 +32,9 @@ def passages_of(file: Path) -> list[str]:
         text = normalise(file.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise DataError(
-            _("The text {file} cannot be read: {error}.").format(file=file, error=error.strerror)
+            _("The text {file} cannot be read: {error}.").format(
+                file=file, error=system_reason(error)
+            )
         ) from error
     except UnicodeDecodeError as error:
         raise DataError(

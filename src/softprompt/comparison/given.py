@@ -6,19 +6,24 @@ from dataclasses import replace
 from importlib.util import find_spec
 
 from softprompt.comparison.config import CompareConfig
+from softprompt.comparison.job import Job
 from softprompt.comparison.methods import METHODS
+from softprompt.comparison.prompted import refuse_prompt
 from softprompt.errors import ConfigError, DataError, UsageError
 from softprompt.locale import _
 from softprompt.tasks import Task
 from softprompt.tasks.splits import draw
 from softprompt.training import RunConfig
+from softprompt.training.checks import check_hand_prompts
 
 __all__ = [
     "CHANGEABLE",
     "limited",
     "other_of",
     "refuse_absent",
+    "refuse_curve",
     "refuse_fixed",
+    "refuse_settings",
     "refuse_sizes",
     "refuse_unused",
     "task_of",
@@ -70,6 +75,7 @@ def refuse_unused(how: CompareConfig) -> None:
                 _("compare.{name} belongs to another task, and there is none.").format(name=name),
                 _("Name its file with --other, or leave it out."),
             )
+    refuse_curve(how)
     readers = [name for name in METHODS if METHODS.get(name).reads_domain]
     for name in ("domain", "domain_target"):
         if getattr(how, name) is not None and not set(readers) & set(how.methods):
@@ -79,6 +85,21 @@ def refuse_unused(how: CompareConfig) -> None:
                     names=", ".join(readers)
                 ),
             )
+
+
+def refuse_curve(how: CompareConfig) -> None:
+    """Refuses a learning curve where nothing learns.
+
+    Raises:
+        ConfigError: naming the methods.
+    """
+    if how.curve and not any(METHODS.get(name).trains for name in how.methods):
+        raise ConfigError(
+            _("--curve is of methods that learn, and there is none among: {names}.").format(
+                names=", ".join(how.methods)
+            ),
+            _("Add one to --methods, for example soft_prompt, or leave it out."),
+        )
 
 
 def task_of(config: RunConfig) -> Task:
@@ -122,15 +143,39 @@ def limited(task: Task, rows: int, seed: int) -> Task:
     return replace(task, train=train)
 
 
-def refuse_sizes(task: Task, config: RunConfig, how: CompareConfig) -> None:
-    """Refuses sizes of the curve that cannot hold every label.
+def refuse_settings(job: Job) -> None:
+    """Refuses what no method would get past: hand prompts that are none, a backbone that cannot be
+    loaded, and, where a method trains a prompt, settings of one that backbone or task cannot take.
 
     Raises:
-        ConfigError: with the least that can.
+        SoftPromptError: as `softprompt tune` refuses it.
     """
+    check_hand_prompts(job.task, job.config.training.hand_prompts)
+    backbone = job.backbone()
+    if any(METHODS.get(name).reads_prompt for name in job.how.methods):
+        refuse_prompt(replace(job, loaded=backbone))
+
+
+def refuse_sizes(task: Task, config: RunConfig, how: CompareConfig) -> None:
+    """Refuses sizes of the curve that cannot hold every label, or none of which is below all rows.
+
+    Raises:
+        ConfigError: with what can be.
+    """
+    if how.curve and min(how.curve) >= len(task.train):
+        raise ConfigError(
+            _("--curve names no number below that of all training rows, {n}.").format(
+                n=len(task.train)
+            ),
+            _("All rows are always measured; name fewer, or leave it out."),
+        )
     for rows in how.curve:
         try:
             limited(task, rows, config.training.seed)
         except ConfigError as error:
-            text = _("--curve names {n} rows, which cannot hold two rows of each label.")
-            raise ConfigError(text.format(n=rows), error.hint) from error
+            raise ConfigError(
+                _("--curve names {n} rows, which cannot hold two rows of each label.").format(
+                    n=rows
+                ),
+                _("There are {n} labels.").format(n=len(task.labels)),
+            ) from error

@@ -5,16 +5,18 @@ The terminal and the page say the same; both read the report and nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from softprompt.comparison.methods import METHODS
-from softprompt.evaluation import interval_of
+from softprompt.evaluation import default_metric, interval_of
+from softprompt.evaluation.titles import measure_name
 from softprompt.locale import _, figure, mark, ngettext, number, percent
 
 __all__ = [
     "answered_in",
     "at_edge",
+    "beside_best",
     "clock",
     "energy",
     "escalation",
@@ -30,6 +32,7 @@ __all__ = [
     "score_of",
     "short",
     "times_told",
+    "title_of_other",
     "unmeasured",
 ]
 
@@ -182,10 +185,18 @@ def times_told(found: Mapping[str, Any]) -> list[str]:
 
 
 def score_of(metric: Mapping[str, Any] | None) -> str:
-    """The metric of another task in a few characters; nothing for none."""
-    if metric is None:
-        return ""
-    return percent(metric["accuracy" if "accuracy" in metric else "token_f1"])
+    """The score on another task in a few characters; nothing for none."""
+    return "" if metric is None else percent(metric[_scored_by(metric)])
+
+
+def title_of_other(other: Mapping[str, Any]) -> str:
+    """Another task's name and what answers to it are scored by."""
+    return f"{other['name']}, {measure_name(_scored_by(other['untouched']))}"
+
+
+def _scored_by(metric: Mapping[str, Any]) -> str:
+    """What tasks of its kind are compared by."""
+    return default_metric("classification" if "accuracy" in metric else "generation")
 
 
 def unmeasured(found: Mapping[str, Any]) -> list[str]:
@@ -241,15 +252,20 @@ _SMALLEST = mark(
 )
 
 
-_BEST = {
+_BESIDE = {
     # Whether anything cheaper and anything dearer was measured.
-    (False, False): mark("Choose: {method}. Nothing else is measured."),
-    (False, True): mark("Choose: {method}. Nothing dearer is better."),
-    (True, False): mark(
-        "Choose: {method}. Nothing cheaper comes close; nothing dearer is measured."
-    ),
-    (True, True): mark("Choose: {method}. Nothing cheaper comes close."),
+    (False, False): mark("Nothing else is measured."),
+    (False, True): mark("Nothing dearer is better."),
+    (True, False): mark("Nothing cheaper comes close; nothing dearer is measured."),
+    (True, True): mark("Nothing cheaper comes close."),
 }
+
+
+def beside_best(best: str, methods: Iterable[str]) -> str:
+    """How what was measured beside the best method, which is chosen, compares with it."""
+    costs = [METHODS.get(method).cost for method in methods]
+    own = METHODS.get(best).cost
+    return _(_BESIDE[any(cost < own for cost in costs), any(cost > own for cost in costs)])
 
 
 def recommended(found: Mapping[str, Any]) -> str:
@@ -275,10 +291,8 @@ def recommended(found: Mapping[str, Any]) -> str:
         )
         return text.format(n=number(max(counts, default=0)))
     if chosen["method"] == chosen["best"]:
-        costs = [METHODS.get(method).cost for method in found["methods"]]
-        own = METHODS.get(chosen["method"]).cost
-        told = _BEST[any(cost < own for cost in costs), any(cost > own for cost in costs)]
-        return _(told).format(method=name)
+        told = _("Choose: {method}.").format(method=name)
+        return f"{told} {beside_best(chosen['method'], found['methods'])}"
     return _(
         "Choose: {method}. On these {n} test rows nothing is better beyond chance; {best} is "
         "{points} points ahead (p = {p}), and more test rows may tell them apart."

@@ -26,8 +26,8 @@ class PromptConfig(BaseModel):
     method: str | None = Field(
         None,
         description=mark(
-            "A method by its name, such as `prompt-tuning` or `prefix-tuning`: sets "
-            "placement, depth and parametrisation where they are not given."
+            "A method by its name, such as `prompt-tuning` or `prefix-tuning`: sets the axes that "
+            "are not given."
         ),
     )
     placement: str = Field(
@@ -70,7 +70,7 @@ class PromptConfig(BaseModel):
         ),
     )
     text: str | None = Field(
-        None, description=mark("Text that the initialisation `text` starts from.")
+        None, description=mark("Text that the initialisations `text` and `context` start from.")
     )
     start: str | None = Field(
         None, description=mark("Folder of the prompt that the initialisation `prompt` starts from.")

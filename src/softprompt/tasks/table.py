@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from softprompt.errors import DataError
+from softprompt.errors import DataError, system_reason
 from softprompt.locale import _, mark
 from softprompt.registry import Registry
 from softprompt.tasks.config import TaskConfig
@@ -33,9 +33,6 @@ class Table:
     records: tuple[Mapping[str, object], ...]
     digest: str
 
-
-# What the system says most often of a file that it does not give.
-mark("Permission denied")
 
 Reader = Callable[[str, TaskConfig], Table]
 """Reads the data set that a path or address names; raises DataError."""
@@ -81,9 +78,8 @@ def file_bytes(source: str) -> bytes:
             _("{file} is a folder, not a file.").format(file=source), _("Name one file of it.")
         ) from error
     except OSError as error:
-        reason = error.strerror or str(error)
         raise DataError(
-            _("Cannot read {file}: {reason}.").format(file=source, reason=_(reason)),
+            _("Cannot read {file}: {reason}.").format(file=source, reason=system_reason(error)),
             _("Check its permissions."),
         ) from error
     if not content.strip(b"\xef\xbb\xbf \t\r\n"):

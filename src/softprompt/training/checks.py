@@ -24,7 +24,7 @@ from softprompt.prompts.initialisers import (
 )
 from softprompt.prompts.parametrisations import PARAMETRISATIONS
 from softprompt.prompts.placements import pieces
-from softprompt.tasks import Slot, Task
+from softprompt.tasks import Slot, Task, Template
 from softprompt.training.config import TrainingConfig
 from softprompt.training.objectives import OBJECTIVES
 from softprompt.training.optimizers import OPTIMIZERS
@@ -32,7 +32,7 @@ from softprompt.training.optimizers import OPTIMIZERS
 if TYPE_CHECKING:
     from softprompt.training.setup import Setup
 
-__all__ = ["check", "check_metric", "refuse_disagreement"]
+__all__ = ["check", "check_hand_prompts", "check_metric", "refuse_disagreement"]
 
 
 def check(setup: Setup) -> None:
@@ -50,6 +50,7 @@ def check(setup: Setup) -> None:
     _names(setup)
     _objective(setup)
     check_metric(task, setup.metric)
+    check_hand_prompts(task, training.hand_prompts)
     _demands(task)
     if setup.slice_column and setup.slice_column not in task.train[0].columns:
         raise DataError(
@@ -177,6 +178,21 @@ def check_metric(task: Task, name: str) -> None:
         value(score_classification([label], [label], task.labels), name)
     else:
         value(score_generation(["a"], ["a"], demands=task.demands), name)
+
+
+def check_hand_prompts(task: Task, texts: Sequence[str]) -> None:
+    """Whether rows can be written by hand prompts: one row is.
+
+    Raises:
+        DataError: a text is no template, names a column that there is not, or has slots.
+    """
+    for text in texts if task.template is not None else ():
+        if replace(task, template=Template(text)).render(task.train[0]).slots:
+            raise DataError(
+                _("The hand prompt {text!r} has {{prompt:N}} slots, and no prompt to fill them.")
+                .format(text=text),
+                _("Take them out."),
+            )  # fmt: skip
 
 
 def _demands(task: Task) -> None:

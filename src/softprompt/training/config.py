@@ -14,7 +14,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from softprompt.backbones import BackboneConfig, Precision
-from softprompt.errors import ConfigError, nearest, refusal
+from softprompt.errors import ConfigError, nearest, refusal, system_reason
 from softprompt.locale import _, mark
 from softprompt.prompts import PromptConfig
 from softprompt.tasks import TaskConfig
@@ -350,7 +350,7 @@ def _read(file: Path) -> dict[str, Any]:
     except OSError as error:
         raise ConfigError(
             _("The configuration {file} cannot be read: {error}.").format(
-                file=file, error=error.strerror
+                file=file, error=system_reason(error)
             )
         ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -381,7 +381,7 @@ def _assignment(text: str) -> tuple[str, str, Any]:
     if section not in _SECTIONS:
         raise ConfigError(
             _("Unknown section {section!r} in {text!r}.").format(section=section, text=text),
-            nearest(section, _SECTIONS),
+            nearest(section, {*_SECTIONS, *OTHER_SECTIONS} - {section}),
         )
     return section, name, value
 

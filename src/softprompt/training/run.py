@@ -50,6 +50,11 @@ def resume(folder: Path, reporter: Reporter | None = None) -> dict[str, Any]:
             _("{folder} holds no run: there is no config.json in it.").format(folder=folder),
             _("Name the folder that `softprompt tune` was given with --output."),
         )
+    if "comparison" in stored:
+        raise UsageError(
+            _("{folder} holds a comparison.").format(folder=folder),
+            _("Go on with `softprompt compare --resume {folder}`.").format(folder=folder),
+        )
     config = RunConfig.from_json(stored)
     parts = (directory, round_directory(folder, 1), first_length(folder))
     plan = next((plan for part in parts if (plan := part.read("plan.json")) is not None), None)

@@ -183,6 +183,11 @@ def compare(
 
 def _outcome(used: dict[str, Any], *, as_json: bool) -> Outcome:
     alone = used.pop("only", None)
+    if alone is not None and "resume" not in used:
+        raise UsageError(
+            _("--only measures one method of a comparison that is begun."),
+            _("Add --resume DIR, or write --methods {name}.").format(name=alone),
+        )
     comparison, folder = _comparison(used)
     from softprompt.comparison import compare as measure
 
@@ -248,7 +253,8 @@ def _comparison(used: dict[str, Any]) -> tuple[Comparison, Path]:
     file = Path(used["config"]) if "config" in used else None
     settings = _settings(own, [text for text in assigned if text not in others], file)
     config = run_config(data, {**used, "set": others})
-    return Comparison.begin(Path(output), config, settings), Path(output)
+    with waiting(_("Loading ...")):
+        return Comparison.begin(Path(output), config, settings), Path(output)
 
 
 def _begun(used: dict[str, Any]) -> tuple[Comparison, Path]:
@@ -276,7 +282,7 @@ def _begun(used: dict[str, Any]) -> tuple[Comparison, Path]:
 
 
 def _flag(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
+    return "DATA" if name == "data" else f"--{name.replace('_', '-')}"
 
 
 def _settings(own: dict[str, Any], assigned: list[str], file: Path | None = None) -> Any:
@@ -285,33 +291,56 @@ def _settings(own: dict[str, Any], assigned: list[str], file: Path | None = None
     Raises:
         ConfigError: a value that cannot be.
     """
-    from softprompt.comparison import METHODS, CompareConfig
+    from softprompt.comparison import CompareConfig
     from softprompt.training.config import section_of, validated
     from softprompt.training.yaml_values import assignment
 
-    names = [name.strip() for name in own.pop("methods", "").split(",") if name.strip()]
-    if names == ["all"]:
-        names = sorted(METHODS, key=lambda name: METHODS.get(name).cost)
-    if names:
-        own["methods"] = tuple(names)
-    if "curve" in own:
-        sizes = [size.strip() for size in str(own["curve"]).split(",")]
-        sizes = [size for size in sizes if size and size != "all"]
-        if not all(size.isdecimal() and int(size) for size in sizes):
-            raise ConfigError(
-                _("--curve cannot be {value!r}.").format(value=own["curve"]),
-                _("Write numbers of training rows, for example --curve 32,128,512,all."),
-            )
-        own["curve"] = tuple(map(int, sizes))
     own = {**(section_of(file, _SECTION.rstrip(".")) if file else {}), **own}
     for text in assigned:
         key, value = assignment(text, "compare.lora_rank=16")
         own[key.removeprefix(_SECTION)] = value
+    for name, read in (("methods", _methods), ("curve", _sizes)):
+        if isinstance(own.get(name), str | int):
+            own[name] = read(str(own[name]))
     for name in _PATHS:
         # A run is gone on with from anywhere, so files are named from the root.
         if isinstance(own.get(name), str) and Path(own[name]).exists():
             own[name] = str(Path(own[name]).absolute())
     return validated("compare", CompareConfig, own)
+
+
+def _methods(text: str) -> tuple[str, ...]:
+    """Methods that `--methods` names.
+
+    Raises:
+        UsageError: it names none, which must not mean all that are usual.
+    """
+    from softprompt.comparison import METHODS
+
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    every = sorted(METHODS, key=lambda name: METHODS.get(name).cost)
+    if not names:
+        raise UsageError(
+            _("--methods names no method."),
+            _("Allowed: {names}.").format(names=", ".join(["all", *every])),
+        )
+    return tuple(every if "all" in names else names)
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    """Numbers of rows that `--curve` names.
+
+    Raises:
+        ConfigError: something else stands there.
+    """
+    sizes = [size.strip() for size in text.split(",")]
+    sizes = [size for size in sizes if size and size != "all"]
+    if not all(size.isdecimal() and int(size) for size in sizes):
+        raise ConfigError(
+            _("--curve cannot be {value!r}.").format(value=text),
+            _("Write numbers of training rows, for example --curve 32,128,512,all."),
+        )
+    return tuple(map(int, sizes))
 
 
 def _apart(comparison: Comparison, folder: Path, name: str) -> None:

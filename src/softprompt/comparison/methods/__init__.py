@@ -58,6 +58,7 @@ class Method:
         choices_only: whether it needs answer choices.
         needs: the optional package that it imports, or None.
         reads_domain: whether it learns a broad domain first.
+        reads_prompt: whether it trains a prompt by the settings of `softprompt tune`.
         forms: kinds of backbone that it suits, as `Backbone.form` names them.
         check: refuses what the method cannot do with this task and backbone, before anything is
             trained; the hint names the nearest that works.
@@ -72,6 +73,7 @@ class Method:
     choices_only: bool = False
     needs: str | None = None
     reads_domain: bool = False
+    reads_prompt: bool = False
     forms: frozenset[str] = WRITING
     check: Callable[[Job], None] = lambda job: None
     space: Callable[[Job], Mapping[str, Any]] = lambda job: {}

@@ -45,6 +45,7 @@ METHODS.register("full_prompt")(
         way="full",
         check=_check,
         reads_domain=True,
+        reads_prompt=True,
         space=lambda job: {"model": space(job), "prompt": space_of(job)},
     )
 )

@@ -37,6 +37,7 @@ METHODS.register("lora_domain_prompt")(
         needs="peft",
         check=_check,
         reads_domain=True,
+        reads_prompt=True,
         space=space,
     )
 )

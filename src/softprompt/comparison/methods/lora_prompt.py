@@ -90,6 +90,7 @@ METHODS.register("lora_prompt")(
         7,
         way="lora",
         needs="peft",
+        reads_prompt=True,
         check=refuse_lora_prompt,
         space=space,
     )

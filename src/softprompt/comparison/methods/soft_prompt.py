@@ -26,6 +26,7 @@ METHODS.register("soft_prompt")(
         mark("soft prompt"),
         4,
         way="soft_prompt",
+        reads_prompt=True,
         forms=WRITING | {"pooled"},
         check=refuse_prompt,
         space=space_of,

@@ -22,6 +22,7 @@ from softprompt.comparison.words import (
     reached,
     score_of,
     short,
+    title_of_other,
 )
 from softprompt.evaluation.titles import measure_name
 from softprompt.locale import _, number, percent, size
@@ -114,7 +115,7 @@ def forgetting(found: Mapping[str, Any]) -> str:
         row = [named(name), *cells, _("cannot be detached") if same is None else percent(same, 0)]
         other = told["other"]
         if other is not None:
-            name_of_other = other["name"]
+            name_of_other = title_of_other(other)
             row += [score_of(other[state]) for state in ("untouched", "attached", "detached")]
         rows.append(row)
     if name_of_other is not None:
