@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 from dataclasses import replace
 from importlib.util import find_spec
+
+import torch
 
 from softprompt.comparison.config import CompareConfig
 from softprompt.comparison.job import Job
@@ -154,6 +157,10 @@ def refuse_settings(job: Job) -> None:
     backbone = job.backbone()
     if any(METHODS.get(name).reads_prompt for name in job.how.methods):
         refuse_prompt(replace(job, loaded=backbone))
+    # Methods may be measured in processes of their own, which need the memory.
+    del backbone
+    gc.collect()
+    torch.cuda.empty_cache()
 
 
 def refuse_sizes(task: Task, config: RunConfig, how: CompareConfig) -> None:
