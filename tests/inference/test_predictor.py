@@ -193,5 +193,8 @@ def test_long_rows_are_left_out_when_asked_and_counted() -> None:
     rows = [Row("f", 1, {"text": "a"}, "pos"), Row("f", 2, {"text": "word " * 300}, "neg")]
     with pytest.raises(DataError, match="f: row 2 takes"):
         predictor.evaluate(rows)
+    for more, told in ((1, "1 more row is too long"), (2, "2 more rows are too long")):
+        with pytest.raises(DataError, match=told):
+            predictor.evaluate([*rows, *rows[1:] * more])
     metric = predictor.evaluate(rows, drop_long=True)
     assert (metric["n"], metric["dropped"]) == (1, 1)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from softprompt.errors import DataError
-from softprompt.locale import _
+from softprompt.locale import _, ngettext
 from softprompt.prompts import Example, Layout, PromptTask, TooLongError
 from softprompt.tasks import Rendered, Row, Task, Template, normalise
 from softprompt.tasks.rows import conversation, is_conversation, is_empty
@@ -179,7 +179,9 @@ def encode_rows(
     if too_long and not drop_long:
         message, more = too_long[0].message, len(too_long) - 1
         if more:
-            message += " " + _("{n} more rows are too long as well.").format(n=more)
+            message += " " + ngettext(
+                "{n} more row is too long as well.", "{n} more rows are too long as well.", more
+            ).format(n=more)
         raise DataError(message, too_long[0].hint)
     return Encoded(tuple(examples), tuple(kept), len(too_long))
 
