@@ -12,7 +12,7 @@ The prompt that begins as the keys and values of demonstrations is held against 
 model with the same demonstrations (the first of them, which the prompt cuts to its length, whole).
 Nothing of its rows is a constant that could be cached, so it begins as three prompts and goes on as
 one, where the others begin as six and go on as four.
-The effect of a parametrisation is measured on two tasks, that of hybrids on one: LoRA after the
+The effect of a parametrisation is measured on two tasks, that of hybrids on three: LoRA after the
 context, a prompt over LoRA, and prompts over a model that has learned the task's own texts first.
 """
 
@@ -87,7 +87,7 @@ def main() -> None:
     add_arguments(parser, TASKS)
     parser.add_argument("--sides", default=",".join(side.name for side in SIDES))
     parser.add_argument("--parametrisation-tasks", default="vsfc,sst2", help="may be empty")
-    parser.add_argument("--hybrid-tasks", default="vsfc", help="may be empty")
+    parser.add_argument("--hybrid-tasks", default="vsfc,vsfc_topic,agnews", help="may be empty")
     arguments = parser.parse_args()
     study, about = Study.of(arguments)
     names, chosen = arguments.tasks.split(","), arguments.sides.split(",")
@@ -295,14 +295,17 @@ def _context_claim(table: Table, same: Mapping[str, list[Cell | None]], why: str
 
 
 def edges(table: Table) -> list[str]:
-    """Sides and tasks whose best learning rate is the largest that the first seed tried."""
+    """Sides and tasks whose kept weights are of the largest learning rate that the first seed
+    tried, in full or in its short search."""
     found = []
     for name, by_side in table.items():
         for side, cells in by_side.items():
             details = (cells[0] or {}).get("details", {}) if cells else {}
             for part in (details, details.get("lora"), details.get("model")):
                 tried = [float(rate) for rate in (part or {}).get("rates") or {}]
-                if part and len(tried) > 1 and part["rate"] == max(tried):
+                if not part or len(tried) < 2:
+                    continue
+                if part.get("kept_rate", part["rate"]) == max(tried):
                     found.append(f"{side} on {name}")
     return found
 

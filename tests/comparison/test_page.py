@@ -80,7 +80,8 @@ def a_report() -> dict[str, Any]:
         result["energy"] = {"kwh": 0.001, "sources": ["estimated"]}
         result["latency"] = {"median": 0.012, "p95": 0.02, "n": 2}
         result["switch_seconds"], result["peak_memory_bytes"] = 0.003, 10**9
-        other = {state: {"accuracy": 0.5} for state in ("untouched", "attached", "detached")}
+        scores = {"accuracy": 0.5, "macro_f1": 0.4}
+        other = dict.fromkeys(("untouched", "attached", "detached"), scores)
         result["forgetting"] = {
             "loss": loss,
             "other": {"name": EVIL, **other},
