@@ -39,6 +39,9 @@ def test_advice_from_measurements(shell: Shell, tmp_path: Path) -> None:
     alone["methods"] = {"lora": alone["methods"]["lora"]}
     file.write_text(json.dumps(alone))
     assert "LoRA is best. Nothing else is measured." in shell("advise", "--report", file).out
+    alone["methods"]["of_tomorrow"] = alone["methods"]["lora"]
+    file.write_text(json.dumps(alone))
+    assert "LoRA is best." in shell("advise", "--report", file).out
     file.write_text(json.dumps(a_report("lora", "full", 0.3)))
     best = shell("advise", "--report", tmp_path, "--quality", "best").out
     assert "Recommended: full fine-tuning." in best

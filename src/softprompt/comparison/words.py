@@ -263,7 +263,8 @@ _BESIDE = {
 
 def beside_best(best: str, methods: Iterable[str]) -> str:
     """How what was measured beside the best method, which is chosen, compares with it."""
-    costs = [METHODS.get(method).cost for method in methods]
+    # A report of another version may have methods that this one does not know.
+    costs = [METHODS.get(method).cost for method in methods if method in METHODS]
     own = METHODS.get(best).cost
     return _(_BESIDE[any(cost < own for cost in costs), any(cost > own for cost in costs)])
 
