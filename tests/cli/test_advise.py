@@ -79,6 +79,8 @@ def test_mistakes(shell: Shell, tmp_path: Path) -> None:
     assert "--hardware cannot be 'gpus'" in shell.mistake("advise", "--hardware", "gpus")
     assert "Did you mean 'gpu'" in shell.mistake("advise", "--hardware", "gpus")
     assert "--rows cannot be '-3'" in shell.mistake("advise", "--rows", -3)
+    assert shell("advise", "--rows", 0).code == 0
+    assert "whole number, 1 or more" in shell.mistake("advise", "--tasks", 0)
     absent = tmp_path / "absent.json"
     assert "holds no report" in shell.mistake("advise", "--report", absent)
     absent.write_text("[]")

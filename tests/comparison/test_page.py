@@ -17,7 +17,7 @@ from softprompt.comparison import CompareConfig
 from softprompt.comparison.page import page
 from softprompt.comparison.page.tables import classes
 from softprompt.comparison.report import report
-from softprompt.comparison.words import at_edge
+from softprompt.comparison.words import at_edge, price
 
 EVIL = "<script>alert('x')</script>"
 ALIKE = {"macro-F1", "soft prompt", EVIL}
@@ -191,6 +191,12 @@ def test_a_rate_at_the_end_of_its_space_is_told() -> None:
     # A single rate is no space to have ends.
     found["methods"] = {"lora": {"details": {"rate": 0.001, "rates": {"0.001": 0.5}}}}
     assert at_edge(found) == []
+
+
+def test_money_is_nothing_only_where_nothing_is_paid() -> None:
+    amounts = (None, 0.0, 4e-8, 0.0000216, 0.25, 1234.5)
+    told = ["", "0.000000", "< 0.000001", "0.000022", "0.2500", "1,234.50"]
+    assert [price(amount) for amount in amounts] == told
 
 
 def test_a_report_without_results_is_a_page() -> None:

@@ -44,6 +44,8 @@ _KINDS = {
     "not_needed": mark("{method}: not measured, since going on does not pay."),
     "too_few_rows": mark("{method}: not measured, since the validation rows are too few to judge."),
 }
+_LEAST_PRICE = 0.000001
+"""The least amount of money that is shown."""
 _STOPPED = {
     "too_few_rows": mark(
         "Stopped after {method}: of so few validation rows no difference would be beyond chance. "
@@ -104,6 +106,8 @@ def price(money: float | None) -> str:
     """Money without a currency; small amounts with more digits, nothing for none."""
     if money is None:
         return ""
+    if 0 < money < _LEAST_PRICE:
+        return f"< {number(_LEAST_PRICE, 6)}"
     return number(money, 2 if money >= 100 else 4 if money >= 0.1 else 6)
 
 

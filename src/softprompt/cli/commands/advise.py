@@ -105,10 +105,11 @@ def _checked(name: str, text: str) -> Any:
     allowed = QUESTIONS[name][1]
     text = text.strip().lower()
     if not allowed:
-        if not text.isdecimal():
+        least = 1 if name == "tasks" else 0
+        if not text.isdecimal() or int(text) < least:
             raise UsageError(
                 _("--{name} cannot be {value!r}.").format(name=name, value=text),
-                _("Write a whole number, 0 or more."),
+                _("Write a whole number, {least} or more.").format(least=least),
             )
         return int(text)
     if text not in allowed:
