@@ -113,15 +113,8 @@ def measure_side(
         `described_bytes`, what a prompt's description takes.
     """
     training: dict[str, Any] = {"metric": metric, "seed": seed, "drop_long": True, "baselines": ()}
-    how: dict[str, Any] = {}
     if epochs is not None:
         training["epochs"] = epochs
-        how = {
-            "epochs": epochs,
-            "lora_epochs": epochs,
-            "search_epochs": min(2, epochs),
-            "least_steps": 0,
-        }
     config = RunConfig(
         data=task.name,
         backbone=BackboneConfig(model=model),
@@ -129,7 +122,7 @@ def measure_side(
         training=TrainingConfig(**{**training, **side.training}),
     )
     with TemporaryDirectory() as folder:
-        settings = CompareConfig(**{**how, **side.how})
+        settings = CompareConfig(**side.how)
         job = Job(task, config, settings, Path(folder) / side.name, reporter or Reporter())
         method = METHODS.get(side.method)
         method.check(job)

@@ -18,7 +18,6 @@ HOW: dict[str, Any] = {
     "search_epochs": 1,
     "epochs": 1,
     "lora_epochs": 2,
-    "least_steps": 0,
     "lora_rates": (1e-3,),
     "full_rates": (1e-3, 1e-2),
     "suffix_tokens": 4,

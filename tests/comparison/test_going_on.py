@@ -561,7 +561,7 @@ def test_test_rows_do_not_choose_what_a_domain_taught(job: Job, tmp_path: Path) 
         patch.setattr(DOMAIN, "of_task", noted)
         with pytest.raises(KeyboardInterrupt):
             learner = job.learner(job.backbone())
-            brief = lesson(job, learner.backbone, 1e-3, 1, 0)
+            brief = lesson(job, learner.backbone, 1e-3, 1)
             domain_of(replace(job, how=how)).material(learner, brief)
     assert [row.columns["text"] for row in held] == [own.columns["text"]]
 

@@ -25,6 +25,7 @@ from softprompt.comparison.work import Taught, after_context
 from softprompt.errors import DataError, UsageError
 from softprompt.inference.scoring import score_answers
 from softprompt.prompts import Layout, SoftPrompt
+from softprompt.training.plan import epochs_for
 
 pytest.importorskip("peft")
 
@@ -184,7 +185,7 @@ def test_learning_after_the_context_reads_the_kept_contexts(job: Job) -> None:
     for budget in (0, 1 << 30):
         backbone = SuffixBackbone.of(job.backbone())
         backbone.adapter = Adapter(Learner(backbone), 2, 0)
-        brief = lesson(job, backbone, 1e-2, 2, 0)
+        brief = lesson(job, backbone, 1e-2, 2)
         material = of_task(
             Learner(backbone), job.task, brief, cut=lambda e: after_context(e, 4), budget=budget
         )
@@ -196,13 +197,13 @@ def test_learning_after_the_context_reads_the_kept_contexts(job: Job) -> None:
         torch.testing.assert_close(one, other)
 
 
-@pytest.mark.parametrize("passes", [1, 3])
-def test_few_rows_get_as_many_steps(job: Job, passes: int) -> None:
+@pytest.mark.parametrize("share", [1 / 6, 1.0])
+def test_weights_get_as_many_passes_as_a_prompt(job: Job, share: float) -> None:
     backbone = job.backbone()
     backbone.model.model.layers[1].mlp.down_proj.weight.requires_grad_()
     steps: list[tuple[int, int]] = []
     scores: list[float] = []
-    brief = lesson(job, backbone, 1e-3, passes, 30)
+    brief = lesson(job, backbone, 1e-3, None, share)
     material = of_task(Learner(backbone), job.task, brief)
     learned = learn(
         Learner(backbone),
@@ -211,11 +212,11 @@ def test_few_rows_get_as_many_steps(job: Job, passes: int) -> None:
         noted=scores.append,
         progress=lambda *x: steps.append(x),
     )
-    assert 30 <= steps[-1][1] < 40
-    assert learned.epochs > passes
-    assert len(steps) == steps[-1][1]
-    assert passes / 2 < len(scores) <= passes
-    assert len(scores) < learned.epochs
+    per_epoch = steps[-1][1] // learned.epochs
+    assert learned.epochs == round(share * epochs_for(per_epoch))
+    assert len(steps) == steps[-1][1] == learned.epochs * per_epoch
+    # Not each of many passes is validated.
+    assert 6 * share < len(scores) <= 12 * share
     backbone.model.requires_grad_(False)
 
 
@@ -302,7 +303,7 @@ def test_the_domain_teaches_the_model(job: Job, target: str | None) -> None:
     domain = domain_of(with_how(job, domain_target=target))
     backbone = job.backbone()
     backbone.model.requires_grad_(True)
-    brief = lesson(job, backbone, 1e-2, 3, 0)
+    brief = lesson(job, backbone, 1e-2, 3)
     material = domain.material(Learner(backbone), brief)
     before = material.score()
     assert learn(Learner(backbone), material, brief).score > before

@@ -78,8 +78,10 @@ class Comparison:
                 _("Name the folder that `softprompt compare` was given with --output."),
             )
         how = dict(stored["comparison"])
-        # A comparison that says nothing of LoRA's passes was begun with those of full fine-tuning.
-        how.setdefault("lora_epochs", how.get("epochs", CompareConfig().epochs))
+        # A comparison that says nothing of LoRA's passes was begun with those of full fine-tuning,
+        # and one that names least steps with passes of its own.
+        how.setdefault("lora_epochs", how.get("epochs"))
+        how.pop("least_steps", None)
         self.how = validated("compare", CompareConfig, how)
         self.config = RunConfig.from_json(stored["run"])
         self._data = stored.get("data")

@@ -40,20 +40,21 @@ class CompareConfig(BaseModel):
             "stands before them is a constant."
         ),
     )
-    search_epochs: int = Field(
-        2,
+    search_epochs: int | None = Field(
+        None,
         ge=1,
-        description=mark("Passes that each rate gets before one is chosen on validation rows."),
-    )
-    lora_epochs: int = Field(12, ge=1, description=mark("Passes of LoRA."))
-    epochs: int = Field(12, ge=1, description=mark("Passes of full fine-tuning."))
-    least_steps: int = Field(
-        200,
-        ge=0,
         description=mark(
-            "Steps that training weights gets at least, half of them at each rate that is "
-            "tried: few rows get more passes, 40 at most."
+            "Passes that each rate gets before one is chosen on validation rows; not given: a "
+            "sixth of those in full."
         ),
+    )
+    lora_epochs: int | None = Field(
+        None, ge=1, description=mark("Passes of LoRA; not given: as many as a soft prompt's.")
+    )
+    epochs: int | None = Field(
+        None,
+        ge=1,
+        description=mark("Passes of full fine-tuning; not given: as many as a soft prompt's."),
     )
     domain: str | None = Field(
         None,

@@ -1,10 +1,10 @@
 """The small search that every method that trains weights gets, so that none is handicapped.
 
-Each rate trains for a few epochs. The best on validation rows then trains in full, and so does the
-next lower one: a short training favours large rates (benchmarks/LOG.md, "LoRA and full fine-tuning
-without a handicap"). What is kept is what was best of all these trainings, so that no weights are
-given up for ones that are worse on validation rows. A search that was stopped goes on after its
-last training.
+Each rate trains for a sixth of the passes. The best on validation rows then trains in full, and so
+does the next lower one: a short training favours large rates (benchmarks/LOG.md, "LoRA and full
+fine-tuning without a handicap"). What is kept is what was best of all these trainings, so that no
+weights are given up for ones that are worse on validation rows. A search that was stopped goes on
+after its last training.
 """
 
 from __future__ import annotations
@@ -19,13 +19,16 @@ from softprompt.backbones import Backbone
 from softprompt.comparison.job import Job
 from softprompt.comparison.learner import Learner
 from softprompt.comparison.trainings import Training, Trainings
-from softprompt.comparison.weights import Learned, Lesson, Material, learn
+from softprompt.comparison.weights import BATCH, Learned, Lesson, Material, learn
 from softprompt.errors import DivergedError
 from softprompt.locale import _, figure
 
 __all__ = ["Searched", "lesson", "searched"]
 
 T = TypeVar("T")
+
+_SHARE = 1 / 6
+"""Of the passes, that each rate of a search gets."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +43,8 @@ class Searched(Generic[T]):
         details: `rate` and `full_epochs` of the full training that was best; `kept_rate`, `epoch`
             and `epochs` of the training whose weights are kept, and `kept`, whether that was a
             full `training` or of the `search`; `rates` with the validation score of each in the
-            search and `trained` with that of those that were trained in full, None where training
-            diverged.
+            search, `search_epochs`, the passes of each there, and `trained` with the score of those
+            that were trained in full; None where training diverged.
         history: seconds from the beginning and score of every validation.
     """
 
@@ -56,33 +59,29 @@ def searched(
     job: Job,
     make: Callable[[], T],
     rates: Sequence[float],
-    epochs: int,
+    epochs: int | None,
     learner_of: Callable[[T], Learner],
     material: Callable[[Learner, Lesson], Material],
 ) -> Searched[T]:
-    """Trains at the best of some rates.
+    """Trains at the best of some rates. What is kept of it on disk (`Trainings`) stays there until
+    the caller has stored what it came to.
 
     Args:
         job: task and settings.
         make: a fresh start: a model with the weights free that learn, and what goes with it.
         rates: peak rates to choose among; a single one needs no search.
-        epochs: passes in full.
+        epochs: passes in full; those of the run's settings, if any, when None.
         learner_of: what learns of what was made.
         material: what is learned from.
 
     Raises:
         DivergedError: training does not stay finite at any rate.
     """
-    trial = _Trial(job, make, learner_of, material, Trainings(job.folder))
-    found = _searched(trial, rates, epochs)
-    trial.over.remove()
-    return found
-
-
-def _searched(trial: _Trial[T], rates: Sequence[float], epochs: int) -> Searched[T]:
+    epochs = epochs or job.config.training.epochs
+    trial = _Trial(job, make, learner_of, material, Trainings(job.folder), epochs)
     scores = trial.scores(rates) if len(rates) > 1 else {}
     chosen = _in_full(scores) or list(rates)
-    runs = trial.runs(chosen, epochs)
+    runs = trial.runs(chosen)
     best = trial.over.best
     assert best is not None, "what was trained was noted"
     kept = trial.with_weights(best)
@@ -96,7 +95,8 @@ def _searched(trial: _Trial[T], rates: Sequence[float], epochs: int) -> Searched
         seconds["to_best"] = best.ready - best.begun + best.learned.seconds_to_best
     details = {
         "rate": rate,
-        "full_epochs": epochs if run is None else run.learned.epochs,
+        "full_epochs": trial.passes if run is None else run.learned.epochs,
+        "search_epochs": trial.search_passes,
         "kept_rate": best.rate,
         "epoch": best.learned.epoch,
         "epochs": best.learned.epochs,
@@ -108,12 +108,12 @@ def _searched(trial: _Trial[T], rates: Sequence[float], epochs: int) -> Searched
 
 
 def _in_full(scores: Mapping[float, float]) -> list[float]:
-    """The rates to train in full: the best of a search and the next lower one that stays finite;
-    none without a search."""
+    """The rates to train in full: the best of a search, of equals the largest, and the next lower
+    one that stays finite; none without a search."""
     finite = sorted(rate for rate in scores if math.isfinite(scores[rate]))
     if not finite:
         return []
-    place = finite.index(max(finite, key=lambda rate: scores[rate]))
+    place = finite.index(max(reversed(finite), key=lambda rate: scores[rate]))
     return finite[max(0, place - 1) : place + 1]
 
 
@@ -128,6 +128,7 @@ class _Trial(Generic[T]):
     Args:
         job, make, learner_of, material: as for `searched`.
         over: trainings that are over, some of them before this process.
+        epochs: passes in full, as for a `Lesson`.
     """
 
     def __init__(
@@ -137,9 +138,13 @@ class _Trial(Generic[T]):
         learner_of: Callable[[T], Learner],
         material: Callable[[Learner, Lesson], Material],
         over: Trainings,
+        epochs: int | None,
     ) -> None:
         self._job, self._make, self._learner_of, self._material = job, make, learner_of, material
         self.over = over
+        self._epochs = epochs
+        self.passes = self.search_passes = 0
+        """Of the training that was begun last, and of each rate in the search."""
         self._begun = time.perf_counter() - over.spent
         self.history = over.history
         self._kept: T | None = None
@@ -157,19 +162,20 @@ class _Trial(Generic[T]):
             DivergedError: all of them do.
         """
         scores: dict[float, float] = {}
-        how = self._job.how
+        own = self._job.how.search_epochs
         for place, rate in enumerate(rates):
             told = {"rate": rate, "n": place + 1, "of": len(rates)}
             self._job.reporter.stage("rate", told)
             try:
-                run = self._trained(rate, how.search_epochs, how.least_steps // 2)
-                scores[rate] = run.learned.score
+                epochs, share = (self._epochs, _SHARE) if own is None else (own, 1.0)
+                run = self._trained(rate, epochs, share)
+                scores[rate], self.search_passes = run.learned.score, run.learned.epochs
             except DivergedError:
                 scores[rate] = -math.inf
         _refuse_none(scores)
         return scores
 
-    def runs(self, rates: Sequence[float], epochs: int) -> dict[float, Training]:
+    def runs(self, rates: Sequence[float]) -> dict[float, Training]:
         """Trainings in full at those rates where they stay finite.
 
         Raises:
@@ -179,8 +185,7 @@ class _Trial(Generic[T]):
         for rate in rates:
             self._job.reporter.stage("weights", {"rate": rate})
             try:
-                least = self._job.how.least_steps
-                runs[rate] = self._trained(rate, epochs, least, last=rate == rates[-1])
+                runs[rate] = self._trained(rate, self._epochs, 1.0, last=rate == rates[-1])
             except DivergedError:
                 if rate == rates[-1] and self.over.best is None:
                     raise
@@ -194,8 +199,10 @@ class _Trial(Generic[T]):
             self.over.restore(self._learner_of(self._kept))
         return self._kept
 
-    def _trained(self, rate: float, epochs: int, least: int, *, last: bool = False) -> Training:
-        before = self.over.find(rate, epochs, least)
+    def _trained(
+        self, rate: float, epochs: int | None, share: float, *, last: bool = False
+    ) -> Training:
+        before = self.over.find(rate, epochs, share)
         if before is not None:
             return before
         # One model at a time: the next is loaded into the memory of this one.
@@ -203,8 +210,9 @@ class _Trial(Generic[T]):
         begun = self.seconds()
         self._kept = self._make()
         learner = self._learner_of(self._kept)
-        brief = lesson(self._job, learner.backbone, rate, epochs, least)
+        brief = lesson(self._job, learner.backbone, rate, epochs, share)
         lessons = self._material(learner, brief)
+        self.passes = brief.passes(-(-len(lessons.examples) // BATCH))
         ready = self.seconds()
 
         def noted(score: float) -> None:
@@ -212,7 +220,7 @@ class _Trial(Generic[T]):
 
         progress = self._job.reporter.progress
         learned = learn(learner, lessons, brief, noted=noted, progress=progress)
-        training = Training(rate, epochs, least, learned, begun, ready, self.seconds())
+        training = Training(rate, epochs, share, learned, begun, ready, self.seconds())
         self.over.add(training, learner, self.history, last=last)
         self._weights_of = training
         return training
@@ -234,7 +242,9 @@ def _refuse_none(scores: Mapping[float, float]) -> None:
         )
 
 
-def lesson(job: Job, backbone: Backbone, rate: float, epochs: int, least_steps: int) -> Lesson:
+def lesson(
+    job: Job, backbone: Backbone, rate: float, epochs: int | None, share: float = 1.0
+) -> Lesson:
     """How a rate is tried or trained with."""
     training = job.config.training
     return Lesson(
@@ -245,5 +255,5 @@ def lesson(job: Job, backbone: Backbone, rate: float, epochs: int, least_steps: 
         chat=job.chat(backbone),
         drop_long=training.drop_long,
         max_new_tokens=training.max_new_tokens,
-        least_steps=least_steps,
+        share=share,
     )

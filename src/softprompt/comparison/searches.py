@@ -21,7 +21,7 @@ def space_told(method: Mapping[str, Any]) -> str:
         lines.append(_("{n} wordings").format(n=number(details["templates_tried"])))
     for space, found in _weights(method["space"] or {}, details):
         rates = _listed(map(figure, space["rates"]))
-        passes = space["search_epochs"]
+        passes = found.get("search_epochs") or space["search_epochs"] or 0
         told = _("learning rates {rates}").format(rates=rates)
         if len(space["rates"]) > 1:
             told = ngettext(

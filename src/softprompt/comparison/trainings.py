@@ -32,15 +32,15 @@ class Training:
 
     Args:
         rate: peak learning rate.
-        passes, least_steps: that were asked for.
+        epochs, share: of its `Lesson`.
         learned: what it came to.
         begun, ready, ended: when its model began to load, when its first step began, and its end,
             in seconds from the beginning of the search.
     """
 
     rate: float
-    passes: int
-    least_steps: int
+    epochs: int | None
+    share: float
     learned: Learned
     begun: float
     ready: float
@@ -68,10 +68,10 @@ class Trainings:
         """The best on validation rows, the latest of equals; None before the first."""
         return max(reversed(self.all), key=lambda one: one.learned.score, default=None)
 
-    def find(self, rate: float, passes: int, least_steps: int) -> Training | None:
+    def find(self, rate: float, epochs: int | None, share: float) -> Training | None:
         """A training that is over, or None."""
         for one in self.all:
-            if (one.rate, one.passes, one.least_steps) == (rate, passes, least_steps):
+            if (one.rate, one.epochs, one.share) == (rate, epochs, share):
                 return one
         return None
 

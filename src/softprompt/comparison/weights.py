@@ -31,12 +31,15 @@ from softprompt.locale import _, figure
 from softprompt.prompts import Example
 from softprompt.tasks import Task
 from softprompt.training.objectives import OBJECTIVES
+from softprompt.training.plan import epochs_for
 from softprompt.training.schedule import Batch, epoch_batches, learning_rate_factor, steps_per_epoch
 
 __all__ = ["BATCH", "Learned", "Lesson", "Material", "learn", "of_task"]
 
 BATCH = 16
 WARMUP, DECAY = 0.06, 0.01
+_VALIDATIONS = 12
+"""At most, of a training in full."""
 
 
 @dataclass(frozen=True)
@@ -45,24 +48,27 @@ class Lesson:
 
     Args:
         rate: peak learning rate of AdamW.
-        epochs: passes over the training rows.
+        epochs: passes over the training rows in full; None for as many as a soft prompt has.
         seed: of the order of rows.
         metric: that chooses the epoch.
         chat: whether the model's chat template is used.
         drop_long: leave out rows that do not fit into the window.
         max_new_tokens: longest free answer, in tokens.
-        least_steps: more passes are made where these are not enough for so many steps, 40 at most:
-            few rows need as many steps as many do.
+        share: of these passes that is made.
     """
 
     rate: float
-    epochs: int
+    epochs: int | None
     seed: int
     metric: str
     chat: bool = False
     drop_long: bool = False
     max_new_tokens: int = 64
-    least_steps: int = 0
+    share: float = 1.0
+
+    def passes(self, per_epoch: int) -> int:
+        """Passes to make over rows of so many steps each."""
+        return max(1, round(self.share * (self.epochs or epochs_for(per_epoch))))
 
 
 @dataclass(frozen=True)
@@ -176,7 +182,7 @@ def learn(
     optimizer = torch.optim.AdamW(free, lr=lesson.rate, weight_decay=DECAY)
     # Keys and values that are cached have a precision of their own.
     half = material.contexts is None and _half_pays(backbone)
-    epochs = _epochs(lesson, steps_per_epoch(buckets, BATCH))
+    epochs = lesson.passes(steps_per_epoch(buckets, BATCH))
     total = epochs * steps_per_epoch(buckets, BATCH)
     classes = material.gold if material.objective == "choices" else ()
     best: tuple[float, int, float] | None = None
@@ -226,15 +232,10 @@ def _refuse_infinite(what: str, found: float, rate: float, step: int) -> None:
         )
 
 
-def _epochs(lesson: Lesson, per_epoch: int) -> int:
-    """Passes that make enough steps."""
-    return max(lesson.epochs, min(_MOST_EPOCHS, -(-lesson.least_steps // per_epoch)))
-
-
 def _validated(epoch: int, epochs: int, lesson: Lesson) -> bool:
-    """Whether a pass is followed by a validation. Few rows get more passes than were asked for, but
-    no more validations, which may take longer than what they judge."""
-    between = math.ceil(epochs / lesson.epochs)
+    """Whether a pass is followed by a validation. Few rows get more passes, but no more
+    validations, which may take longer than what they judge."""
+    between = math.ceil(epochs / math.ceil(lesson.share * _VALIDATIONS))
     return epoch % between == 0 or epoch == epochs
 
 
@@ -279,6 +280,3 @@ def _step(
         losses_B = how(tokens_M, what, torch.tensor(gold, device=device))
         loss = losses_B.sum() / sum(how.weight(example) for example in examples)
     loss.backward()  # type: ignore[no-untyped-call]
-
-
-_MOST_EPOCHS = 40

@@ -17,6 +17,7 @@ from softprompt.comparison.job import Job
 from softprompt.comparison.learner import Learner
 from softprompt.comparison.rates import searched
 from softprompt.comparison.stages import stage
+from softprompt.comparison.trainings import Trainings
 from softprompt.comparison.weights import Lesson, Material
 from softprompt.storage import atomic_folder
 
@@ -65,6 +66,7 @@ def tuned_model(
         }
 
     told = stage(folder.with_suffix(".json"), do)
+    Trainings(job.folder).remove()
     return loaded(job, folder), told
 
 
@@ -81,6 +83,5 @@ def space(job: Job) -> dict[str, Any]:
     return {
         "rates": list(how.full_rates),
         "search_epochs": how.search_epochs,
-        "epochs": how.epochs,
-        "least_steps": how.least_steps,
+        "epochs": how.epochs or job.config.training.epochs,
     }

@@ -12,6 +12,7 @@ from softprompt.comparison.learner import Learner
 from softprompt.comparison.methods import EVERY_FORM, METHODS, Method, refuse_writing
 from softprompt.comparison.rates import searched
 from softprompt.comparison.stages import stage
+from softprompt.comparison.trainings import Trainings
 from softprompt.comparison.weights import Lesson, Material, of_task
 from softprompt.locale import mark
 
@@ -74,6 +75,7 @@ def tuned_adapter(
         }
 
     told = stage(folder.with_suffix(".json"), do)
+    Trainings(job.folder).remove()
     adapter = fresh()
     adapter.read(folder)
     return adapter, told
@@ -98,8 +100,7 @@ def space(job: Job) -> dict[str, object]:
         "rates": list(how.lora_rates),
         "rank": how.lora_rank,
         "search_epochs": how.search_epochs,
-        "epochs": how.lora_epochs,
-        "least_steps": how.least_steps,
+        "epochs": how.lora_epochs or job.config.training.epochs,
     }
 
 
