@@ -149,13 +149,14 @@ def test_its_own_settings_are_kept(
     assert kept["escalate"] is True
     assert (kept["lora_rank"], kept["full_rates"]) == (3, [0.01])
     assert kept["general"] == str(text)
-    # Few validation rows tell nothing, however the score comes out.
-    stopped = {"no_room", "does_not_pay", "too_few_rows", "all_measured"}
-    assert ended.value["escalation"]["stopped"] in stopped
-    if "soft_prompt" in ended.value["methods"]:
-        assert ended.value["methods"]["soft_prompt"]["money"] > 0
-        assert ended.value["curves"]["soft_prompt"][0][0] == 8
-        assert ended.value["methods"]["soft_prompt"]["forgetting"]["loss"]["passages"] == 1
+    # Three validation rows tell nothing.
+    assert ended.value["escalation"]["stopped"] == "too_few_rows"
+    on = ["--resume", run, "--set", "compare.escalate=false"]
+    found = shell("compare", *on, "--json").value["methods"]["soft_prompt"]
+    assert found["money"] > 0
+    assert found["forgetting"]["loss"]["passages"] == 1
+    curve = json.loads((run / "report.json").read_text("utf-8"))["curves"]["soft_prompt"]
+    assert [rows for rows, _score in curve] == [8, 48]
 
 
 def test_a_process_that_the_system_ends_is_noted(

@@ -74,7 +74,9 @@ def test_no_second_process_goes_on_with_a_comparison(begun: Any) -> None:
     comparison = begun("majority")
     with comparison.directory.alone(), pytest.raises(UsageError, match="Another process works in"):
         compare(comparison)
-    assert comparison.missing() == ["majority"]
+    with comparison.directory.alone(), pytest.raises(UsageError, match="Another process works in"):
+        comparison.change(CompareConfig(methods=("own_template",)))
+    assert Comparison(comparison.directory.path).missing() == ["majority"]
     compare(comparison)
     assert comparison.missing() == []
 
@@ -188,7 +190,7 @@ def test_settings_of_a_prompt_refuse_nothing_where_none_is_trained(begun: Any) -
 def test_a_curve_goes_on_where_it_was(
     begun: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    comparison = begun("majority", "soft_prompt", "full", curve=(8, 16, 1000))
+    comparison = begun("majority", "soft_prompt", "full", curve=(8, 16))
     found = compare(comparison)
     whole = len(comparison.task.train)
     assert set(found["curves"]) == {"soft_prompt", "full"}

@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from tiny import tiny_backbone
 
 from softprompt.comparison import METHODS, CompareConfig, Comparison, compare
+from softprompt.comparison.adapters import Adapter
 from softprompt.comparison.domain import domain_of
 from softprompt.comparison.energy import added
 from softprompt.comparison.job import Job, Trained
@@ -170,7 +171,7 @@ def test_methods_and_sizes_are_added_to_what_was_measured(
         ({"lora_rank": 4, "curve": (8,)}, "keeps its compare.lora_rank"),
         ({"methods": ("lorra",)}, "Unknown method 'lorra'"),
         ({"methods": ("full",), "curve": (1,)}, "--curve names 1 rows, which cannot hold two"),
-        ({"methods": ("full",), "curve": (999,)}, "--curve names no number below that of all"),
+        ({"methods": ("full",), "curve": (999,)}, "--curve names 999 rows, and there are "),
         ({"curve": (8,)}, "--curve is of methods that learn, and there is none among: majority"),
     ],
 )
@@ -293,6 +294,8 @@ def test_what_is_recommended_is_said_as_it_is() -> None:
         ([0.4, 0.5, 0.8, 0.6], 2, "training", 1e-3),
         ([0.4, 0.5, 0.6, 0.8], 3, "training", 1e-2),
         ([0.4, 0.5, 0.8, 0.8], 3, "training", 1e-2),
+        # Of equals in the search the larger is trained in full as well.
+        ([0.5, 0.5, 0.6, 0.8], 3, "training", 1e-2),
         # The lowest rate has no lower one beside it.
         ([0.6, 0.5, 0.8], 2, "training", 1e-3),
     ],
@@ -396,6 +399,28 @@ def test_a_damaged_search_begins_anew(
     stop, trained = False, 0
     METHODS.get("lora").run(job)
     assert trained == 4
+
+
+def test_a_search_outlives_a_disk_that_is_full(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = replace(job, how=job.how.model_copy(update={"lora_rates": (1e-3, 1e-2)}))
+    learn, trained = RATES.learn, []
+
+    def counted(learner: Any, material: Any, brief: Any, **more: Any) -> Any:
+        trained.append((brief.rate, brief.epochs))
+        return learn(learner, material, brief, **more)
+
+    def full(self: Any, folder: Path) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(RATES, "learn", counted)
+    with monkeypatch.context() as patch, pytest.raises(OSError):
+        patch.setattr(Adapter, "save", full)
+        METHODS.get("lora").run(job)
+    before = list(trained)
+    METHODS.get("lora").run(job)
+    # The weights of the last training alone were nowhere but in memory.
+    assert trained == [*before, before[-1]]
+    assert not list(job.folder.rglob("searched*"))
 
 
 def test_weights_before_a_training_that_diverges_are_kept(

@@ -197,6 +197,20 @@ def test_learning_after_the_context_reads_the_kept_contexts(job: Job) -> None:
         torch.testing.assert_close(one, other)
 
 
+@pytest.mark.parametrize(
+    ("per_epoch", "whole", "sixth"),
+    # From 32 rows, of which a hundred steps are more than all passes, to thousands.
+    [(2, 40, 40), (8, 40, 13), (32, 40, 7), (125, 12, 2), (700, 12, 2)],
+)
+def test_few_rows_get_more_passes(job: Job, per_epoch: int, whole: int, sixth: int) -> None:
+    assert epochs_for(per_epoch) == whole
+    for share, passes in ((1.0, whole), (1 / 6, sixth)):
+        brief = lesson(job, job.backbone(), 1e-3, None, share)
+        assert brief.passes(per_epoch) == passes
+        # Passes that are given are what is made, however few the rows.
+        assert replace(brief, epochs=3).passes(per_epoch) <= 3
+
+
 @pytest.mark.parametrize("share", [1 / 6, 1.0])
 def test_weights_get_as_many_passes_as_a_prompt(job: Job, share: float) -> None:
     backbone = job.backbone()
@@ -213,7 +227,7 @@ def test_weights_get_as_many_passes_as_a_prompt(job: Job, share: float) -> None:
         progress=lambda *x: steps.append(x),
     )
     per_epoch = steps[-1][1] // learned.epochs
-    assert learned.epochs == round(share * epochs_for(per_epoch))
+    assert learned.epochs == brief.passes(per_epoch)
     assert len(steps) == steps[-1][1] == learned.epochs * per_epoch
     # Not each of many passes is validated.
     assert 6 * share < len(scores) <= 12 * share

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,18 @@ def held(name: str, wrong: int, *, trained: bool = True) -> Held:
 )
 def test_an_escalation_goes_on_while_it_pays(before: list[Held], now: Held, decision: str) -> None:
     assert judged(("a", "b"), "accuracy", REFERENCES, before, [now]).decision == decision
+
+
+def test_a_method_that_leaves_long_rows_out_is_judged_on_the_others() -> None:
+    other = {"a": "b", "b": "a"}
+    every = Held("soft", True, 2 / 3, [x if n < 40 else other[x] for n, x in enumerate(REFERENCES)])
+    # Half right on the short rows, of which it says that it is nearly always right.
+    short = Held("zero_shot", False, 0.9, [*["a"] * 40, *[None] * 20])
+    assert judged(("a", "b"), "accuracy", REFERENCES, [short], [every]).decision == "go_on"
+    # Right on the long rows alone, which the other leaves out, is not better.
+    long = replace(every, answers=[*["a"] * 40, *REFERENCES[40:]], score=0.95)
+    step = judged(("a", "b"), "accuracy", REFERENCES, [short], [long])
+    assert (step.decision, step.than) == ("does_not_pay", "zero_shot")
 
 
 def test_of_few_validation_rows_no_difference_tells_anything() -> None:

@@ -31,6 +31,7 @@ from softprompt.comparison.general import halves
 from softprompt.comparison.given import (
     CHANGEABLE,
     limited,
+    loaded_for,
     other_of,
     refuse_absent,
     refuse_curve,
@@ -112,7 +113,7 @@ class Comparison:
         if how.other is not None:
             other_of(how)
         job = Job(task, config, how, folder, Reporter())
-        if how.domain is not None or how.domain_target is not None:
+        if how.names_domain:
             domain_of(job)
         refuse_settings(job)
         directory.create(
@@ -132,7 +133,7 @@ class Comparison:
 
         Raises:
             UsageError: another setting was given, or a method is unknown or needs a package that is
-                absent.
+                absent, or another process goes on with the comparison.
             ConfigError: a number of rows cannot hold every label.
         """
         refuse_fixed(how)
@@ -142,10 +143,12 @@ class Comparison:
         if "curve" in given:
             refuse_curve(changed)
         refuse_sizes(self.task, self.config, changed)
-        stored = self.directory.read("config.json") or {}
-        self.directory.write(
-            "config.json", {**stored, "comparison": changed.model_dump(mode="json")}
-        )
+        # Another process that goes on with it reads this, method by method.
+        with self.directory.alone():
+            stored = self.directory.read("config.json") or {}
+            self.directory.write(
+                "config.json", {**stored, "comparison": changed.model_dump(mode="json")}
+            )
         self.how = changed
 
     @cached_property
@@ -293,8 +296,8 @@ class Comparison:
     def _able(self, name: str, job: Job, cell: Cell) -> bool:
         """Whether a method suits task and backbone; why not is written down."""
         loaded: list[Backbone] = []
-        # A backbone that cannot be loaded now may be there another time: nothing is refused by it.
-        if not cell.attempt(lambda: loaded.append(job.backbone()), "failed"):
+        # What cannot be loaded now may be there another time: nothing is refused by it.
+        if not cell.attempt(lambda: loaded.append(loaded_for(name, job)), "failed"):
             return False
         return cell.attempt(partial(refuse, name, replace(job, loaded=loaded[0])), "refused")
 

@@ -113,6 +113,11 @@ class CompareConfig(BaseModel):
         ),
     )
 
+    @property
+    def names_domain(self) -> bool:
+        """Whether the broad domain is another than the task's own texts."""
+        return self.domain is not None or self.domain_target is not None
+
     @field_validator("methods")
     @classmethod
     def _once(cls, names: tuple[str, ...]) -> tuple[str, ...]:

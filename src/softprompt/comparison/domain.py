@@ -68,7 +68,7 @@ def domain_of(job: Job) -> Domain:
     """
     how = job.how
     held = HeldOut(_text(job.task, row) for row in (*job.task.validation, *job.task.test))
-    if how.domain is None and how.domain_target is None:
+    if not how.names_domain:
         texts = [_text(job.task, row) for row in job.task.train]
         return _of_texts(mark("the task's own texts"), texts, held.__contains__)
     if how.domain is not None and how.domain.endswith(".txt"):

@@ -16,10 +16,10 @@ Pure functions of answers; it does not run anything.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from softprompt.comparison.significance import LEVEL, p_value
+from softprompt.comparison.significance import LEVEL, p_value, shared_scores
 
 __all__ = ["Held", "Step", "judged", "not_measured", "steps_of"]
 
@@ -89,6 +89,8 @@ def judged(
         now: methods of this step that have answers, at least one.
         demands: of the task on free text.
     """
+    every = _scored_alike(labels, metric, references, [*before, *now], demands)
+    before, now = every[: len(before)], every[len(before) :]
     best = max(now, key=lambda held: held.score)
     champion = max([*before, best], key=lambda held: held.score)
     if 2.0 ** (1 - len(references)) >= LEVEL:
@@ -106,6 +108,24 @@ def judged(
     better = best.score > rival.score and (chance is None or chance < LEVEL)
     decision = "go_on" if better else "does_not_pay"
     return Step(best.name, rival.name, chance, decision)
+
+
+def _scored_alike(
+    labels: Sequence[str],
+    metric: str,
+    references: Sequence[str],
+    every: Sequence[Held],
+    demands: Mapping[str, Any] | None,
+) -> Sequence[Held]:
+    """The methods with their scores on the rows that all have answered: one that leaves out long
+    rows says nothing beside one that answers them as well."""
+    answers = [held.answers for held in every]
+    if not any(None in given for given in answers):
+        return every
+    shared = shared_scores(labels, metric, references, answers, demands)
+    if shared is None:
+        return every
+    return [replace(held, score=score) for held, score in zip(every, shared, strict=True)]
 
 
 def not_measured(escalation: Mapping[str, Any] | None) -> dict[str, str]:

@@ -8,7 +8,9 @@ from importlib.util import find_spec
 
 import torch
 
+from softprompt.backbones import Backbone
 from softprompt.comparison.config import CompareConfig
+from softprompt.comparison.domain import domain_of
 from softprompt.comparison.job import Job
 from softprompt.comparison.methods import METHODS
 from softprompt.comparison.prompted import refuse_prompt
@@ -22,6 +24,7 @@ from softprompt.training.checks import check_hand_prompts
 __all__ = [
     "CHANGEABLE",
     "limited",
+    "loaded_for",
     "other_of",
     "refuse_absent",
     "refuse_curve",
@@ -146,6 +149,17 @@ def limited(task: Task, rows: int, seed: int) -> Task:
     return replace(task, train=train)
 
 
+def loaded_for(name: str, job: Job) -> Backbone:
+    """The backbone that a method begins with; the domain that it learns first can be read as well.
+
+    Raises:
+        SoftPromptError: either cannot be loaded.
+    """
+    if METHODS.get(name).reads_domain and job.how.names_domain:
+        domain_of(job)
+    return job.backbone()
+
+
 def refuse_settings(job: Job) -> None:
     """Refuses what no method would get past: hand prompts that are none, a backbone that cannot be
     loaded, and, where a method trains a prompt, settings of one that backbone or task cannot take.
@@ -164,15 +178,15 @@ def refuse_settings(job: Job) -> None:
 
 
 def refuse_sizes(task: Task, config: RunConfig, how: CompareConfig) -> None:
-    """Refuses sizes of the curve that cannot hold every label, or none of which is below all rows.
+    """Refuses sizes of the curve that cannot hold every label, or are not below all rows.
 
     Raises:
         ConfigError: with what can be.
     """
-    if how.curve and min(how.curve) >= len(task.train):
+    if how.curve and max(how.curve) >= len(task.train):
         raise ConfigError(
-            _("--curve names no number below that of all training rows, {n}.").format(
-                n=len(task.train)
+            _("--curve names {n} rows, and there are {all} training rows.").format(
+                n=max(how.curve), all=len(task.train)
             ),
             _("All rows are always measured; name fewer, or leave it out."),
         )

@@ -40,6 +40,8 @@ BATCH = 16
 WARMUP, DECAY = 0.06, 0.01
 _VALIDATIONS = 12
 """At most, of a training in full."""
+_TELLING = 100
+"""Steps that tell rates apart."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +69,10 @@ class Lesson:
     share: float = 1.0
 
     def passes(self, per_epoch: int) -> int:
-        """Passes to make over rows of so many steps each."""
-        return max(1, round(self.share * (self.epochs or epochs_for(per_epoch))))
+        """Passes to make over rows of so many steps each. A share of them is enough to tell rates
+        apart, or all."""
+        whole = self.epochs or epochs_for(per_epoch)
+        return max(round(self.share * whole), min(whole, -(-_TELLING // per_epoch)))
 
 
 @dataclass(frozen=True)
