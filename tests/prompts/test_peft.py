@@ -307,8 +307,26 @@ def test_a_prompt_for_an_encoder_decoder_goes_to_peft(tmp_path: Path, placement:
         export_peft(prompt_of(placement, "kv", backbone), tmp_path / "kv", backbone)
 
 
+def test_the_revision_of_a_hub_model_goes_both_ways(tmp_path: Path) -> None:
+    backbone = tiny_backbone()
+    pinned = replace(backbone.identity, name="someone/model", revision="v1")
+    prompt = replace(prompt_of("front", "input", backbone), backbone=pinned)
+    folder = export_peft(prompt, tmp_path / "peft", backbone)
+    assert peft.PeftConfig.from_pretrained(folder).revision == "v1"
+    for file in folder.iterdir():
+        if file.name not in ("adapter_config.json", "adapter_model.safetensors"):
+            file.unlink()
+    found = SoftPrompt.load(folder).backbone
+    assert (found.name, found.revision) == ("someone/model", "v1")
+    local = replace(prompt, backbone=replace(pinned, name=str(tmp_path)))
+    folder = export_peft(local, tmp_path / "local", backbone)
+    assert peft.PeftConfig.from_pretrained(folder).revision is None
+
+
 def test_what_stands_elsewhere_or_has_a_head_is_left_to_peft(tmp_path: Path) -> None:
     decoder = peft.PrefixTuningConfig(task_type="SEQ_2_SEQ_LM", num_virtual_tokens=4)
+    with pytest.raises(ConfigError, match="stands in the decoder, before everything"):
+        described(decoder)
     peft.get_peft_model(tiny_encoder_decoder_model("t5"), decoder).save_pretrained(tmp_path / "a")
     with pytest.raises(ArtifactError, match="stands in the decoder"):
         SoftPrompt.load(tmp_path / "a")

@@ -101,18 +101,46 @@ def _tail(backbone: Any, task: Any, shown: list[int]) -> list[int]:
 
 
 def test_leave_one_out_reaches_the_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[frozenset[int]] = []
-    right = Continuation.of.__func__  # type: ignore[attr-defined]
+    seen: list[tuple[Any, Any]] = []
+    loops: list[Loop] = []
+    right, run = Continuation.of.__func__, Loop.run  # type: ignore[attr-defined]
 
     def watched(cls: Any, *arguments: Any, **named: Any) -> Any:
-        if len(arguments) > 4:
-            seen.extend(arguments[4])
+        if len(arguments) > 4 and arguments[4]:
+            seen.append((arguments[0], arguments[4]))
         return right(cls, *arguments, **named)
 
+    def noted(self: Loop, course: Any) -> Any:
+        loops.append(self)
+        return run(self, course)
+
     monkeypatch.setattr(Continuation, "of", classmethod(watched))
+    monkeypatch.setattr(Loop, "run", noted)
     tune(feedback_task(tmp_path), tiny_backbone(), tmp_path / "run", **{**FAST, "epochs": 1})
-    assert any(seen)
-    assert not all(seen)
+    (loop,) = loops
+    rows = {id(example): row for row, example in enumerate(loop.rows.encoded.examples)}
+    hidden = 0
+    for examples, places in seen:
+        own = [m.made_of.get(rows[id(example)], ()) for example in examples for m in loop.members]
+        assert list(places) == list(map(frozenset, own))
+        hidden += sum(map(bool, own))
+    assert 0 < hidden < len(rows)
+
+
+def test_rows_that_read_the_same_are_left_out_together() -> None:
+    rows = ["good", "bad", "good", "good"]
+    request = Request(
+        tiny_backbone(),
+        12,
+        texts=rows,
+        demonstrations=lambda row: f"{rows[row]} {'no' if row == 3 else 'yes'}\n",
+        order=lambda seed: [2, 1],
+    )
+    INITIALISERS.get("context")(request)
+    # Row 0 is row 2 again; row 3 has the same text and another answer.
+    assert set(request.made_of) == {0, 1, 2}
+    assert request.made_of[0] == request.made_of[2] != request.made_of[1]
+    assert sorted({*request.made_of[1], *request.made_of[2]}) == list(range(12))
 
 
 def test_dropout_makes_another_run_and_the_same_one_again(tmp_path: Path) -> None:

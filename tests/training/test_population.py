@@ -107,6 +107,20 @@ def test_training_together_is_training_alone(tmp_path: Path, placement: str) -> 
         assert float(difference) < 2e-3, (number, float(difference))
 
 
+def test_every_value_that_is_given_is_tried(tmp_path: Path) -> None:
+    rates = (0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
+    found = run(tmp_path, population=None, learning_rates=rates, epochs=1)["population"]
+    assert {one["learning_rate"] for one in found} == set(rates)
+    alone = {"learning_rates": (0.05,), "initialisations": ("random",), "parametrisations": ()}
+    (one,) = run(tmp_path, "alone", population=1, epochs=1, **alone)["population"]
+    assert (one["learning_rate"], one["initialisation"]) == (0.05, "random")
+    with pytest.raises(UsageError, match=r"training\.learning_rates has 8 values, and 6 prompts"):
+        run(tmp_path, "few", population=6, learning_rates=rates)
+    with pytest.raises(UsageError, match=r"lengths and by prompt\.length"):
+        run(tmp_path, "twice", population=3, lengths=(2, 4), length=6)
+    assert not (tmp_path / "few").exists() and not (tmp_path / "twice").exists()
+
+
 def final_vectors(folder: Path, count: int) -> list[torch.Tensor]:
     """The vectors at the end of training, not the best ones, of every member in order."""
     from softprompt.training.checkpoint import Checkpoint
@@ -183,7 +197,7 @@ def test_memory_is_planned_for_the_longest_prompt(tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("softprompt.training.memory.fit", noted)
         for number, lengths in enumerate([(4, 64), (64,), (4,)]):
-            run(tmp_path, f"run-{number}", population=2, lengths=lengths, epochs=1)
+            run(tmp_path, f"run-{number}", population=2, length=None, lengths=lengths, epochs=1)
     assert counted[4, 64] == counted[64,] > 2 * counted[4,]
 
 
@@ -210,7 +224,7 @@ def test_the_report_says_who_won_and_who_was_given_up(tmp_path: Path) -> None:
 
 
 def test_an_ensemble_is_saved_used_and_measured_as_one(tmp_path: Path) -> None:
-    result = run(tmp_path, population=3, survivors=3, ensemble=3, lengths=(4, 6, 2))
+    result = run(tmp_path, population=3, survivors=3, ensemble=3, length=None, lengths=(4, 6, 2))
     prompt = SoftPrompt.load(result["prompt"])
     assert [len(vectors) for vectors in prompt.members] != [4, 4, 4]
     assert sorted(prompt.tensors) == ["member.0.vectors", "member.1.vectors", "member.2.vectors"]

@@ -280,10 +280,32 @@ def test_a_run_without_a_search_is_not_gone_on_with_as_one(tmp_path: Path) -> No
 
 def test_what_is_fixed_is_not_searched(tmp_path: Path) -> None:
     fixed = {"lengths": (3,), "parametrisations": ("direct",), "learning_rates": (0.2, 0.4)}
-    trials = run(tmp_path, initialisation="vocabulary", **fixed)["search"]
+    trials = run(tmp_path, initialisation="vocabulary", length=None, **fixed)["search"]
     axes = {(t["length"], t["parametrisation"], t["initialisation"]) for t in trials}
     assert axes == {(3, "direct", "vocabulary")}
     assert all(0.2 <= trial["learning_rate"] <= 0.4 for trial in trials)
+
+
+def test_who_names_a_method_gets_that_one(tmp_path: Path) -> None:
+    trials = run(tmp_path, method="p-tuning", rounds=1)["search"]
+    assert {trial["parametrisation"] for trial in trials} == {"encoder"}
+    trials = run(tmp_path, "other", parametrisation="low_rank", rounds=1)["search"]
+    assert {trial["parametrisation"] for trial in trials} == {"low_rank"}
+
+
+def test_only_lengths_that_can_be_are_tried(tmp_path: Path) -> None:
+    text = "A document of a few words that a prompt begins as, and no longer than that."
+    tokens = len(tiny_backbone().encode(text))
+    whole = {"method": "ct-kv", "text": text, "rounds": 1}
+    trials = run(tmp_path, length=tokens - 1, **whole)["search"]
+    assert {trial["length"] for trial in trials} == {tokens - 1, (tokens - 1) // 2}
+    # Rows that fit at the length that is given are neither refused nor left out.
+    task = feedback_task(tmp_path)
+    longest = max(len(row.columns["text"]) for row in (*task.train, *task.validation, *task.test))
+    backbone = tiny_backbone()
+    given: dict[str, Any] = {**FAST, "rounds": 1, "length": backbone.window - longest - 20}
+    result = search(task, backbone, tmp_path / "long", **given)
+    assert max(trial["length"] for trial in result["search"]) == given["length"]
 
 
 def test_slots_keep_their_lengths(tmp_path: Path) -> None:

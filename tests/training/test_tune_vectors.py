@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -157,8 +158,17 @@ def test_functions_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     one = Adapter(module, Mean().embed, lambda vectors, mask: vectors.sum())
     with pytest.raises(BackboneError, match=r"an output for each row is needed"):
         tune_vectors(one, inputs, targets, tmp_path / "run", loss=mse_loss)
-    with pytest.raises(UsageError, match=r"one number for a batch is needed"):
+    with pytest.raises(UsageError, match=r"\[8, 8\]; a tensor of one number"):
         tune_vectors(Mean(), inputs, targets, tmp_path / "run", loss=lambda x, y: (x - y).square())
+    for loss, told in (
+        (lambda x, y: 0.5, "type float; a tensor of one number"),
+        (lambda x, y: mse_loss(x.detach(), y), "no gradient reaches them"),
+    ):
+        with pytest.raises(UsageError, match=told):
+            tune_vectors(Mean(), inputs, targets, tmp_path / "run", loss=loss)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=r"training.learning_rates has 3 values, and 2 prompts"):
+        many: Any = {"learning_rates": (0.1, 0.2, 0.3), "population": 2}
+        tune_vectors(Mean(), inputs, targets, tmp_path / "run", loss=mse_loss, **many)
     with pytest.raises(UsageError, match="There are 40 inputs and 39 targets"):
         tune_vectors(Mean(), inputs, targets[:39], tmp_path / "run", loss=mse_loss)
     assert not (tmp_path / "run").exists()
@@ -204,6 +214,48 @@ def test_targets_may_be_a_list_of_numbers_and_progress_is_told(tmp_path: Path) -
     assert validated == sorted(validated)
     assert -validated[-1] == pytest.approx(result["loss"])
     assert closed == [result]
+
+
+class Column:
+    """What a table gives for a column: rows have names, and the numbers are an array's."""
+
+    def __init__(self, values: np.ndarray) -> None:
+        self.values = values
+
+    def to_numpy(self) -> np.ndarray:
+        return self.values
+
+
+@pytest.mark.parametrize("form", [np.asarray, list, Column, lambda x: [bool(n) for n in x]])
+def test_arrays_and_columns_are_inputs_and_targets_too(tmp_path: Path, form: Any) -> None:
+    inputs = np.arange(40).reshape(20, 2) % 10
+    labels = np.arange(20) % 2
+    seen: list[type] = []
+
+    class Watched(Mean):
+        def embed(self, inputs: Any) -> list[Tensor]:
+            seen.append(type(inputs))
+            return super().embed(inputs)
+
+    def loss(outputs: Tensor, wanted: Tensor) -> Tensor:
+        assert wanted.dtype == torch.int64
+        return cross_entropy(outputs[:, :2], wanted)
+
+    found = tune_vectors(Watched(), inputs, form(labels), tmp_path / "run", loss=loss, **FAST)
+    alike = tune_vectors(
+        Mean(), inputs.tolist(), torch.as_tensor(labels), tmp_path / "lists", loss=loss, **FAST
+    )
+    assert found["loss"] == alike["loss"]
+    # As they are kept: the same `embed` serves training and use.
+    assert set(seen) == {np.ndarray}
+
+
+def test_values_that_are_given_are_tried(tmp_path: Path) -> None:
+    inputs, targets = some()
+    rates = (0.01, 0.02, 0.03, 0.05, 0.1)
+    settings: Any = {"epochs": 1, "length": 2, "learning_rates": rates}
+    found = tune_vectors(Mean(), inputs, targets, tmp_path / "run", loss=mse_loss, **settings)
+    assert {one["learning_rate"] for one in found["population"]} == set(rates)
 
 
 def test_a_loss_that_is_not_finite_ends_the_run(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from softprompt.comparison.work import Taught
 from softprompt.prompts import SoftPrompt
 from softprompt.storage import write_json
 from softprompt.training import tune
-from softprompt.training.candidates import around
+from softprompt.training.candidates import population_of, rates_of
 from softprompt.training.run_directory import RunDirectory
 from softprompt.training.setup import Setup
 
@@ -226,11 +226,10 @@ def history_of(result: Mapping[str, Any], folder: Path, before: float = 0.0) -> 
 def space_of(job: Job) -> dict[str, Any]:
     """What the run's population is drawn from."""
     training, prompt = job.config.training, job.config.prompt
-    population = training.population or (6 if job.task.choices else 4)
-    rates = training.learning_rates or around(training.learning_rate)
+    population = population_of(training, 6 if job.task.choices else 4)
     return {
         "prompt": prompt.model_dump(mode="json", exclude_none=True),
         "population": population,
-        "learning_rates": [training.learning_rate] if population == 1 else list(rates),
+        "learning_rates": list(rates_of(training, population)),
         "epochs": training.epochs,
     }

@@ -20,7 +20,7 @@ import torch
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from softprompt.backbones import Backbone
+from softprompt.backbones import Backbone, Identity
 from softprompt.errors import UsageError
 from softprompt.locale import _, mark
 from softprompt.prompts.artifact import refuse_foreign
@@ -163,7 +163,7 @@ def _write_member(
         vectors_PX = torch.cat([opening_1X, vectors_PX])
     config = {
         "base_model_name_or_path": _model_path(prompt.backbone.name),
-        "revision": None,
+        "revision": _revision(prompt.backbone),
         "inference_mode": True,
         "num_virtual_tokens": int(vectors_PX.shape[0]),
         "num_transformer_submodules": 1,
@@ -222,6 +222,11 @@ def _notes(prompt: SoftPrompt, *, opening: bool) -> list[str]:
             )
         )
     return notes
+
+
+def _revision(backbone: Identity) -> str | None:
+    """Of a model of the hub; a folder has none."""
+    return None if Path(_model_path(backbone.name)).is_dir() else backbone.revision
 
 
 def _model_path(name: str) -> str:

@@ -11,10 +11,16 @@ from typing import Any
 from pydantic import ValidationError
 
 from softprompt.errors import ConfigError, refusal
-from softprompt.locale import _
+from softprompt.locale import _, mark
 from softprompt.prompts.config import PromptConfig
 
-__all__ = ["described"]
+__all__ = ["NO_PREFIX", "described"]
+
+NO_PREFIX = mark(
+    "PEFT's prefix tuning of an encoder-decoder stands in the decoder, before everything; no "
+    "placement here is that."
+)
+"""Why such a prompt is neither described nor read."""
 
 
 def described(config: Any) -> PromptConfig:
@@ -79,6 +85,13 @@ def _p_tuning(config: Any) -> dict[str, Any]:
 
 
 def _prefix_tuning(config: Any) -> dict[str, Any]:
+    task = getattr(config, "task_type", None)
+    if getattr(task, "value", task) == "SEQ_2_SEQ_LM":
+        raise ConfigError(
+            _("{config}: {why}").format(config=type(config).__name__, why=_(NO_PREFIX)),
+            _("Use PEFT for it, or give a PromptConfig with depth kv, whose prompt stands in the "
+              "encoder."),
+        )  # fmt: skip
     weights = getattr(config, "init_weights", None)
     if weights is not None:
         raise ConfigError(

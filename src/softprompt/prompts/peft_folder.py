@@ -22,6 +22,7 @@ from torch import Tensor
 from softprompt.backbones import Identity
 from softprompt.errors import ArtifactError
 from softprompt.locale import _
+from softprompt.prompts.peft_config import NO_PREFIX
 from softprompt.prompts.prompt import PromptTask, SoftPrompt
 
 __all__ = ["CONFIG", "NOTE", "TENSOR", "is_peft", "load_peft", "member_folder"]
@@ -102,7 +103,8 @@ def _load_one(path: Path) -> SoftPrompt:
         placement, vectors_PX = "prefix", vectors_PX[1:]
     name = str(config.get("base_model_name_or_path") or "")
     try:
-        identity = Identity(**ours["backbone"]) if ours else Identity(name, None, "", "")
+        revision = config.get("revision")
+        identity = Identity(**ours["backbone"]) if ours else Identity(name, revision, "", "")
         return SoftPrompt(
             tensors=_TENSORS[_READ[config["peft_type"]]](vectors_PX, config),
             placement=placement,
@@ -170,10 +172,7 @@ def _first_module(vectors_PX: Tensor, config: dict[str, Any]) -> Tensor:
         return vectors_PX
     if config["peft_type"] == "PREFIX_TUNING":
         raise ArtifactError(
-            _(
-                "PEFT's prefix tuning of an encoder-decoder stands in the decoder, before "
-                "everything; no placement here is that."
-            ),
+            _(NO_PREFIX),
             _("Use PEFT for it, or train one with --depth kv."),
         )
     return vectors_PX[: int(config.get("num_virtual_tokens") or len(vectors_PX))]

@@ -7,12 +7,25 @@ names and numbers, not how they are trained.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["SEEDS", "Candidate", "around", "draw", "halvings", "widely_around"]
+if TYPE_CHECKING:
+    from softprompt.training.config import TrainingConfig
+
+__all__ = [
+    "SEEDS",
+    "Candidate",
+    "around",
+    "draw",
+    "halvings",
+    "population_of",
+    "rates_of",
+    "varied",
+    "widely_around",
+]
 
 _FACTORS = (1.0, 1 / 3, 3.0)
 """Learning rates of a population, in units of the configured one."""
@@ -84,6 +97,28 @@ def draw(
         used.update(enumerate(cell))
         found.append(Candidate(number, *cell, seed=seed * SEEDS + number))
     return tuple(found)
+
+
+def varied(training: TrainingConfig) -> Mapping[str, Sequence[Any]]:
+    """What a population is told to try, by setting; empty where that is left to it."""
+    names = ("learning_rates", "initialisations", "parametrisations", "lengths")
+    return {name: getattr(training, name) for name in names}
+
+
+def population_of(training: TrainingConfig, usual: int) -> int:
+    """Prompts that train together at first.
+
+    Args:
+        training: the settings.
+        usual: where neither their number is given nor more values to try.
+    """
+    return training.population or max(usual, *map(len, varied(training).values()))
+
+
+def rates_of(training: TrainingConfig, count: int) -> Sequence[float]:
+    """Peak rates that so many candidates try."""
+    rate = training.learning_rate
+    return training.learning_rates or (around(rate) if count > 1 else (rate,))
 
 
 def around(learning_rate: float) -> tuple[float, ...]:

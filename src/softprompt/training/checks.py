@@ -25,6 +25,7 @@ from softprompt.prompts.initialisers import (
 from softprompt.prompts.parametrisations import PARAMETRISATIONS
 from softprompt.prompts.placements import pieces
 from softprompt.tasks import Slot, Task, Template
+from softprompt.training.candidates import varied
 from softprompt.training.config import TrainingConfig
 from softprompt.training.objectives import OBJECTIVES
 from softprompt.training.optimizers import OPTIMIZERS
@@ -32,7 +33,14 @@ from softprompt.training.optimizers import OPTIMIZERS
 if TYPE_CHECKING:
     from softprompt.training.setup import Setup
 
-__all__ = ["check", "check_hand_prompts", "check_metric", "refuse_disagreement"]
+__all__ = [
+    "check",
+    "check_beginnings",
+    "check_hand_prompts",
+    "check_metric",
+    "refuse_disagreement",
+    "refuse_untried",
+]
 
 
 def check(setup: Setup) -> None:
@@ -67,7 +75,25 @@ def check(setup: Setup) -> None:
     _depth(setup)
     setup.layout.arrange(task.render(task.train[0]))
     _told_apart(setup)
-    _beginnings(setup)
+    check_beginnings(setup)
+
+
+def refuse_untried(training: TrainingConfig) -> None:
+    """Refuses more values than a population of the size that is given can try.
+
+    Raises:
+        UsageError: naming the setting.
+    """
+    for name, values in varied(training).items():
+        if training.population is not None and len(values) > training.population:
+            raise UsageError(
+                _(
+                    "training.{name} has {n} values, and {count} prompts cannot try them all."
+                ).format(name=name, n=len(values), count=training.population),
+                _("Leave training.population out, give it at least {n}, or name fewer.").format(
+                    n=len(values)
+                ),
+            )
 
 
 def refuse_disagreement(
@@ -83,7 +109,7 @@ def refuse_disagreement(
         "training.lengths": training.lengths,
         "training.grow_to": training.grow_to,
         # Runs that were begun when a length was always written down have this one.
-        "prompt.length": (slots or training.grow_to) and prompt.length not in (None, CHOOSING),
+        "prompt.length": prompt.length not in (None, CHOOSING),
     }
     names = [name for name, value in said.items() if value]
     if len(names) > 1:
@@ -93,7 +119,7 @@ def refuse_disagreement(
             ),
             _("Leave one of them out."),
         )
-    if names and not slots and pieces(prompt.placement) > 1:
+    if names and not slots and names != ["prompt.length"] and pieces(prompt.placement) > 1:
         raise UsageError(
             _(
                 "A prompt of placement {placement!r} stands in several pieces, and {setting} asks "
@@ -262,8 +288,13 @@ def _depth(setup: Setup) -> None:
         )
 
 
-def _beginnings(setup: Setup) -> None:
-    """Initial vectors that cannot be made, and what is given to begin from and begins nothing."""
+def check_beginnings(setup: Setup) -> None:
+    """Refuses initial vectors that cannot be made, and what is given to begin from and begins
+    nothing.
+
+    Raises:
+        UsageError: which.
+    """
     names = {setup.initialisation, *setup.initialisations()}
     given = {
         "prompt.text": (setup.prompt.text is not None, READING_TEXT),

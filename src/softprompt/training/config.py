@@ -60,7 +60,7 @@ class TrainingConfig(BaseModel):
         le=256,
         description=mark(
             "Prompts that train together at first; 1 trains a single one. Not given: 6 "
-            "for answer choices, 4 for free text."
+            "for answer choices, 4 for free text, more where more values are to be tried."
         ),
     )
     survivors: int = Field(

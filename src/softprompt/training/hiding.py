@@ -6,7 +6,7 @@ its own answer in a prompt made of demonstrations, and token dropout. It knows p
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 
@@ -25,7 +25,7 @@ class Hiding:
         self._seed, self._dropout = seed, dropout
 
     def places(
-        self, made_of: Mapping[int, range], length: int, row: int, step: int
+        self, made_of: Mapping[int, Sequence[int]], length: int, row: int, step: int
     ) -> frozenset[int]:
         """The hidden places of a prompt.
 

@@ -9,7 +9,7 @@ Shapes: P places of a prompt, X numbers at each.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -43,7 +43,7 @@ class Member:
         config: TrainingConfig,
         scale: float,
         rate: float = 1.0,
-        made_of: Mapping[int, range] | None = None,
+        made_of: Mapping[int, Sequence[int]] | None = None,
     ) -> None:
         self.candidate, self.module = candidate, module
         self.made_of = made_of or {}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,14 +19,14 @@ __all__ = ["divided", "picked"]
 def divided(
     inputs: Any, targets: Any, validation: tuple[Any, Any] | None, seed: int
 ) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
-    """Inputs and targets to learn from, and those to choose by.
+    """Inputs and targets to learn from, and those to choose by; columns of a table as arrays.
 
     Raises:
         UsageError: there are too few, or not as many targets as inputs.
     """
-    targets = _numbers(targets)
+    inputs, targets = _plain(inputs), _numbers(targets)
     if validation is not None:
-        validation = validation[0], _numbers(validation[1])
+        validation = _plain(validation[0]), _numbers(validation[1])
     pairs = [(inputs, targets)] if validation is None else [(inputs, targets), validation]
     for some, other in pairs:
         if len(some) != len(other) or len(some) < 3 - len(pairs):
@@ -48,15 +50,26 @@ def divided(
     return train, held
 
 
+def _plain(values: Any) -> Any:
+    """An array of a column of a table, whose rows have names of their own; else as it is."""
+    return values.to_numpy() if hasattr(values, "to_numpy") else values
+
+
 def _numbers(values: Any) -> Any:
-    """A tensor of a list of numbers, which losses take; anything else as it is."""
-    if not isinstance(values, list | tuple) or not all(isinstance(x, int | float) for x in values):
+    """A tensor of a list or an array of numbers, which losses take; anything else as it is."""
+    values = _plain(values)
+    if isinstance(values, list | tuple) and all(isinstance(x, Real | np.bool_) for x in values):
+        values = np.asarray(values)
+    if not isinstance(values, np.ndarray) or values.dtype.kind not in "biuf":
         return values
-    return torch.tensor([int(x) if isinstance(x, bool) else x for x in values])
+    kind = torch.get_default_dtype() if values.dtype.kind == "f" else torch.int64
+    return torch.tensor(values, dtype=kind)
 
 
 def picked(values: Any, rows: Sequence[int]) -> Any:
-    """Those of a tensor, or of a sequence as a list."""
+    """Those of a tensor or an array, or of a sequence as a list."""
     if isinstance(values, Tensor):
         return values[torch.as_tensor(list(rows), device=values.device)]
+    if isinstance(values, np.ndarray):
+        return values[list(rows)]
     return [values[row] for row in rows]

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from softprompt.backbones import Backbone
-from softprompt.errors import DivergedError, UsageError
+from softprompt.errors import DivergedError, SoftPromptError, UsageError
 from softprompt.inference import Contexts, Encoded
 from softprompt.locale import _
 from softprompt.prompts.parametrisations import PARAMETRISATIONS
@@ -30,8 +30,10 @@ from softprompt.storage import write_bytes
 from softprompt.tasks import Task
 from softprompt.training.candidates import Candidate, widely_around
 from softprompt.training.checkpoint import Checkpoint
+from softprompt.training.checks import check_beginnings
 from softprompt.training.config import SearchConfig, validated
 from softprompt.training.loop import Outcome
+from softprompt.training.objectives import OBJECTIVES
 from softprompt.training.plan import Plan, epochs_for
 from softprompt.training.proposals import Space, propose
 from softprompt.training.reporters import Part, Reporter
@@ -238,12 +240,16 @@ def _opened(setup: Setup) -> Setup:
             _("A search tries lengths at once; training.grow_to tries them one after another."),
             _("Leave it out, or give the search training.lengths."),
         )
-    names = dict.fromkeys((setup.prompt.parametrisation, *PARAMETRISATIONS.names()))
+    own = setup.prompt.parametrisation
+    names = dict.fromkeys((own, *PARAMETRISATIONS.names()))
+    if setup.prompt.method is not None or own != "direct":
+        # Who names a method or a parametrisation wants that one.
+        names = dict.fromkeys((own,))
+    lengths: tuple[int, ...] = training.lengths or (length,)
     # A prompt in several pieces has one length: shorter ones stand in other places.
-    around = (length, max(1, length // 2), 2 * length)
-    lengths = training.lengths or (
-        around if pieces(setup.layout.placement or "") < 2 else around[:1]
-    )
+    if not training.lengths and not setup.slots and pieces(setup.layout.placement or "") < 2:
+        longer = (2 * length,) if _possible(setup, 2 * length) else ()
+        lengths = (length, max(1, length // 2), *longer)
     wide = {
         "population": training.population or POPULATION,
         "learning_rates": training.learning_rates or widely_around(training.learning_rate),
@@ -258,6 +264,21 @@ def _opened(setup: Setup) -> Setup:
         training=training.model_copy(update=wide),
         layout=replace(setup.layout, length=longest),
     )
+
+
+def _possible(setup: Setup, length: int) -> bool:
+    """Whether prompts of a length can begin, and no row is too long for them alone."""
+    longer, task = replace(setup, layout=replace(setup.layout, length=length)), setup.task
+    learned = task.train, OBJECTIVES.get(setup.objective).answers
+    try:
+        check_beginnings(longer)
+        for rows, answers in (learned, (task.selection_rows, "choices"), (task.test, "choices")):
+            kept = longer.encode(rows, answers).rows
+            if len(kept) < len(setup.encode(rows, answers).rows):
+                return False
+    except SoftPromptError:
+        return False
+    return True
 
 
 def _candidate(trial: Mapping[str, Any]) -> Candidate:

@@ -25,7 +25,7 @@ from softprompt.prompts.head import Headed, first_head
 from softprompt.prompts.initialisers import INITIALISERS, Request
 from softprompt.prompts.parametrisations import PARAMETRISATIONS, Scaled
 from softprompt.tasks import Row, Task, demonstration, in_turn
-from softprompt.training.candidates import Candidate, around, draw
+from softprompt.training.candidates import Candidate, draw, population_of, rates_of
 from softprompt.training.checks import check, refuse_disagreement
 from softprompt.training.config import TrainingConfig
 from softprompt.training.member import Member
@@ -144,17 +144,12 @@ class Setup:
     def candidates(self) -> tuple[Candidate, ...]:
         """The population to begin with, the configured prompt first."""
         prompt, training = self.prompt, self.training
-        count = training.population or (6 if self.task.choices else 4)
-        rates: Sequence[float] = (training.learning_rate,)
-        initialisations: Sequence[str] = (self.initialisation,)
-        if count > 1:
-            rates = training.learning_rates or around(training.learning_rate)
-            initialisations = self.initialisations()
+        count = population_of(training, 6 if self.task.choices else 4)
         return draw(
             count,
             training.seed,
-            learning_rates=rates,
-            initialisations=initialisations,
+            learning_rates=rates_of(training, count),
+            initialisations=self.initialisations() if count > 1 else self.initialisations()[:1],
             parametrisations=training.parametrisations or (prompt.parametrisation,),
             lengths=training.lengths or (self.layout.length,),
         )

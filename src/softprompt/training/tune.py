@@ -13,6 +13,7 @@ from softprompt.prompts import PromptConfig
 from softprompt.prompts.peft_config import described
 from softprompt.prompts.presets import PRESETS
 from softprompt.tasks import Task
+from softprompt.training.checks import refuse_untried
 from softprompt.training.config import TrainingConfig, validated
 from softprompt.training.growth import Growth
 from softprompt.training.reporters import Reporter
@@ -75,7 +76,10 @@ def tune(
         "training": training.model_dump(mode="json"),
         "backbone": backbone.settings,
     }
-    make = make or (Tuning if training.grow_to is None else Growth)
+    if make is None:
+        # A search has as many candidates as rounds make of them.
+        refuse_untried(training)
+        make = Tuning if training.grow_to is None else Growth
     return make(setup, RunDirectory(Path(output)), resolved, reporter or Reporter()).run()
 
 

@@ -26,7 +26,8 @@ from softprompt.prompts import PromptConfig, PromptTask, SoftPrompt
 from softprompt.prompts.initialisers import INITIALISERS, TAKING_PROMPTS, Request
 from softprompt.prompts.parametrisations import PARAMETRISATIONS
 from softprompt.storage import disk_errors
-from softprompt.training.candidates import around, draw
+from softprompt.training.candidates import draw, population_of, rates_of
+from softprompt.training.checks import refuse_untried
 from softprompt.training.config import TrainingConfig
 from softprompt.training.interrupt import Interrupt
 from softprompt.training.member import Member
@@ -70,8 +71,9 @@ def tune_vectors(
 
     Args:
         adapter: the module.
-        inputs: n of them, a tensor or a sequence; batches of them go to the adapter's `embed`.
-        targets: n of them, a tensor or a sequence; numbers become a tensor.
+        inputs: n of them, a tensor, an array or a sequence; batches of the same kind (of sequences,
+            lists) go to the adapter's `embed`.
+        targets: n of them, as inputs; numbers become a tensor.
         output: the run's folder, which must be empty or not exist.
         loss: from outputs [B, ...] and the targets of the same inputs to their mean loss.
         validation: inputs and targets to choose the best vectors by; a fifth of the others when
@@ -93,6 +95,7 @@ def tune_vectors(
     begun = time.perf_counter()
     prompt, training = with_settings(settings, PromptConfig(), TrainingConfig())
     _refuse(adapter, prompt, training)
+    refuse_untried(training)
     directory = RunDirectory(Path(output))
     directory.refuse_used()
     parts = divided(inputs, targets, validation, training.seed)
@@ -194,8 +197,9 @@ class _Course:
         some = adapter.embedded(picked(train[0], range(min(len(train[0]), VOCABULARY_ROWS))))
         self.members = _members(InputVocabulary(some, length), some[0], prompt, training)
         self.step = 0
-        # Fails here, before anything is trained, where the user's functions do not fit together.
+        # Fails here, before anything is written, where the user's functions do not fit together.
         (self.without,) = self._held_losses([])
+        self._try()
 
     @property
     def left(self) -> list[Member]:
@@ -222,6 +226,22 @@ class _Course:
                     if all(member.waited >= patience for member in self.left):
                         return "patience"
         return "finished"
+
+    def _try(self) -> None:
+        """A step without a step.
+
+        Raises:
+            UsageError: the loss does not depend on the vectors.
+        """
+        rows = range(min(len(self.train[0]), self.training.batch_size))
+        leaves = [member.vectors().requires_grad_() for member in self.members]
+        inputs, targets = (picked(part, rows) for part in self.train)
+        losses = self._losses(inputs, targets, leaves)
+        if not all(loss.requires_grad for loss in losses):
+            raise UsageError(
+                _("The loss does not depend on the vectors: no gradient reaches them."),
+                _("Compute outputs and loss with torch alone, without no_grad or detach."),
+            )
 
     def _train(self, rows: Sequence[int], factor: float) -> None:
         members = self.left
@@ -278,11 +298,14 @@ class _Course:
         outputs = self.adapter.run(rows, put, [self.before] * len(put))
         by_prompt = outputs.unflatten(0, (len(rows), -1)).unbind(1)  # type: ignore[no-untyped-call]
         losses = [self.loss(each, targets) for each in by_prompt]
-        if any(loss.ndim for loss in losses):
+        if not all(isinstance(loss, Tensor) and loss.ndim == 0 for loss in losses):
+            found = losses[0]
+            what = list(found.shape) if isinstance(found, Tensor) else type(found).__name__
             raise UsageError(
-                _("The loss has shape {shape}; one number for a batch is needed.").format(
-                    shape=list(losses[0].shape)
-                ),
+                _(
+                    "The loss is of shape or type {what}; a tensor of one number for a batch is "
+                    "needed."
+                ).format(what=what),
                 _("Return the mean over the batch."),
             )
         return losses
@@ -296,12 +319,11 @@ def _members(
     if prompt.start is not None:
         source = SoftPrompt.load(prompt.start).vectors
     usual = _beginning(prompt)
-    several = training.population is None or training.population > 1
-    rates = training.learning_rates or around(training.learning_rate)
+    count = population_of(training, 3)
     candidates = draw(
-        training.population or 3,
+        count,
         training.seed,
-        learning_rates=rates if several else (training.learning_rate,),
+        learning_rates=rates_of(training, count),
         initialisations=training.initialisations or (usual,),
         parametrisations=training.parametrisations or (prompt.parametrisation,),
         lengths=(prompt.vectors(choices=True),),

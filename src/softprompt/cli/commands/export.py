@@ -77,10 +77,10 @@ def _to_peft(prompt: SoftPrompt, folder: Path, model: str | None) -> str:
 
 def _to_vllm(prompt: SoftPrompt, folder: Path) -> str:
     """Writes an artifact that `serve --engine vllm` takes."""
-    if prompt.depth != "input" or prompt.heads or prompt.task.kind == "vectors":
-        what = _("depth {depth}").format(depth=prompt.depth)
-        if prompt.heads or prompt.task.kind == "vectors":
-            what = _("a model that does not write")
+    what = None if prompt.depth == "input" else _("depth {depth}").format(depth=prompt.depth)
+    if prompt.heads or prompt.task.kind == "vectors":
+        what = _("a model that does not write")
+    if what is not None:
         raise UsageError(
             _("The prompt is of {what}; vLLM takes vectors among the input of a decoder.").format(
                 what=what

@@ -60,13 +60,20 @@ class Request:
     prompt: Tensor | None = None
     demonstrations: Callable[[int], str] = str
     order: Callable[[int], Sequence[int]] = lambda seed: ()
-    made_of: dict[int, range] = field(default_factory=dict)
+    made_of: dict[int, Sequence[int]] = field(default_factory=dict)
     deepened: Callable[[Tensor], Tensor] = lambda embeds_ND: embeds_ND
     _frequent: list[int] = field(default_factory=list, repr=False)
 
     def demonstrated(self) -> Sequence[int]:
         """Places of the training rows, in the order in which they are shown."""
         return self.order(self.seed)
+
+    def alike(self, row: int) -> list[int]:
+        """Places of the training rows that read as this one does, answer and all, itself among
+        them."""
+        shown = self.demonstrations(row)
+        same = [n for n, text in enumerate(self.texts) if text == self.texts[row] and n != row]
+        return [row, *(n for n in same if self.demonstrations(n) == shown)]
 
     def generator(self) -> torch.Generator:
         """A fresh generator, so that each use draws the same."""

@@ -18,8 +18,9 @@ def context(request: Request) -> Tensor:
 
     At depth `kv` the prompt starts as the keys and values of that text. The first demonstration is
     the one that is cut where they do not fit; `request.made_of` notes which places were made of
-    which row, so that a row need not see itself while it is trained on (leave-one-out). Where the
-    user gives a text, it takes the demonstrations' place, from its beginning.
+    which row, so that a row need not see itself, or one that reads the same, while it is trained on
+    (leave-one-out). Where the user gives a text, it takes the demonstrations' place, from its
+    beginning.
 
     Raises:
         UsageError: there are fewer tokens than the prompt has places.
@@ -55,7 +56,9 @@ def context(request: Request) -> Tensor:
         )
     place = 0
     for row, ids in taken:
-        request.made_of[row] = range(place, place + len(ids))
+        for alike in request.alike(row):
+            before = request.made_of.get(alike, ())
+            request.made_of[alike] = (*before, *range(place, place + len(ids)))
         place += len(ids)
     return request.rows([token for _row, ids in taken for token in ids])
 
