@@ -103,6 +103,7 @@ def a_report() -> dict[str, Any]:
     prompt["space"] = {"population": 2}
     prompt["details"] = {
         "population": [one, {**one, "learning_rate": 0.1, "score": 0.4}],
+        "steps": 1500,
         "selection": {"members": 2},
         "readout": {"kept": True},
     }
@@ -219,6 +220,9 @@ def test_a_readout_beside_the_vectors_is_told() -> None:
         "2 prompts kept together",
         "with a readout of the contexts",
     ]
+    assert any(
+        text.startswith("2 prompts, 1,500 steps; learning rates 0.1 · 0.3") for text in texts
+    )
 
 
 @pytest.mark.usefixtures("english")

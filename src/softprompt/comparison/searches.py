@@ -42,6 +42,8 @@ def space_told(method: Mapping[str, Any]) -> str:
     candidates = details.get("population") or []
     if candidates:
         count = _("{n} prompts").format(n=number(len(candidates)))
+        if details.get("steps"):
+            count += ", " + _("{n} steps").format(n=number(details["steps"]))
         rates = _listed(map(figure, sorted({one["learning_rate"] for one in candidates})))
         # Outside an f-string, where the catalogue's reader finds it.
         drawn = _("learning rates {rates}").format(rates=rates)
