@@ -187,6 +187,13 @@ def test_settings_of_a_prompt_refuse_nothing_where_none_is_trained(begun: Any) -
     assert begun("majority", prompt={"initialisation": "text"}).missing() == ["majority"]
 
 
+def test_values_that_no_prompt_would_try_are_refused_at_once(begun: Any, tmp_path: Path) -> None:
+    few = {"population": 1, "learning_rates": (0.1, 0.3)}
+    with pytest.raises(UsageError, match=r"training\.learning_rates has 2 values, and 1 prompts"):
+        begun("lora_prompt", training=few)
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_curve_goes_on_where_it_was(
     begun: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

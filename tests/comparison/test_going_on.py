@@ -165,6 +165,25 @@ def test_methods_and_sizes_are_added_to_what_was_measured(
     assert result.stat().st_mtime_ns == measured
 
 
+def test_settings_of_an_older_version_are_today_s(tmp_path: Path, begun: Any) -> None:
+    comparison = begun("majority")
+    file = tmp_path / "run" / "config.json"
+    stored = json.loads(file.read_text("utf-8"))
+    usual = {"epochs": 12, "search_epochs": 2, "least_steps": 200, "curve": [8, 1000]}
+    stored["comparison"] = {**stored["comparison"], **usual}
+    del stored["comparison"]["lora_epochs"]
+    file.write_text(json.dumps(stored), "utf-8")
+    how = Comparison(tmp_path / "run").how
+    assert (how.epochs, how.lora_epochs, how.search_epochs) == (None, None, None)
+    stored["comparison"]["epochs"] = 5
+    file.write_text(json.dumps(stored), "utf-8")
+    comparison = Comparison(tmp_path / "run")
+    assert (comparison.how.epochs, comparison.how.lora_epochs) == (5, 5)
+    # A curve that it began with is no mistake of who adds a method.
+    comparison.change(CompareConfig(methods=("majority", "full")))
+    assert comparison.missing() == ["majority", "full"]
+
+
 @pytest.mark.parametrize(
     ("how", "told"),
     [

@@ -25,7 +25,6 @@ from softprompt.comparison.work import Taught, after_context
 from softprompt.errors import DataError, UsageError
 from softprompt.inference.scoring import score_answers
 from softprompt.prompts import Layout, SoftPrompt
-from softprompt.training.plan import epochs_for
 
 pytest.importorskip("peft")
 
@@ -198,17 +197,35 @@ def test_learning_after_the_context_reads_the_kept_contexts(job: Job) -> None:
 
 
 @pytest.mark.parametrize(
-    ("per_epoch", "whole", "sixth"),
+    ("rows", "whole", "sixth"),
     # From 32 rows, of which a hundred steps are more than all passes, to thousands.
-    [(2, 40, 40), (8, 40, 13), (32, 40, 7), (125, 12, 2), (700, 12, 2)],
+    [(32, 40, 40), (128, 40, 13), (500, 40, 7), (2000, 12, 2), (11000, 12, 2)],
 )
-def test_few_rows_get_more_passes(job: Job, per_epoch: int, whole: int, sixth: int) -> None:
-    assert epochs_for(per_epoch) == whole
+def test_few_rows_get_more_passes(job: Job, rows: int, whole: int, sixth: int) -> None:
     for share, passes in ((1.0, whole), (1 / 6, sixth)):
         brief = lesson(job, job.backbone(), 1e-3, None, share)
-        assert brief.passes(per_epoch) == passes
+        assert replace(brief, batch=16).passes(rows) == passes
         # Passes that are given are what is made, however few the rows.
-        assert replace(brief, epochs=3).passes(per_epoch) <= 3
+        assert replace(brief, epochs=3).passes(rows) <= 3
+
+
+def test_weights_get_the_passes_of_the_prompt_beside_them(job: Job) -> None:
+    """Also with batches of another size."""
+    training = job.config.training.model_copy(update={"epochs": None, "batch_size": 4})
+    config = job.config.model_copy(update={"training": training})
+    none = dict.fromkeys(("epochs", "lora_epochs", "search_epochs"))
+    job = replace(job, config=config, how=job.how.model_copy(update=none))
+    prompt, full = (
+        METHODS.get(name).run(replace(job, folder=job.folder / name))
+        for name in ("soft_prompt", "full")
+    )
+    passes = full.details["full_epochs"]
+    assert passes == prompt.details["steps"] // -(-len(job.task.train) // 4) > 12
+    # Of three steps each, enough for a hundred.
+    assert full.details["search_epochs"] == 34
+    three = config.model_copy(update={"training": training.model_copy(update={"epochs": 3})})
+    told = METHODS.get("full").run(replace(job, config=three, folder=job.folder / "three"))
+    assert (told.details["full_epochs"], told.details["epochs"]) == (3, 3)
 
 
 @pytest.mark.parametrize("share", [1 / 6, 1.0])
@@ -227,7 +244,7 @@ def test_weights_get_as_many_passes_as_a_prompt(job: Job, share: float) -> None:
         progress=lambda *x: steps.append(x),
     )
     per_epoch = steps[-1][1] // learned.epochs
-    assert learned.epochs == brief.passes(per_epoch)
+    assert learned.epochs == brief.passes(len(material.examples))
     assert len(steps) == steps[-1][1] == learned.epochs * per_epoch
     # Not each of many passes is validated.
     assert 6 * share < len(scores) <= 12 * share

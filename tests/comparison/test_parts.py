@@ -75,15 +75,20 @@ def test_an_escalation_goes_on_while_it_pays(before: list[Held], now: Held, deci
 
 
 def test_a_method_that_leaves_long_rows_out_is_judged_on_the_others() -> None:
-    other = {"a": "b", "b": "a"}
+    other, labels = {"a": "b", "b": "a"}, ("a", "b")
     every = Held("soft", True, 2 / 3, [x if n < 40 else other[x] for n, x in enumerate(REFERENCES)])
-    # Half right on the short rows, of which it says that it is nearly always right.
-    short = Held("zero_shot", False, 0.9, [*["a"] * 40, *[None] * 20])
-    assert judged(("a", "b"), "accuracy", REFERENCES, [short], [every]).decision == "go_on"
-    # Right on the long rows alone, which the other leaves out, is not better.
-    long = replace(every, answers=[*["a"] * 40, *REFERENCES[40:]], score=0.95)
-    step = judged(("a", "b"), "accuracy", REFERENCES, [short], [long])
-    assert (step.decision, step.than) == ("does_not_pay", "zero_shot")
+    # Half right on the short rows, the only ones that it answers, and fewer of all than the other.
+    short = Held("zero_shot", False, 0.7, [*["a"] * 40, *[None] * 20])
+    step = judged(labels, "accuracy", REFERENCES, [short], [every])
+    assert (step.decision, step.than) == ("go_on", "zero_shot")
+    # Right on the long rows alone is not better.
+    long = replace(every, answers=[*["a"] * 40, *REFERENCES[40:]])
+    assert judged(labels, "accuracy", REFERENCES, [short], [long]).decision == "does_not_pay"
+    # One that answers next to nothing is nobody's rival, however right it is there.
+    few = Held("few_shot", False, 1.0, [*REFERENCES[:5], *[None] * 55])
+    half = held("zero_shot", 30, trained=False)
+    step = judged(labels, "accuracy", REFERENCES, [few, half], [held("soft_prompt", 12)])
+    assert (step.decision, step.than) == ("go_on", "zero_shot")
 
 
 def test_of_few_validation_rows_no_difference_tells_anything() -> None:

@@ -114,6 +114,8 @@ def test_every_value_that_is_given_is_tried(tmp_path: Path) -> None:
     alone = {"learning_rates": (0.05,), "initialisations": ("random",), "parametrisations": ()}
     (one,) = run(tmp_path, "alone", population=1, epochs=1, **alone)["population"]
     assert (one["learning_rate"], one["initialisation"]) == (0.05, "random")
+    grown = run(tmp_path, "grown", ensemble=5, learning_rates=rates, epochs=1)["population"]
+    assert {one["learning_rate"] for one in grown} == set(rates)
     with pytest.raises(UsageError, match=r"training\.learning_rates has 8 values, and 6 prompts"):
         run(tmp_path, "few", population=6, learning_rates=rates)
     with pytest.raises(UsageError, match=r"lengths and by prompt\.length"):

@@ -217,16 +217,22 @@ def test_targets_may_be_a_list_of_numbers_and_progress_is_told(tmp_path: Path) -
 
 
 class Column:
-    """What a table gives for a column: rows have names, and the numbers are an array's."""
+    """What a table gives for a column: rows have names, not places."""
 
-    def __init__(self, values: np.ndarray) -> None:
+    def __init__(self, values: Any) -> None:
         self.values = values
 
-    def to_numpy(self) -> np.ndarray:
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def to_numpy(self) -> Any:
         return self.values
 
 
-@pytest.mark.parametrize("form", [np.asarray, list, Column, lambda x: [bool(n) for n in x]])
+FORMS = (np.asarray, list, Column, lambda x: x.astype(object), lambda x: [bool(n) for n in x])
+
+
+@pytest.mark.parametrize("form", FORMS)
 def test_arrays_and_columns_are_inputs_and_targets_too(tmp_path: Path, form: Any) -> None:
     inputs = np.arange(40).reshape(20, 2) % 10
     labels = np.arange(20) % 2
@@ -246,8 +252,23 @@ def test_arrays_and_columns_are_inputs_and_targets_too(tmp_path: Path, form: Any
         Mean(), inputs.tolist(), torch.as_tensor(labels), tmp_path / "lists", loss=loss, **FAST
     )
     assert found["loss"] == alike["loss"]
-    # As they are kept: the same `embed` serves training and use.
     assert set(seen) == {np.ndarray}
+
+
+@pytest.mark.parametrize("form", [list, np.asarray, lambda x: Column(np.asarray(x, object))])
+def test_one_embed_serves_training_and_use(tmp_path: Path, form: Any) -> None:
+    words = ["12", "345", "678", "90"] * 4
+    seen: list[Any] = []
+
+    class Written(Mean):
+        def embed(self, inputs: Any) -> list[Tensor]:
+            seen.append(inputs)
+            return super().embed([[int(symbol) for symbol in word] for word in inputs])
+
+    targets = torch.full((len(words), 8), 0.2)
+    found = tune_vectors(Written(), form(words), targets, tmp_path / "run", loss=mse_loss, **FAST)
+    run_vectors(SoftPrompt.load(found["prompt"]), Written(), form(words))
+    assert all(type(inputs) is list and isinstance(inputs[0], str) for inputs in seen)
 
 
 def test_values_that_are_given_are_tried(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -24,10 +25,20 @@ from softprompt.backbones.frozen import Identity
 from softprompt.errors import BackboneError
 from softprompt.locale import _
 
-__all__ = ["Adapter", "InputVocabulary"]
+__all__ = ["Adapter", "InputVocabulary", "as_kept"]
 
 Embed = Callable[[Any], Tensor | Sequence[Tensor]]
 Forward = Callable[[Tensor, Tensor], Tensor]
+
+
+def as_kept(values: Any) -> Any:
+    """Inputs or targets by place: a table's column, whose rows have names of their own, as an
+    array, and an array of anything but numbers as a list."""
+    if hasattr(values, "to_numpy"):
+        values = values.to_numpy()
+    if isinstance(values, np.ndarray) and values.dtype.kind not in "biufc":
+        return list(values)
+    return values
 
 
 class Adapter:
@@ -35,7 +46,8 @@ class Adapter:
 
     Args:
         module: whose weights stay as they are; it is put in eval mode.
-        embed: from B inputs to their vectors: a tensor [B, T, D], or B tensors [T_b, D].
+        embed: from B inputs to their vectors: a tensor [B, T, D], or B tensors [T_b, D]. The inputs
+            are a tensor, an array of numbers or a list, as they are given to it.
         forward: from vectors [R, S, D] and a mask [R, S] (False for padding, which is zeros behind
             a row's last vector) to outputs, R of them along the first axis.
         name: what the module is called in artifacts; its class's name when absent.
@@ -73,7 +85,7 @@ class Adapter:
             BackboneError: what `embed` returns is not that.
         """
         with torch.no_grad():
-            found = self.embed(inputs)
+            found = self.embed(as_kept(inputs))
         rows = list(found)
         good = bool(rows) and all(isinstance(row, Tensor) and row.ndim == 2 for row in rows)
         if not good or len({row.shape[1] for row in rows}) != 1:

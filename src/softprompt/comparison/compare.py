@@ -40,6 +40,7 @@ from softprompt.comparison.given import (
     refuse_sizes,
     refuse_unused,
     task_of,
+    up_to_date,
 )
 from softprompt.comparison.job import Job, metric_of
 from softprompt.comparison.measures import measured, quality
@@ -79,11 +80,7 @@ class Comparison:
                 _("Name the folder that `softprompt compare` was given with --output."),
             )
         how = dict(stored["comparison"])
-        # A comparison that says nothing of LoRA's passes was begun with those of full fine-tuning,
-        # and one that names least steps with passes of its own.
-        how.setdefault("lora_epochs", how.get("epochs"))
-        how.pop("least_steps", None)
-        self.how = validated("compare", CompareConfig, how)
+        self.how = validated("compare", CompareConfig, up_to_date(how))
         self.config = RunConfig.from_json(stored["run"])
         self._data = stored.get("data")
 
@@ -142,7 +139,7 @@ class Comparison:
         refuse_absent(changed)
         if "curve" in given:
             refuse_curve(changed)
-        refuse_sizes(self.task, self.config, changed)
+            refuse_sizes(self.task, self.config, changed)
         # Another process that goes on with it reads this, method by method.
         with self.directory.alone():
             stored = self.directory.read("config.json") or {}

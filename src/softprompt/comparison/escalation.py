@@ -16,7 +16,7 @@ Pure functions of answers; it does not run anything.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from softprompt.comparison.significance import LEVEL, p_value, shared_scores
@@ -89,10 +89,8 @@ def judged(
         now: methods of this step that have answers, at least one.
         demands: of the task on free text.
     """
-    every = _scored_alike(labels, metric, references, [*before, *now], demands)
-    before, now = every[: len(before)], every[len(before) :]
-    best = max(now, key=lambda held: held.score)
-    champion = max([*before, best], key=lambda held: held.score)
+    best = max(now, key=_worth)
+    champion = max([*before, best], key=_worth)
     if 2.0 ** (1 - len(references)) >= LEVEL:
         # Less likely than this is nothing of so many rows that change places.
         return Step(best.name, None, None, "too_few_rows")
@@ -103,29 +101,21 @@ def judged(
         return Step(best.name, None, room, "no_room" if enough else "too_few_rows")
     if not before or not best.trained:
         return Step(best.name, None, room, "go_on")
-    rival = max(before, key=lambda held: held.score)
-    chance = p_value(labels, metric, references, best.answers, rival.answers, demands)
-    better = best.score > rival.score and (chance is None or chance < LEVEL)
+    rival = max(before, key=_worth)
+    pair = best.answers, rival.answers
+    chance = p_value(labels, metric, references, *pair, demands)
+    # Each answers rows of its own where long ones are left out; those of both tell.
+    mine, theirs = shared_scores(labels, metric, references, pair, demands) or (0.0, 0.0)
+    better = mine > theirs and (chance is None or chance < LEVEL)
     decision = "go_on" if better else "does_not_pay"
     return Step(best.name, rival.name, chance, decision)
 
 
-def _scored_alike(
-    labels: Sequence[str],
-    metric: str,
-    references: Sequence[str],
-    every: Sequence[Held],
-    demands: Mapping[str, Any] | None,
-) -> Sequence[Held]:
-    """The methods with their scores on the rows that all have answered: one that leaves out long
-    rows says nothing beside one that answers them as well."""
-    answers = [held.answers for held in every]
-    if not any(None in given for given in answers):
-        return every
-    shared = shared_scores(labels, metric, references, answers, demands)
-    if shared is None:
-        return every
-    return [replace(held, score=score) for held, score in zip(every, shared, strict=True)]
+def _worth(held: Held) -> float:
+    """Its score where rows that are not answered count as wrong: who leaves out long rows does not
+    do so well."""
+    answered = sum(answer is not None for answer in held.answers)
+    return held.score * answered / max(1, len(held.answers))
 
 
 def not_measured(escalation: Mapping[str, Any] | None) -> dict[str, str]:

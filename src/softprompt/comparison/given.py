@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Mapping
 from dataclasses import replace
 from importlib.util import find_spec
+from typing import Any
 
 import torch
 
@@ -19,7 +21,7 @@ from softprompt.locale import _
 from softprompt.tasks import Task
 from softprompt.tasks.splits import draw
 from softprompt.training import RunConfig
-from softprompt.training.checks import check_hand_prompts
+from softprompt.training.checks import check_hand_prompts, refuse_untried
 
 __all__ = [
     "CHANGEABLE",
@@ -33,10 +35,24 @@ __all__ = [
     "refuse_sizes",
     "refuse_unused",
     "task_of",
+    "up_to_date",
 ]
 
 CHANGEABLE = ("methods", "curve", "escalate", "price_per_hour", "price_per_kwh")
 """Settings that a comparison may be given anew when it goes on."""
+
+
+def up_to_date(how: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as an older version has stored them, in today's terms.
+
+    A comparison that says nothing of LoRA's passes was begun with those of full fine-tuning; one
+    that names least steps had numbers of passes where today none means those of the soft prompt.
+    """
+    found = {"lora_epochs": how.get("epochs"), **how}
+    if found.pop("least_steps", None) is not None:
+        usual = {"epochs": 12, "lora_epochs": 12, "search_epochs": 2}
+        found |= {name: None for name, value in usual.items() if found.get(name) == value}
+    return found
 
 
 def refuse_absent(how: CompareConfig) -> None:
@@ -170,6 +186,7 @@ def refuse_settings(job: Job) -> None:
     check_hand_prompts(job.task, job.config.training.hand_prompts)
     backbone = job.backbone()
     if any(METHODS.get(name).reads_prompt for name in job.how.methods):
+        refuse_untried(job.config.prompt, job.config.training)
         refuse_prompt(replace(job, loaded=backbone))
     # Methods may be measured in processes of their own, which need the memory.
     del backbone

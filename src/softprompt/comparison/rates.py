@@ -19,7 +19,7 @@ from softprompt.backbones import Backbone
 from softprompt.comparison.job import Job
 from softprompt.comparison.learner import Learner
 from softprompt.comparison.trainings import Training, Trainings
-from softprompt.comparison.weights import BATCH, Learned, Lesson, Material, learn
+from softprompt.comparison.weights import Learned, Lesson, Material, learn
 from softprompt.errors import DivergedError
 from softprompt.locale import _, figure
 
@@ -212,7 +212,7 @@ class _Trial(Generic[T]):
         learner = self._learner_of(self._kept)
         brief = lesson(self._job, learner.backbone, rate, epochs, share)
         lessons = self._material(learner, brief)
-        self.passes = brief.passes(-(-len(lessons.examples) // BATCH))
+        self.passes = brief.passes(len(lessons.examples))
         ready = self.seconds()
 
         def noted(score: float) -> None:
@@ -256,4 +256,5 @@ def lesson(
         drop_long=training.drop_long,
         max_new_tokens=training.max_new_tokens,
         share=share,
+        batch=training.batch_size,
     )

@@ -57,6 +57,7 @@ class Lesson:
         drop_long: leave out rows that do not fit into the window.
         max_new_tokens: longest free answer, in tokens.
         share: of these passes that is made.
+        batch: rows of a step of the soft prompt, on which its passes depend.
     """
 
     rate: float
@@ -67,12 +68,13 @@ class Lesson:
     drop_long: bool = False
     max_new_tokens: int = 64
     share: float = 1.0
+    batch: int = BATCH
 
-    def passes(self, per_epoch: int) -> int:
-        """Passes to make over rows of so many steps each. A share of them is enough to tell rates
-        apart, or all."""
-        whole = self.epochs or epochs_for(per_epoch)
-        return max(round(self.share * whole), min(whole, -(-_TELLING // per_epoch)))
+    def passes(self, rows: int) -> int:
+        """Passes to make over so many rows. A share of them is enough to tell rates apart, or
+        all."""
+        whole = self.epochs or epochs_for(-(-rows // self.batch))
+        return max(round(self.share * whole), min(whole, -(-_TELLING // -(-rows // BATCH))))
 
 
 @dataclass(frozen=True)
@@ -186,7 +188,7 @@ def learn(
     optimizer = torch.optim.AdamW(free, lr=lesson.rate, weight_decay=DECAY)
     # Keys and values that are cached have a precision of their own.
     half = material.contexts is None and _half_pays(backbone)
-    epochs = lesson.passes(steps_per_epoch(buckets, BATCH))
+    epochs = lesson.passes(len(examples))
     total = epochs * steps_per_epoch(buckets, BATCH)
     classes = material.gold if material.objective == "choices" else ()
     best: tuple[float, int, float] | None = None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from softprompt.errors import DataError, UsageError, nearest
 from softprompt.evaluation import score_classification, score_generation, unmet, value
@@ -78,12 +78,21 @@ def check(setup: Setup) -> None:
     check_beginnings(setup)
 
 
-def refuse_untried(training: TrainingConfig) -> None:
-    """Refuses more values than a population of the size that is given can try.
+def refuse_untried(prompt: PromptConfig, training: TrainingConfig, *, rounds: bool = False) -> None:
+    """Refuses values that a new run would not try.
+
+    Args:
+        prompt, training: the settings.
+        rounds: whether populations of several rounds try them.
 
     Raises:
         UsageError: naming the setting.
     """
+    # Those who ask for the usual number anyway are told no other.
+    if training.lengths and prompt.length not in (None, CHOOSING, *training.lengths):
+        _refuse_lengths(["training.lengths", "prompt.length"])
+    if rounds:
+        return
     for name, values in varied(training).items():
         if training.population is not None and len(values) > training.population:
             raise UsageError(
@@ -109,17 +118,12 @@ def refuse_disagreement(
         "training.lengths": training.lengths,
         "training.grow_to": training.grow_to,
         # Runs that were begun when a length was always written down have this one.
-        "prompt.length": prompt.length not in (None, CHOOSING),
+        "prompt.length": (slots or training.grow_to) and prompt.length not in (None, CHOOSING),
     }
     names = [name for name, value in said.items() if value]
     if len(names) > 1:
-        raise UsageError(
-            _("The prompt's length is said more than once: by {names}.").format(
-                names=_(" and by ").join(names)
-            ),
-            _("Leave one of them out."),
-        )
-    if names and not slots and names != ["prompt.length"] and pieces(prompt.placement) > 1:
+        _refuse_lengths(names)
+    if names and not slots and pieces(prompt.placement) > 1:
         raise UsageError(
             _(
                 "A prompt of placement {placement!r} stands in several pieces, and {setting} asks "
@@ -136,6 +140,15 @@ def refuse_disagreement(
             ),
             _("Take the slots out, or use --placement slots."),
         )
+
+
+def _refuse_lengths(names: Sequence[str]) -> NoReturn:
+    raise UsageError(
+        _("The prompt's length is said more than once: by {names}.").format(
+            names=_(" and by ").join(names)
+        ),
+        _("Leave one of them out."),
+    )
 
 
 def _names(setup: Setup) -> None:

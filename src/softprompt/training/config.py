@@ -203,7 +203,8 @@ class TrainingConfig(BaseModel):
         if not isinstance(wanted, int) or wanted <= cls.model_fields["survivors"].default:
             return values
         given = {name: value for name, value in values.items() if value is not None}
-        return {"survivors": wanted, "population": max(wanted, 6), **given}
+        tried = [value for value in given.values() if isinstance(value, list | tuple)]
+        return {"survivors": wanted, "population": max(wanted, 6, *map(len, tried)), **given}
 
 
 class SearchConfig(BaseModel):

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from softprompt.backbones.adapter import as_kept
 from softprompt.errors import UsageError
 from softprompt.locale import _
 
@@ -24,9 +25,9 @@ def divided(
     Raises:
         UsageError: there are too few, or not as many targets as inputs.
     """
-    inputs, targets = _plain(inputs), _numbers(targets)
+    inputs, targets = as_kept(inputs), _numbers(targets)
     if validation is not None:
-        validation = _plain(validation[0]), _numbers(validation[1])
+        validation = as_kept(validation[0]), _numbers(validation[1])
     pairs = [(inputs, targets)] if validation is None else [(inputs, targets), validation]
     for some, other in pairs:
         if len(some) != len(other) or len(some) < 3 - len(pairs):
@@ -50,14 +51,9 @@ def divided(
     return train, held
 
 
-def _plain(values: Any) -> Any:
-    """An array of a column of a table, whose rows have names of their own; else as it is."""
-    return values.to_numpy() if hasattr(values, "to_numpy") else values
-
-
 def _numbers(values: Any) -> Any:
     """A tensor of a list or an array of numbers, which losses take; anything else as it is."""
-    values = _plain(values)
+    values = as_kept(values)
     if isinstance(values, list | tuple) and all(isinstance(x, Real | np.bool_) for x in values):
         values = np.asarray(values)
     if not isinstance(values, np.ndarray) or values.dtype.kind not in "biuf":

@@ -99,10 +99,10 @@ class Search(Tuning):
         how: SearchConfig,
     ) -> None:
         resolved = {**resolved, "search": how.model_dump(mode="json")}
-        super().__init__(_opened(setup), directory, resolved, reporter)
-        self.how, self._heard = how, reporter
         self.file = directory.path / "search.jsonl"
         self.trials = _read(self.file)
+        super().__init__(_opened(setup, self.trials), directory, resolved, reporter)
+        self.how, self._heard = how, reporter
         self.extra = {"search": self.trials}
 
     def _train(
@@ -229,10 +229,11 @@ class Search(Tuning):
         )
 
 
-def _opened(setup: Setup) -> Setup:
+def _opened(setup: Setup, trials: Sequence[Mapping[str, Any]]) -> Setup:
     """The setup with every axis that is not fixed opened, and rows laid out for the longest prompt.
 
-    Half of a time budget is the rounds', half the run's.
+    Half of a time budget is the rounds', half the run's. What was tried stays to be tried, also
+    where an older version has opened an axis further.
     """
     training, length = setup.training, setup.layout.length
     if training.grow_to is not None:
@@ -243,13 +244,14 @@ def _opened(setup: Setup) -> Setup:
     own = setup.prompt.parametrisation
     names = dict.fromkeys((own, *PARAMETRISATIONS.names()))
     if setup.prompt.method is not None or own != "direct":
-        # Who names a method or a parametrisation wants that one.
-        names = dict.fromkeys((own,))
+        # Who names a method, or a parametrisation that is not the usual one, wants that one.
+        names = dict.fromkeys((own, *(trial["parametrisation"] for trial in trials)))
     lengths: tuple[int, ...] = training.lengths or (length,)
     # A prompt in several pieces has one length: shorter ones stand in other places.
     if not training.lengths and not setup.slots and pieces(setup.layout.placement or "") < 2:
         longer = (2 * length,) if _possible(setup, 2 * length) else ()
         lengths = (length, max(1, length // 2), *longer)
+        lengths = (*lengths, *(trial["length"] for trial in trials))
     wide = {
         "population": training.population or POPULATION,
         "learning_rates": training.learning_rates or widely_around(training.learning_rate),

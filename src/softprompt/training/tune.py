@@ -76,11 +76,12 @@ def tune(
         "training": training.model_dump(mode="json"),
         "backbone": backbone.settings,
     }
-    if make is None:
-        # A search has as many candidates as rounds make of them.
-        refuse_untried(training)
-        make = Tuning if training.grow_to is None else Growth
-    return make(setup, RunDirectory(Path(output)), resolved, reporter or Reporter()).run()
+    directory = RunDirectory(Path(output))
+    if directory.read("config.json") is None:
+        # A search has as many candidates as its rounds make of them.
+        refuse_untried(prompt, training, rounds=make is not None)
+    make = make or (Tuning if training.grow_to is None else Growth)
+    return make(setup, directory, resolved, reporter or Reporter()).run()
 
 
 def with_settings(

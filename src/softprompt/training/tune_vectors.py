@@ -71,8 +71,8 @@ def tune_vectors(
 
     Args:
         adapter: the module.
-        inputs: n of them, a tensor, an array or a sequence; batches of the same kind (of sequences,
-            lists) go to the adapter's `embed`.
+        inputs: n of them, a tensor, an array, a column of a table or a sequence; batches go to the
+            adapter's `embed`: tensors of a tensor, arrays of numbers, of anything else lists.
         targets: n of them, as inputs; numbers become a tensor.
         output: the run's folder, which must be empty or not exist.
         loss: from outputs [B, ...] and the targets of the same inputs to their mean loss.
@@ -95,7 +95,7 @@ def tune_vectors(
     begun = time.perf_counter()
     prompt, training = with_settings(settings, PromptConfig(), TrainingConfig())
     _refuse(adapter, prompt, training)
-    refuse_untried(training)
+    refuse_untried(prompt, training)
     directory = RunDirectory(Path(output))
     directory.refuse_used()
     parts = divided(inputs, targets, validation, training.seed)
