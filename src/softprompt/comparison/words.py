@@ -327,7 +327,8 @@ def escalation(found: Mapping[str, Any]) -> str:
 
 
 def rows_saved(found: Mapping[str, Any]) -> list[str]:
-    """By method, what the soft prompt needs for the score that the method reaches with all rows."""
+    """By method, what the soft prompt needs for the score that the method reaches with all rows;
+    and which rows these are."""
     lines = []
     for name, entries in found["rows_saved"].items():
         last = entries[-1]
@@ -339,6 +340,12 @@ def rows_saved(found: Mapping[str, Any]) -> list[str]:
         }
         text = _SAVED[last["bound"]]
         lines.append(_(text).format(**values))
+    if found["curves"]:
+        lines.append(
+            _("Rows are training rows; the {n} validation rows are there at every size.").format(
+                n=number(found["task"]["rows"]["validation"])
+            )
+        )
     return lines
 
 
