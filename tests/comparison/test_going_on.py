@@ -6,38 +6,23 @@ import importlib
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
-import torch
 from safetensors.torch import load_file, save_file
 from tiny import tiny_backbone
 
 from softprompt.comparison import METHODS, CompareConfig, Comparison, compare
-from softprompt.comparison.adapters import Adapter
-from softprompt.comparison.domain import domain_of
-from softprompt.comparison.energy import added
 from softprompt.comparison.job import Job, Trained
-from softprompt.comparison.measures import _latency, _score
 from softprompt.comparison.methods import Method, refuse
-from softprompt.comparison.methods.baselines import asked
 from softprompt.comparison.pinned import Pinned
 from softprompt.comparison.prompted import prompted
-from softprompt.comparison.rates import lesson
-from softprompt.comparison.words import at_edge, kept_out, left_out, recommended
-from softprompt.comparison.work import Taught
-from softprompt.errors import DataError, DivergedError, SoftPromptError, UsageError
-from softprompt.inference.baselines import BASELINES
-from softprompt.prompts import Layout
-from softprompt.tasks import Task, Template
+from softprompt.comparison.words import kept_out
+from softprompt.errors import DataError, SoftPromptError, UsageError
 from softprompt.training import Reporter
 
-DOMAIN = importlib.import_module("softprompt.comparison.domain")
 JOB = importlib.import_module("softprompt.comparison.job")
 MEASURES = importlib.import_module("softprompt.comparison.measures")
-RATES = importlib.import_module("softprompt.comparison.rates")
-WEIGHTS = importlib.import_module("softprompt.comparison.weights")
-FEW_SHOT = importlib.import_module("softprompt.inference.baselines.few_shot")
 PROMPTED = importlib.import_module("softprompt.comparison.prompted")
 
 
@@ -69,24 +54,6 @@ def test_what_a_run_took_before_it_was_stopped_counts(
     assert PROMPTED.seconds_of(result, folder, 3.0)["training"] == 3 + 45 + 3 + 57 + 60
 
 
-def test_a_rate_that_diverges_loses_and_nothing_else(begun: Any) -> None:
-    # At the second rate the weights overflow.
-    found = compare(begun("majority", "full", full_rates=(1e-3, 1e30), epochs=2))
-    assert found["errors"] == {}
-    details = found["methods"]["full"]["details"]
-    assert details["rate"] == 1e-3
-    assert details["rates"]["1e+30"] is None
-    assert details["rates"]["0.001"] > 0
-
-
-def test_where_every_rate_diverges_the_method_fails_and_says_so(begun: Any) -> None:
-    for rates in ((1e30,), (1e29, 1e30)):
-        found = compare(begun("full", "majority", folder=f"r{len(rates)}", full_rates=rates))
-        assert list(found["methods"]) == ["majority"]
-        assert "rate" in found["errors"]["full"]["error"]
-        assert found["errors"]["full"]["kind"] == "failed"
-
-
 def test_no_error_of_one_method_ends_the_comparison(
     begun: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -108,18 +75,6 @@ def test_what_was_spent_before_a_stop_counts(begun: Any, tmp_path: Path) -> None
     assert again["seconds"] == first["seconds"]
     assert again["energy"]["joules"] > first["energy"]["joules"]
     assert again["peak_memory_bytes"] >= first["peak_memory_bytes"]
-
-
-def test_energies_add_up() -> None:
-    one = {"joules": 2.0, "kwh": 1.0, "sources": ["estimated"], "cpu_seconds": 3.0}
-    other = {**one, "sources": ["rapl"]}
-    assert added(None, one) == one
-    assert added(one, other) == {
-        "joules": 4.0,
-        "kwh": 2.0,
-        "sources": ["estimated", "rapl"],
-        "cpu_seconds": 6.0,
-    }
 
 
 def test_other_rows_are_not_compared_with_those_before(begun: Any, tmp_path: Path) -> None:
@@ -236,238 +191,6 @@ def test_a_task_without_validation_rows_is_refused(begun: Any) -> None:
         Comparison.begin(Path("never"), config, comparison.how)
 
 
-def test_held_texts_are_left_out_of_the_domain_however_they_are_spaced(
-    job: Job, tmp_path: Path
-) -> None:
-    task = replace(
-        job.task,
-        test=tuple(
-            replace(row, columns={"text": row.columns["text"].replace(" ", "  ")})
-            for row in job.task.test
-        ),
-    )
-    job = replace(job, task=task)
-    held = [row.columns["text"] for row in (*task.validation, *task.test)]
-    own = [f"Another passage, number {number}." for number in range(6)]
-    file = tmp_path / "domain.txt"
-    file.write_text("\n\n".join([*held, *own]), "utf-8")
-    domain = domain_of(replace(job, how=job.how.model_copy(update={"domain": str(file)})))
-    assert (domain.count, domain.left_out) == (len(own), len(held))
-
-
-def test_rows_that_do_not_fit_take_no_part_and_the_others_do(job: Job) -> None:
-    long = replace(job.task.test[0], columns={"text": "word " * 400})
-    task = replace(job.task, test=(long, *job.task.test))
-    for name in ("zero_shot", "few_shot"):
-        # What is chosen does not depend on test rows, though the first of them do not fit.
-        assert asked(name, replace(job, task=replace(job.task, test=(long,)))).details
-        trained = asked(name, replace(job, task=task))
-        assert trained.seconds["search"] > 0
-        answered = trained.work.answered(task, task.test)
-        assert answered.texts[0] is None
-        assert None not in answered.texts[1:]
-
-
-def test_demonstrations_are_drawn_once(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    trained = asked("few_shot", job)
-    first = trained.work.answered(job.task, job.task.test)
-    monkeypatch.setattr(FEW_SHOT, "in_turn", pytest.fail)
-    assert trained.work.answered(job.task, job.task.test) == first
-
-
-def test_wordings_that_fill_the_window_are_not_chosen(job: Job) -> None:
-    many = " ".join(["word"] * 300)
-    templates = (f"{many} {{text}} {{answer}}", "{text} is {answer}")
-    request = replace(job.request(tiny_backbone()), templates=templates)
-    assert BASELINES.get("zero_shot")(request)["template"] == templates[1]
-    with pytest.raises(DataError, match="fits into the model's window with any"):
-        BASELINES.get("zero_shot")(replace(request, templates=(templates[0],) * 2))
-
-
-def test_what_is_recommended_is_said_as_it_is() -> None:
-    def told(chosen: str, *methods: str) -> str:
-        found = {
-            "recommendation": {"method": chosen, "best": chosen, "points": 0.0, "p_value": None},
-            "methods": {name: {"test": {"n": 30}} for name in methods},
-        }
-        return recommended(found)
-
-    assert told("majority", "majority", "full").startswith(
-        "On these 30 test rows nothing is better"
-    )
-    assert told("soft_prompt", "soft_prompt", "full").endswith("Nothing dearer is better.")
-    assert told("full", "soft_prompt", "full").endswith(
-        "Nothing cheaper comes close; nothing dearer is measured."
-    )
-    assert told("lora", "soft_prompt", "lora", "full").endswith("Nothing cheaper comes close.")
-    assert told("soft_prompt", "soft_prompt").endswith("Nothing else is measured.")
-    # What was not measured is not said to be no better than guessing.
-    assert told("majority", "majority").startswith("Only the majority guess is measured")
-
-
-@pytest.mark.parametrize(
-    ("scores", "best", "kept_from", "rate"),
-    [
-        # The rate is that of the best full training, which further seeds take.
-        ([0.4, 0.9, 0.6, 0.5], 1, "search", 1e-3),
-        ([0.4, 0.5, 0.8, 0.6], 2, "training", 1e-3),
-        ([0.4, 0.5, 0.6, 0.8], 3, "training", 1e-2),
-        ([0.4, 0.5, 0.8, 0.8], 3, "training", 1e-2),
-        # Of equals in the search the larger is trained in full as well.
-        ([0.5, 0.5, 0.6, 0.8], 3, "training", 1e-2),
-        # The lowest rate has no lower one beside it.
-        ([0.6, 0.5, 0.8], 2, "training", 1e-3),
-    ],
-)
-def test_the_best_weights_of_all_trainings_are_kept(
-    job: Job,
-    monkeypatch: pytest.MonkeyPatch,
-    scores: list[float],
-    best: int,
-    kept_from: str,
-    rate: float,
-) -> None:
-    learn, after, rest = RATES.learn, [], iter(scores)
-
-    def scored(learner: Any, *given: Any, **more: Any) -> Any:
-        learned = learn(learner, *given, **more)
-        after.append([p.detach().clone() for p in learner.free])
-        return replace(learned, score=next(rest))
-
-    monkeypatch.setattr(RATES, "learn", scored)
-    found = METHODS.get("lora").run(
-        replace(job, how=job.how.model_copy(update={"lora_rates": (1e-3, 1e-2)}))
-    )
-    assert found.validation == scores[best]
-    assert (found.details["kept"], found.details["rate"]) == (kept_from, rate)
-    assert list(found.details["trained"].values()) == scores[2:]
-    assert found.details["kept_rate"] == [1e-3, 1e-2, *map(float, found.details["trained"])][best]
-    assert (found.details["epochs"], found.details["full_epochs"]) == (2 if best > 1 else 1, 2)
-    assert len(after) == len(scores)
-    assert not list(job.folder.rglob("searched*"))
-    kept = [p for name, p in found.work.taught.backbone.model.named_parameters() if "lora_" in name]
-    assert len(kept) == len(after[best])
-    for one, wanted, other in zip(kept, after[best], after[best - 1], strict=True):
-        torch.testing.assert_close(one.detach(), wanted)
-        assert not torch.equal(wanted, other)
-    # Every validation is told, in the order of time.
-    seconds = [seconds for seconds, _ in found.history]
-    assert len(seconds) >= len(scores) and seconds == sorted(seconds)
-
-
-@pytest.mark.parametrize(
-    "scores", [[0.4, 0.5, 0.6, 0.3], [0.4, 0.7, 0.6, 0.3], [0.4, 0.5, 0.6, 0.8]]
-)
-@pytest.mark.parametrize("stopped", [1, 2, 3, 4])
-def test_a_search_that_was_stopped_goes_on_after_its_last_training(
-    job: Job, monkeypatch: pytest.MonkeyPatch, scores: list[float], stopped: int
-) -> None:
-    job = replace(job, how=job.how.model_copy(update={"lora_rates": (1e-3, 1e-2)}))
-    learn, after, stop = RATES.learn, [], True
-
-    def scored(learner: Any, *given: Any, **more: Any) -> Any:
-        if stop and len(after) == stopped - 1:
-            raise KeyboardInterrupt
-        learned = learn(learner, *given, **more)
-        after.append([p.detach().clone() for p in learner.free])
-        return replace(learned, score=scores[len(after) - 1])
-
-    monkeypatch.setattr(RATES, "learn", scored)
-    with pytest.raises(KeyboardInterrupt):
-        METHODS.get("lora").run(job)
-    assert len(after) == stopped - 1
-    begun = job.folder / "searched.json"
-    spent = json.loads(begun.read_text("utf-8"))["seconds"] if stopped > 1 else 0.0
-    stop = False
-    found = METHODS.get("lora").run(job)
-    assert len(after) == len(scores)
-    assert found.validation == max(scores)
-    assert found.details["rates"] == {"0.001": scores[0], "0.01": scores[1]}
-    assert found.details["trained"] == {"0.001": scores[2], "0.01": scores[3]}
-    kept = [p for name, p in found.work.taught.backbone.model.named_parameters() if "lora_" in name]
-    for one, wanted in zip(kept, after[scores.index(max(scores))], strict=True):
-        assert torch.equal(one.detach(), wanted)
-    assert found.seconds["search"] + found.seconds["training"] > spent
-    assert len(found.history) == 1 + 1 + 2 + 2
-    assert not list(job.folder.rglob("searched*"))
-
-
-@pytest.mark.parametrize("damage", ["json", "weights", "older"])
-def test_a_damaged_search_begins_anew(
-    job: Job, monkeypatch: pytest.MonkeyPatch, damage: str
-) -> None:
-    job = replace(job, how=job.how.model_copy(update={"lora_rates": (1e-3, 1e-2)}))
-    learn, trained, stop = RATES.learn, 0, True
-
-    def counted(*given: Any, **more: Any) -> Any:
-        nonlocal trained
-        if stop and trained == 2:
-            raise KeyboardInterrupt
-        trained += 1
-        return learn(*given, **more)
-
-    monkeypatch.setattr(RATES, "learn", counted)
-    with pytest.raises(KeyboardInterrupt):
-        METHODS.get("lora").run(job)
-    if damage == "json":
-        (job.folder / "searched.json").write_text('{"trainings": [', "utf-8")
-    elif damage == "older":
-        (job.folder / "searched.json").write_text('{"trainings": [{"rate": 1}]}', "utf-8")
-    else:
-        next(job.folder.glob("searched-*")).unlink()
-    stop, trained = False, 0
-    METHODS.get("lora").run(job)
-    assert trained == 4
-
-
-def test_a_search_outlives_a_disk_that_is_full(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    job = replace(job, how=job.how.model_copy(update={"lora_rates": (1e-3, 1e-2)}))
-    learn, trained = RATES.learn, []
-
-    def counted(learner: Any, material: Any, brief: Any, **more: Any) -> Any:
-        trained.append((brief.rate, brief.epochs))
-        return learn(learner, material, brief, **more)
-
-    def full(self: Any, folder: Path) -> int:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(RATES, "learn", counted)
-    with monkeypatch.context() as patch, pytest.raises(OSError):
-        patch.setattr(Adapter, "save", full)
-        METHODS.get("lora").run(job)
-    before = list(trained)
-    METHODS.get("lora").run(job)
-    # The weights of the last training alone were nowhere but in memory.
-    assert trained == [*before, before[-1]]
-    assert not list(job.folder.rglob("searched*"))
-
-
-def test_weights_before_a_training_that_diverges_are_kept(
-    job: Job, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    learn, count, kept = RATES.learn, 0, []
-
-    def scored(learner: Any, *given: Any, **more: Any) -> Any:
-        nonlocal count
-        count += 1
-        learned = learn(learner, *given, **more)
-        if count == 4:
-            raise DivergedError("At rate 0.01 it is not finite.", "Lower it.")
-        kept[:] = [p.detach().clone() for p in learner.free]
-        return replace(learned, score=[0.4, 0.5, 0.6][count - 1])
-
-    monkeypatch.setattr(RATES, "learn", scored)
-    found = METHODS.get("lora").run(
-        replace(job, how=job.how.model_copy(update={"lora_rates": (1e-3, 1e-2)}))
-    )
-    assert (found.validation, found.details["rate"]) == (0.6, 1e-3)
-    assert found.details["trained"] == {"0.001": 0.6, "0.01": None}
-    matrices = found.work.taught.backbone.model.named_parameters()
-    mine = [p for name, p in matrices if "lora_" in name]
-    for one, wanted in zip(mine, kept, strict=True):
-        torch.testing.assert_close(one.detach(), wanted)
-
-
 def test_what_is_refused_takes_one_model(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = []
     load = JOB.load_backbone
@@ -557,78 +280,6 @@ def test_a_finished_prompt_is_found_from_another_folder(
     assert comparison.report()["errors"] == {}
 
 
-def test_a_domain_of_other_labels_reads_the_rows_as_the_task_does(
-    begun: Any, tmp_path: Path
-) -> None:
-    begun("majority")
-    file = tmp_path / "feedback.jsonl"
-    rows = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
-    rows[0]["part"] = ""
-    file.write_text("\n".join(json.dumps(row) for row in rows) + "\n", "utf-8")
-    chosen = {"target": "label", "drop_empty": True, "choices": "good=tốt,bad=xấu"}
-    comparison = Comparison(tmp_path / "run")
-    config = comparison.config.model_copy(update={"task": comparison.config.task.replace(**chosen)})
-    task = Task.from_file(config.data, config.task)
-    job = Job(task, config, CompareConfig(domain_target="part"), tmp_path / "job", Reporter())
-    assert domain_of(job).count <= len(task.train)
-    with pytest.raises(DataError, match="drop-empty"):
-        plain = config.model_copy(update={"task": config.task.replace(drop_empty=False)})
-        domain_of(replace(job, config=plain))
-
-
-def test_texts_that_stand_twice_are_not_held_out(job: Job, tmp_path: Path) -> None:
-    file = tmp_path / "domain.txt"
-    own = [f"Another passage, number {number}." for number in range(6)]
-    file.write_text("\n\n".join([*own, own[0]]), "utf-8")
-    domain = domain_of(replace(job, how=job.how.model_copy(update={"domain": str(file)})))
-    assert (domain.count, domain.left_out) == (6, 0)
-
-
-def test_a_domain_of_other_labels_has_no_more_rows_than_everyone(job: Job) -> None:
-    few = replace(job.task, train=job.task.train[:7])
-    how = job.how.model_copy(update={"domain_target": "part"})
-    assert domain_of(replace(job, task=few, how=how)).count == 7
-
-
-def test_test_rows_do_not_choose_what_a_domain_taught(job: Job, tmp_path: Path) -> None:
-    how = job.how.model_copy(update={"domain": str(tmp_path / "feedback.jsonl")})
-    # What the domain holds out is, but for one row, what the task tests on.
-    own, *tested = job.task.validation
-    job = replace(job, task=replace(job.task, validation=job.task.test, test=tuple(tested)))
-    held: list[Any] = []
-
-    def noted(learner: Any, task: Any, brief: Any) -> Any:
-        held.extend(task.validation)
-        raise KeyboardInterrupt
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(DOMAIN, "of_task", noted)
-        with pytest.raises(KeyboardInterrupt):
-            learner = job.learner(job.backbone())
-            brief = lesson(job, learner.backbone, 1e-3, 1)
-            domain_of(replace(job, how=how)).material(learner, brief)
-    assert [row.columns["text"] for row in held] == [own.columns["text"]]
-
-
-def test_training_that_is_not_finite_is_no_score(job: Job) -> None:
-    learner = job.learner(job.backbone(dtype="fp32"))
-    learner.backbone.model.requires_grad_(True)
-    with torch.no_grad():
-        next(iter(learner.free)).fill_(float("nan"))
-    lesson = WEIGHTS.Lesson(rate=1e-3, epochs=1, seed=0, metric="macro_f1")
-    with pytest.raises(DivergedError, match="not finite"):
-        WEIGHTS.learn(learner, WEIGHTS.of_task(learner, job.task, lesson), lesson)
-
-
-def test_a_domain_file_keeps_no_passage_with_a_held_text_in_it(job: Job, tmp_path: Path) -> None:
-    held = " ".join(row.columns["text"] for row in job.task.test)
-    own = [f"Another passage, number {number}." for number in range(6)]
-    file = tmp_path / "domain.txt"
-    file.write_text("\n\n".join([f"Before it. {held} After it.", *own]), "utf-8")
-    domain = domain_of(replace(job, how=job.how.model_copy(update={"domain": str(file)})))
-    assert (domain.count, domain.left_out) == (len(own), 1)
-
-
 def test_another_model_is_not_gone_on_with(begun: Any, tmp_path: Path) -> None:
     comparison = begun("own_template", "soft_prompt")
     comparison.measure("own_template")
@@ -660,66 +311,8 @@ def test_the_precision_is_chosen_once(
     assert job.backbone().dtype == "bf16"
 
 
-def test_general_text_that_has_changed_is_told(begun: Any, tmp_path: Path) -> None:
-    file = tmp_path / "general.txt"
-    file.write_text("One passage of some eight words or more here.", "utf-8")
-    comparison = begun("majority", general=str(file))
-    file.write_text("Another passage of some eight words or more here.", "utf-8")
-    with pytest.raises(UsageError, match=r"general\.txt"):
-        Comparison(comparison.directory.path).measure("majority")
-
-
 @pytest.mark.parametrize("content", ["[]", "3", '{"comparison": {"epochs": "many"}, "run": {}}'])
 def test_a_damaged_comparison_is_a_mistake(tmp_path: Path, content: str) -> None:
     (tmp_path / "config.json").write_text(content, "utf-8")
     with pytest.raises(UsageError):
         Comparison(tmp_path)
-
-
-def test_rows_that_are_not_answered_are_not_timed(job: Job) -> None:
-    class Timed:
-        taught = None
-        rows: ClassVar[list[Any]] = []
-
-        def seconds(self, task: Any, row: Any) -> float:
-            self.rows.append(row)
-            return 1.0
-
-    work: Any = Timed()
-    answers = [None, *["x"] * (len(job.task.test) - 1)]
-    found = _latency(job, Trained(work), answers)
-    assert found["n"] == 2
-    assert job.task.test[0] not in Timed.rows
-    with pytest.raises(DataError, match="No test row was answered"):
-        _latency(job, Trained(work), [None] * len(job.task.test))
-
-
-def test_demonstrations_of_which_no_row_fits_are_told(job: Job) -> None:
-    request = job.request(tiny_backbone())
-    long = replace(job.task.test[0], columns={"text": "word " * 2000})
-    with pytest.raises(DataError, match="None of the 1 test rows fits"):
-        BASELINES.get("few_shot")(replace(request, task=replace(job.task, test=(long,))))
-
-
-def test_rows_that_a_score_leaves_out_are_told() -> None:
-    methods = {"few_shot": {"test": {"n": 8, "dropped": 3}}, "lora": {"test": {"n": 11}}}
-    (line,) = left_out({"methods": methods})
-    assert line.endswith(": 3 test rows do not fit into the window; the score leaves them out.")
-    methods["few_shot"]["test"]["dropped"] = 1
-    assert "1 test row does not fit" in left_out({"methods": methods})[0]
-
-
-def test_rates_that_come_to_the_same_have_no_best() -> None:
-    details = {"rate": 3e-4, "rates": {"0.0003": 0.25, "0.001": 0.25}}
-    found = {"methods": {"lora": {"details": details}}}
-    assert at_edge(found) == []
-    details["rates"] = {"0.0003": 0.3, "0.001": 0.25}
-    assert "is the smallest that was tried" in at_edge(found)[0]
-
-
-def test_vectors_in_slots_are_asked_about_another_task_too(job: Job) -> None:
-    backbone = tiny_backbone()
-    prompts = (torch.zeros(3, backbone.hidden_size),)
-    side = Taught(backbone=backbone, layout=Layout(backbone, "slots", 3), prompts=prompts)
-    other = replace(job.task, template=Template("{text}\nMood: {answer}"))
-    assert _score(side, other)["n"] == len(job.task.test)

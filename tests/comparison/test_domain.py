@@ -1,0 +1,102 @@
+"""The broad domain of hybrids: nothing that is held out is learned from."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from softprompt.comparison import CompareConfig, Comparison
+from softprompt.comparison.domain import domain_of
+from softprompt.comparison.job import Job
+from softprompt.comparison.rates import lesson
+from softprompt.errors import DataError
+from softprompt.tasks import Task
+from softprompt.training import Reporter
+
+DOMAIN = importlib.import_module("softprompt.comparison.domain")
+
+
+def test_held_texts_are_left_out_of_the_domain_however_they_are_spaced(
+    job: Job, tmp_path: Path
+) -> None:
+    task = replace(
+        job.task,
+        test=tuple(
+            replace(row, columns={"text": row.columns["text"].replace(" ", "  ")})
+            for row in job.task.test
+        ),
+    )
+    job = replace(job, task=task)
+    held = [row.columns["text"] for row in (*task.validation, *task.test)]
+    own = [f"Another passage, number {number}." for number in range(6)]
+    file = tmp_path / "domain.txt"
+    file.write_text("\n\n".join([*held, *own]), "utf-8")
+    domain = domain_of(replace(job, how=job.how.model_copy(update={"domain": str(file)})))
+    assert (domain.count, domain.left_out) == (len(own), len(held))
+
+
+def test_a_domain_of_other_labels_reads_the_rows_as_the_task_does(
+    begun: Any, tmp_path: Path
+) -> None:
+    begun("majority")
+    file = tmp_path / "feedback.jsonl"
+    rows = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+    rows[0]["part"] = ""
+    file.write_text("\n".join(json.dumps(row) for row in rows) + "\n", "utf-8")
+    chosen = {"target": "label", "drop_empty": True, "choices": "good=tốt,bad=xấu"}
+    comparison = Comparison(tmp_path / "run")
+    config = comparison.config.model_copy(update={"task": comparison.config.task.replace(**chosen)})
+    task = Task.from_file(config.data, config.task)
+    job = Job(task, config, CompareConfig(domain_target="part"), tmp_path / "job", Reporter())
+    assert domain_of(job).count <= len(task.train)
+    with pytest.raises(DataError, match="drop-empty"):
+        plain = config.model_copy(update={"task": config.task.replace(drop_empty=False)})
+        domain_of(replace(job, config=plain))
+
+
+def test_texts_that_stand_twice_are_not_held_out(job: Job, tmp_path: Path) -> None:
+    file = tmp_path / "domain.txt"
+    own = [f"Another passage, number {number}." for number in range(6)]
+    file.write_text("\n\n".join([*own, own[0]]), "utf-8")
+    domain = domain_of(replace(job, how=job.how.model_copy(update={"domain": str(file)})))
+    assert (domain.count, domain.left_out) == (6, 0)
+
+
+def test_a_domain_of_other_labels_has_no_more_rows_than_everyone(job: Job) -> None:
+    few = replace(job.task, train=job.task.train[:7])
+    how = job.how.model_copy(update={"domain_target": "part"})
+    assert domain_of(replace(job, task=few, how=how)).count == 7
+
+
+def test_test_rows_do_not_choose_what_a_domain_taught(job: Job, tmp_path: Path) -> None:
+    how = job.how.model_copy(update={"domain": str(tmp_path / "feedback.jsonl")})
+    # What the domain holds out is, but for one row, what the task tests on.
+    own, *tested = job.task.validation
+    job = replace(job, task=replace(job.task, validation=job.task.test, test=tuple(tested)))
+    held: list[Any] = []
+
+    def noted(learner: Any, task: Any, brief: Any) -> Any:
+        held.extend(task.validation)
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DOMAIN, "of_task", noted)
+        with pytest.raises(KeyboardInterrupt):
+            learner = job.learner(job.backbone())
+            brief = lesson(job, learner.backbone, 1e-3, 1)
+            domain_of(replace(job, how=how)).material(learner, brief)
+    assert [row.columns["text"] for row in held] == [own.columns["text"]]
+
+
+def test_a_domain_file_keeps_no_passage_with_a_held_text_in_it(job: Job, tmp_path: Path) -> None:
+    held = " ".join(row.columns["text"] for row in job.task.test)
+    own = [f"Another passage, number {number}." for number in range(6)]
+    file = tmp_path / "domain.txt"
+    file.write_text("\n\n".join([f"Before it. {held} After it.", *own]), "utf-8")
+    domain = domain_of(replace(job, how=job.how.model_copy(update={"domain": str(file)})))
+    assert (domain.count, domain.left_out) == (len(own), 1)
