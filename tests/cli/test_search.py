@@ -49,7 +49,8 @@ def test_flags_and_files_reach_the_configuration(
     file = tmp_path / "settings.yaml"
     file.write_text("search:\n  rounds: 1\n  share: 0.5\n", encoding="utf-8")
     run = tmp_path / "run"
-    words = ["--model", tiny_folder, "--output", run, "--config", file, *QUICK[2:], "--seed", 3]
+    quick = [*QUICK[2:6], *QUICK[8:]]
+    words = ["--model", tiny_folder, "--output", run, "--config", file, *quick, "--seed", 3]
     ended = shell("search", data, *words, "--readout", "off", "--set", "lengths=[2]", "--json")
     assert ended.code == 0, ended.err
     config = stored(run, "config.json")

@@ -340,7 +340,7 @@ def rows_saved(found: Mapping[str, Any]) -> list[str]:
         }
         text = _SAVED[last["bound"]]
         lines.append(_(text).format(**values))
-    if found["curves"]:
+    if found.get("curves"):
         lines.append(
             _("Rows are training rows; the {n} validation rows are there at every size.").format(
                 n=number(found["task"]["rows"]["validation"])
