@@ -21,6 +21,7 @@ from softprompt.comparison.words import kept_out
 from softprompt.errors import DataError, SoftPromptError, UsageError
 from softprompt.training import Reporter
 
+GIVEN = importlib.import_module("softprompt.comparison.given")
 JOB = importlib.import_module("softprompt.comparison.job")
 MEASURES = importlib.import_module("softprompt.comparison.measures")
 PROMPTED = importlib.import_module("softprompt.comparison.prompted")
@@ -316,3 +317,20 @@ def test_a_damaged_comparison_is_a_mistake(tmp_path: Path, content: str) -> None
     (tmp_path / "config.json").write_text(content, "utf-8")
     with pytest.raises(UsageError):
         Comparison(tmp_path)
+
+
+def test_a_domain_that_is_away_for_now_refuses_no_method(
+    begun: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "domain.txt"
+    file.write_text("\n\n".join(f"A passage, number {n}." for n in range(12)), "utf-8")
+    comparison = begun("full_prompt", domain=str(file))
+
+    def away(job: Job) -> Any:
+        raise DataError("The hub does not answer.", "Try again.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(GIVEN, "domain_of", away)
+        comparison.measure("full_prompt")
+    assert comparison.report()["errors"]["full_prompt"]["kind"] == "failed"
+    assert comparison.missing() == ["full_prompt"]

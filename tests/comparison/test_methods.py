@@ -25,6 +25,7 @@ from softprompt.comparison.work import Taught, after_context
 from softprompt.errors import DataError, UsageError
 from softprompt.inference.scoring import score_answers
 from softprompt.prompts import Layout, SoftPrompt
+from softprompt.training.plan import epochs_for
 
 pytest.importorskip("peft")
 
@@ -207,6 +208,14 @@ def test_few_rows_get_more_passes(job: Job, rows: int, whole: int, sixth: int) -
         assert replace(brief, batch=16).passes(rows) == passes
         # Passes that are given are what is made, however few the rows.
         assert replace(brief, epochs=3).passes(rows) <= 3
+
+
+@pytest.mark.parametrize(("batch", "passes"), [(8, 12), (16, 24), (32, 40)])
+def test_passes_follow_from_the_batches_of_the_prompt(job: Job, batch: int, passes: int) -> None:
+    training = job.config.training.model_copy(update={"batch_size": batch})
+    job = replace(job, config=job.config.model_copy(update={"training": training}))
+    assert epochs_for(-(-1000 // batch)) == passes
+    assert lesson(job, job.backbone(), 1e-3, None).passes(1000) == passes
 
 
 def test_weights_get_the_passes_of_the_prompt_beside_them(job: Job) -> None:

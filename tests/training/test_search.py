@@ -17,13 +17,16 @@ from tiny import feedback_rows, feedback_task, tiny_backbone
 from softprompt import SoftPrompt, search, tune
 from softprompt.errors import ConfigError, DataError, DivergedError, UsageError
 from softprompt.inference import Contexts
+from softprompt.prompts import PromptConfig
 from softprompt.tasks import Task
-from softprompt.training import Reporter
+from softprompt.training import Reporter, TrainingConfig
 from softprompt.training.loop import Loop
 from softprompt.training.run_directory import RunDirectory
+from softprompt.training.setup import Setup
 
 pytest.importorskip("optuna")
 TUNING = importlib.import_module("softprompt.training.tuning")
+SEARCH = importlib.import_module("softprompt.training.search")
 PLAN = importlib.import_module("softprompt.training.plan")
 FAST: dict[str, Any] = {
     "rounds": 2,
@@ -306,6 +309,18 @@ def test_only_lengths_that_can_be_are_tried(tmp_path: Path) -> None:
     given: dict[str, Any] = {**FAST, "rounds": 1, "length": backbone.window - longest - 20}
     result = search(task, backbone, tmp_path / "long", **given)
     assert max(trial["length"] for trial in result["search"]) == given["length"]
+
+
+def test_what_was_tried_stays_to_be_tried(tmp_path: Path) -> None:
+    """Where an older version has opened an axis further, its search goes on."""
+    prompt, training = PromptConfig(method="p-tuning", length=4), TrainingConfig()
+    setup = Setup.of(feedback_task(tmp_path), tiny_backbone(), prompt, training)
+    before = SEARCH._opened(setup, [])
+    assert before.training.parametrisations == ("encoder",)
+    after = SEARCH._opened(setup, [{"parametrisation": "low_rank", "length": 16}])
+    assert after.training.parametrisations == ("encoder", "low_rank")
+    assert after.training.lengths == (4, 2, 8, 16)
+    assert after.layout.length == 16
 
 
 def test_slots_keep_their_lengths(tmp_path: Path) -> None:

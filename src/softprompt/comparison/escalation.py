@@ -10,6 +10,9 @@ step of its own. After a step it stops
 - where a method that was trained is not better beyond chance than the best of the cheaper ones
   (`does_not_pay`).
 
+Rows that a method leaves out count as wrong where the best is chosen; two methods are compared on
+the rows that both have answered.
+
 Pure functions of answers; it does not run anything.
 """
 
