@@ -100,3 +100,14 @@ def test_a_domain_file_keeps_no_passage_with_a_held_text_in_it(job: Job, tmp_pat
     file.write_text("\n\n".join([f"Before it. {held} After it.", *own]), "utf-8")
     domain = domain_of(replace(job, how=job.how.model_copy(update={"domain": str(file)})))
     assert (domain.count, domain.left_out) == (len(own), 1)
+
+
+def test_a_domain_file_keeps_no_part_of_a_held_text(job: Job, tmp_path: Path) -> None:
+    parts = [f"Paragraph {n} of a long text, and it goes on for a while" for n in range(3)]
+    row = replace(job.task.test[0], columns={"text": "\n\n".join(parts)})
+    own = [f"Another passage, number {number}." for number in range(6)]
+    file = tmp_path / "domain.txt"
+    file.write_text("\n\n".join([*parts, *own]), "utf-8")
+    job = replace(job, task=replace(job.task, test=(row,)))
+    domain = domain_of(replace(job, how=job.how.model_copy(update={"domain": str(file)})))
+    assert (domain.count, domain.left_out) == (len(own), len(parts))

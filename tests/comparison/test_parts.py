@@ -114,8 +114,22 @@ def test_passages_that_hold_a_text_are_told() -> None:
     assert held.within("fine")
     assert not held.within("the soup was colder than ever")
     assert not held.within("all fine here")
-    assert not held.within("one two three four five six seven eight ten")
+    assert not held.within("one two three four five six seven nine ten")
     assert held.within("zero one two three four five six seven eight nine ten")
+
+
+def test_passages_that_hold_a_part_of_a_text_are_told() -> None:
+    numbers = [f"n{number}" for number in range(40)]
+    text = f"The first line of it\n{' '.join(numbers)}\nBest regards from us all"
+    known = ["A letter, n0 n1 n2 n3 n4 n5 n6 n7 - Best regards from us all"]
+    held = HeldOut([text], known)
+    assert held.within("he said: The first line of it")
+    assert not held.within("Best regards from us all")
+    assert not held.within(" ".join(numbers[:9]))
+    for start in range(1, len(numbers) - 14):
+        assert held.within("so " + " ".join(numbers[start : start + 15]) + " on")
+    # What is asked is the whole text, not a part.
+    assert text in held and " ".join(numbers) not in held
 
 
 def test_methods_without_training_are_one_step() -> None:

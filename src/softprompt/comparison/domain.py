@@ -2,7 +2,7 @@
 
 Labelled rows of a file, plain text, the task's own rows with other labels, or, where nothing is
 named, the task's own training texts without labels. Texts of the task's test and validation rows
-are left out, and passages of a file that have one in them. It does not know what learns.
+are left out, and what has something of one in it. It does not know what learns.
 """
 
 from __future__ import annotations
@@ -67,9 +67,10 @@ def domain_of(job: Job) -> Domain:
         DataError: the file cannot be read, or too little is left of it.
     """
     how = job.how
-    held = HeldOut(_text(job.task, row) for row in (*job.task.validation, *job.task.test))
+    texts = [_text(job.task, row) for row in job.task.train]
+    apart = [_text(job.task, row) for row in (*job.task.validation, *job.task.test)]
+    held = HeldOut(apart, texts)
     if not how.names_domain:
-        texts = [_text(job.task, row) for row in job.task.train]
         return _of_texts(mark("the task's own texts"), texts, held.__contains__)
     if how.domain is not None and how.domain.endswith(".txt"):
         return _of_texts(Path(how.domain).name, passages_of(Path(how.domain)), held.within)
@@ -83,15 +84,15 @@ def domain_of(job: Job) -> Domain:
         settings = TaskConfig(**{**same, "input": inputs, "target": how.domain_target})
         task = Task.from_file(job.config.data, settings)
     # Columns of another file may hold what stands elsewhere in this task's.
-    out = partial(_held if how.domain is not None else _same, task, held)
-    kept = tuple(row for row in task.train if not out(row))
+    out = partial(_held if how.domain is not None else _same, task)
+    kept = tuple(row for row in task.train if not out(held, row))
     left_out = len(task.train) - len(kept)
     if how.domain is None:
         # Other labels of the rows that everyone learns from, and of no more.
-        own = HeldOut(_text(job.task, row) for row in job.task.train)
+        own = HeldOut(texts)
         kept = tuple(row for row in kept if _text(task, row) in own)
-    tested = HeldOut(_text(job.task, row) for row in job.task.test)
-    chosen_by = tuple(row for row in task.validation if not _same(task, tested, row))
+    tested = HeldOut((_text(job.task, row) for row in job.task.test), texts)
+    chosen_by = tuple(row for row in task.validation if not out(tested, row))
     learned = replace(task, train=kept, validation=chosen_by)
     if not kept or not chosen_by:
         raise DataError(
@@ -114,7 +115,7 @@ def _same(task: Task, held: HeldOut, row: Row) -> bool:
 
 
 def _held(task: Task, held: HeldOut, row: Row) -> bool:
-    """Whether a row's input is held out, or has what is held out in any column."""
+    """Whether a row's input is held out, or any column has something that is."""
     return _same(task, held, row) or any(map(held.within, row.columns.values()))
 
 

@@ -17,7 +17,7 @@ from softprompt.comparison.work import Taught
 from softprompt.prompts import SoftPrompt
 from softprompt.storage import write_json
 from softprompt.training import tune
-from softprompt.training.candidates import population_of, rates_of
+from softprompt.training.candidates import population_of, rates_of, usual_population
 from softprompt.training.run_directory import RunDirectory
 from softprompt.training.setup import Setup
 
@@ -226,7 +226,7 @@ def history_of(result: Mapping[str, Any], folder: Path, before: float = 0.0) -> 
 def space_of(job: Job) -> dict[str, Any]:
     """What the run's population is drawn from."""
     training, prompt = job.config.training, job.config.prompt
-    population = population_of(training, 6 if job.task.choices else 4)
+    population = population_of(training, usual_population(choices=bool(job.task.choices)))
     return {
         "prompt": prompt.model_dump(mode="json", exclude_none=True),
         "population": population,

@@ -23,6 +23,7 @@ __all__ = [
     "halvings",
     "population_of",
     "rates_of",
+    "usual_population",
     "varied",
     "widely_around",
 ]
@@ -113,6 +114,11 @@ def population_of(training: TrainingConfig, usual: int) -> int:
         usual: where neither their number is given nor more values to try.
     """
     return training.population or max(usual, *map(len, varied(training).values()))
+
+
+def usual_population(*, choices: bool) -> int:
+    """Prompts that train together on a task of choices, or of free text, unless told otherwise."""
+    return 6 if choices else 4
 
 
 def rates_of(training: TrainingConfig, count: int) -> Sequence[float]:

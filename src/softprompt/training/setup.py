@@ -25,7 +25,13 @@ from softprompt.prompts.head import Headed, first_head
 from softprompt.prompts.initialisers import INITIALISERS, Request
 from softprompt.prompts.parametrisations import PARAMETRISATIONS, Scaled
 from softprompt.tasks import Row, Task, demonstration, in_turn
-from softprompt.training.candidates import Candidate, draw, population_of, rates_of
+from softprompt.training.candidates import (
+    Candidate,
+    draw,
+    population_of,
+    rates_of,
+    usual_population,
+)
 from softprompt.training.checks import check, refuse_disagreement
 from softprompt.training.config import TrainingConfig
 from softprompt.training.member import Member
@@ -144,7 +150,7 @@ class Setup:
     def candidates(self) -> tuple[Candidate, ...]:
         """The population to begin with, the configured prompt first."""
         prompt, training = self.prompt, self.training
-        count = population_of(training, 6 if self.task.choices else 4)
+        count = population_of(training, usual_population(choices=bool(self.task.choices)))
         return draw(
             count,
             training.seed,
