@@ -47,7 +47,10 @@ def test_advice_from_measurements(shell: Shell, tmp_path: Path) -> None:
     assert "Recommended: full fine-tuning." in best
     assert "LoRA is cheaper and 1.5 points behind" in best
     file.write_text(json.dumps(a_report("majority", "full", 0.3)))
-    assert "nothing is better than guessing" in shell("advise", "--report", file).out
+    assert "This model does not carry the task" in shell("advise", "--report", file).out
+    file.write_text(json.dumps(a_report("majority", "zero_shot", 0.3)))
+    shown = shell("advise", "--report", file).out
+    assert "no method that learns is measured" in shown and "not carry" not in shown
 
 
 def test_advice_in_vietnamese(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,7 +62,7 @@ def test_every_way_can_be_recommended_and_every_rule_speaks_of_ways() -> None:
 
 
 def a_report(method: str, best: str, p_value: float | None) -> dict[str, Any]:
-    told = {"test": {"macro_f1": 0.5, "n": 40}, "stored_bytes": 10, "seconds": {"training": 3.0}}
+    told = {"test": {"macro_f1": 0.5, "n": 60}, "stored_bytes": 10, "seconds": {"training": 3.0}}
     return {
         "format": VERSION,
         "metric": "macro_f1",
@@ -112,6 +112,16 @@ def test_where_nothing_beats_guessing_another_model_is_needed() -> None:
         found = advise(Situation(private=private, tasks=8), report)
         assert (found["choice"], found["reasons"], found["against"]) == (None, [], [])
     assert advise(Situation(), report)["measured"]["option"] is None
+
+
+def test_too_little_to_tell_rules_no_model_out() -> None:
+    few = a_report("majority", "full", 0.4)
+    for told in few["methods"].values():
+        told["test"]["n"] = 53
+    unlearned = a_report("majority", "zero_shot", 0.4)
+    for report, lacking in ((few, "rows"), (unlearned, "learning")):
+        found = advise(Situation(private=False), report)
+        assert (found["choice"], found["measured"]["lacking"]) == (None, lacking)
 
 
 @pytest.mark.parametrize("part", ["recommendation", "methods"])

@@ -35,6 +35,23 @@ _NEXT = {
 }
 
 
+_GUESSING = {
+    None: mark(
+        "Measured on {n} test rows: nothing is better than guessing beyond chance. This model "
+        "does not carry the task; try a larger one or more rows."
+    ),
+    "rows": mark(
+        "Measured on {n} test rows: nothing is better than guessing beyond chance, and on so few "
+        "rows a gain of ten points would not be. Measure on more of them."
+    ),
+    "learning": mark(
+        "Measured on {n} test rows: nothing is better than guessing beyond chance, and no method "
+        "that learns is measured. Measure one: `softprompt compare --resume DIR --methods "
+        "soft_prompt`."
+    ),
+}
+
+
 def show_advice(console: Console, found: Mapping[str, Any]) -> None:
     """The choice and its reasons.
 
@@ -99,10 +116,7 @@ def _measurements(console: Console, measured: Mapping[str, Any]) -> None:
         "p": "" if measured["p_value"] is None else number(measured["p_value"], 2),
     }
     if measured["option"] is None:
-        text = _(
-            "Measured on {n} test rows: nothing is better than guessing beyond chance. This model "
-            "does not carry the task; try a larger one or more rows."
-        )
+        text = _(_GUESSING[measured["lacking"]])
     elif measured["cheapest"] != measured["method"]:
         text = _(
             "Measured on {n} test rows: {best} scores highest, which is what you ask for; "

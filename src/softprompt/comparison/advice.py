@@ -11,7 +11,7 @@ It does not know any prices, and has measured no model behind an API.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
@@ -94,6 +94,9 @@ class Rule:
     points: Mapping[str, float]
     why: str
 
+
+_TELLING = 0.1
+"""A gain that test rows must be able to show beyond chance before it counts that there is none."""
 
 RULES: tuple[Rule, ...] = (
     Rule(
@@ -221,11 +224,11 @@ def advise(situation: Situation, report: Mapping[str, Any] | None = None) -> dic
         report: of a comparison.
 
     Returns:
-        `choice` (see `OPTIONS`; None where nothing that was measured beats guessing and texts may
-        not leave), `basis` (`measurements` or `rules_of_thumb`), `reasons` and
-        `against` (rules and points that speak for the choice and against it; beside measurements
-        only those that look at what was said), `points` of every way, `excluded`, `assumed`, and
-        `measured` where there is a report.
+        `choice` (see `OPTIONS`; None where nothing that was measured beats guessing, and texts may
+        not leave or too little was measured to tell), `basis` (`measurements` or
+        `rules_of_thumb`), `reasons` and `against` (rules and points that speak for the choice and
+        against it; beside measurements only those that look at what was said), `points` of every
+        way, `excluded`, `assumed`, and `measured` where there is a report.
 
     Raises:
         UsageError: the report is none, or has nothing measured.
@@ -243,9 +246,10 @@ def advise(situation: Situation, report: Mapping[str, Any] | None = None) -> dic
         choice, basis = measured["option"], "measurements"
     elif measured is not None:
         # Nothing beats guessing: a larger model has to be found, elsewhere only where it is known
-        # that texts may leave.
+        # that texts may leave, and that it is the model that lacks something.
         may_leave = "hosted" in points and "private" not in assumed
-        choice, basis = "hosted" if may_leave else None, "measurements"
+        elsewhere = may_leave and measured["lacking"] is None
+        choice, basis = "hosted" if elsewhere else None, "measurements"
     else:
         # Of equal points the cheaper way, which stands first.
         choice, basis = max(points, key=lambda name: points[name]), "rules_of_thumb"
@@ -287,7 +291,9 @@ def _measured(report: Mapping[str, Any], quality: str | None) -> dict[str, Any]:
     """What a report says for the quality that is asked for, and the numbers behind it.
 
     `option` is None where no method that was measured is better than the majority guess; `cheapest`
-    is the cheapest method that `best` does not beat beyond chance.
+    is the cheapest method that `best` does not beat beyond chance. `lacking` is what keeps that
+    from telling something of the model: no method that learns (`learning`), or too few test `rows`;
+    None where neither does.
 
     Raises:
         UsageError: it is no report, or has nothing measured.
@@ -312,6 +318,7 @@ def _measured(report: Mapping[str, Any], quality: str | None) -> dict[str, Any]:
     rows = report["methods"][name]["test"]["n"]
     return {
         "option": METHODS.get(name).way,
+        "lacking": _lacking(report["methods"], rows),
         "method": name,
         "cheapest": cheapest,
         "best": best,
@@ -332,3 +339,12 @@ def _measured(report: Mapping[str, Any], quality: str | None) -> dict[str, Any]:
             for each, told in report["methods"].items()
         },
     }
+
+
+def _lacking(methods: Iterable[str], rows: int) -> str | None:
+    """What is too little measured to say that a model does not carry a task."""
+    if not any(METHODS.get(name).trains for name in methods if name in METHODS):
+        return "learning"
+    # A gain on so many rows, and a loss on none, is as likely by chance as that many heads or tails
+    # in a row.
+    return "rows" if 2.0 ** (1 - _TELLING * rows) >= LEVEL else None
