@@ -30,8 +30,13 @@ def lines_of(metric: str, methods: dict[str, Any]) -> list[str]:
     """What the terminal shows of methods."""
     report = {"errors": {}, "rows_saved": {}, "escalation": None, "recommendation": None}
     console = Console(file=io.StringIO(), width=80)
-    show_comparison(console, {"metric": metric, "methods": methods, **report})
+    task = {"warnings": ["Six test rows stand among the training rows."]}
+    show_comparison(console, {"task": task, "metric": metric, "methods": methods, **report})
     return console.file.getvalue().splitlines()  # type: ignore[attr-defined,no-any-return]
+
+
+def test_what_is_wrong_with_the_rows_is_told() -> None:
+    assert "Six test rows stand among the training rows." in lines_of("accuracy", {})
 
 
 def test_a_comparison_from_start_to_table(
@@ -120,6 +125,8 @@ def test_what_to_type_next(tmp_path: Path, curves: dict[str, Any]) -> None:
     )
     assert (proposed in told) == (not curves)
     assert f"  softprompt advise --report {tmp_path}\n" in told
+    (prompt / "prompt.json").write_text('{"task": {"inputs": ["title", "text"]}}')
+    assert f"  softprompt predict {prompt} --file your-rows.csv\n" in shown("soft_prompt")
     # What stands over a changed model is no prompt for the plain one.
     assert "predict" not in shown("lora_prompt")
     assert "methods/lora_prompt/adapter" in shown("lora_prompt")

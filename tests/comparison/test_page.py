@@ -66,7 +66,7 @@ class Read(HTMLParser):
 
 def a_report() -> dict[str, Any]:
     task = a_task("ab" * 10)
-    task = replace(task, train=task.test)
+    task = replace(task, train=task.test, warnings=(EVIL,))
     results = {
         "soft_prompt": a_result("ab" * 10, 1.0),
         "lora": a_result("aa" * 10, 0.5),
@@ -151,6 +151,10 @@ def test_what_users_wrote_is_escaped(language: str) -> None:
     assert "<script" not in text
     assert "script" not in {tag for tag, _ in read.tags}
     assert read.texts.count(EVIL) >= 4
+    # What is wrong with the rows is told as well.
+    found = with_evil(a_report())
+    found["task"]["warnings"] = []
+    assert Read(page(found)).texts.count(EVIL) == read.texts.count(EVIL) - 1
 
 
 def test_the_page_speaks_vietnamese(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from softprompt.evaluation import bootstrap, mcnemar, paired, swapped, wilson
+from softprompt.evaluation import bootstrap, mcnemar, paired, score_classification, swapped, wilson
+from softprompt.evaluation.intervals import widened
 
 
 @pytest.mark.parametrize(("successes", "n"), [(0, 10), (7, 10), (83, 100), (100, 100)])
@@ -50,6 +51,16 @@ def test_bootstrap_takes_another_statistic() -> None:
 @pytest.mark.parametrize("values", [[0.25], [0.25, 0.25, 0.25]])
 def test_bootstrap_without_spread_is_the_point(values: list[float]) -> None:
     assert bootstrap(values) == (0.25, 0.25)
+
+
+def test_few_rows_that_are_all_alike_are_not_certain() -> None:
+    assert widened((0.2, 0.4), 5) == [0.2, 0.4]
+    assert widened((1.0, 1.0), 5) == [wilson(5, 5)[0], 1.0]
+    assert widened((0.0, 0.0), 13) == [0.0, wilson(0, 13)[1]]
+    low, high = widened((0.25, 0.25), 8)
+    assert low < 0.25 < high
+    found = score_classification(list("aabba"), list("aabba"), ["a", "b"])
+    assert found["macro_f1_interval"] == pytest.approx(found["interval"])
 
 
 def test_mcnemar_counts_only_the_rows_where_they_differ() -> None:

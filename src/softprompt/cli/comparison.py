@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from softprompt.cli.amounts import measure_name
-from softprompt.cli.runs import show_commands
+from softprompt.cli.runs import asked_with, show_commands
 from softprompt.cli.tables import table
 from softprompt.comparison.methods import METHODS
 from softprompt.comparison.words import (
@@ -74,6 +74,7 @@ def show_comparison(console: Console, found: Mapping[str, Any]) -> None:
         if other is not None:
             console.print(other)
     lines = [
+        *found["task"]["warnings"],
         *parts_told(found),
         *(() if _priced(found) else times_told(found)),
         *left_out(found),
@@ -112,7 +113,7 @@ def _commands(found: Mapping[str, Any], folder: Path, kept: Sequence[Path]) -> l
     """Command lines that a comparison leads to."""
     commands = []
     if len(kept) == 1 and (kept[0] / "prompt.json").is_file():
-        commands.append(["predict", str(kept[0]), _("your text")])
+        commands.append(["predict", str(kept[0]), *asked_with(kept[0])])
     rows, labels = found["task"]["rows"]["train"], len(found["task"]["labels"])
     sizes = [str(size) for size in _SIZES if 2 * labels <= size < rows]
     learned = [name for name in found["methods"] if METHODS.get(name).trains]

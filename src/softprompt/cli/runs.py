@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from softprompt.cli.amounts import duration, measure_name
 from softprompt.cli.tables import adherence, comparison, show_metric
 from softprompt.locale import _, figure, mark, number, percent, size
 
-__all__ = ["show_commands", "show_run", "systems"]
+__all__ = ["asked_with", "show_commands", "show_run", "systems"]
 
 _BASELINES = {
     "majority": mark("majority guess"),
@@ -81,7 +82,7 @@ def show_run(
     show_commands(
         console,
         [
-            ["softprompt", "predict", prompt, _("your text")],
+            ["softprompt", "predict", prompt, *asked_with(Path(prompt))],
             ["softprompt", "show", prompt],
         ],
     )
@@ -178,6 +179,18 @@ def _instead(text: str, result: Mapping[str, Any], found: Mapping[str, Any]) -> 
         score=percent(result["validation"][name]),
         without=percent(found["validation_without"][name]),
     )
+
+
+def asked_with(prompt: Path) -> list[str]:
+    """What `softprompt predict` is given beside a prompt: a text, or a file where rows have several
+    columns.
+
+    Args:
+        prompt: folder of the artifact.
+    """
+    card = json.loads((prompt / "prompt.json").read_text(encoding="utf-8"))
+    inputs = card.get("task", {}).get("inputs", ())
+    return ["--file", _("your-rows.csv")] if len(inputs) > 1 else [_("your text")]
 
 
 def show_commands(console: Console, commands: Sequence[Sequence[str]]) -> None:

@@ -88,6 +88,7 @@ def report(
                 "validation": len(task.validation),
                 "test": len(task.test),
             },
+            "warnings": list(task.warnings),
         },
         "model": model,
         "metric": metric,

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-__all__ = ["bootstrap", "mcnemar", "paired", "swapped", "wilson"]
+__all__ = ["bootstrap", "mcnemar", "paired", "swapped", "widened", "wilson"]
 
 
 def wilson(successes: int, n: int, level: float = 0.95) -> tuple[float, float]:
@@ -52,6 +52,23 @@ def bootstrap(
         rng=np.random.default_rng(seed),
     )
     return float(result.confidence_interval.low), float(result.confidence_interval.high)
+
+
+def widened(bounds: tuple[float, float], n: int) -> list[float]:
+    """An interval of resamples of n rows, or Wilson's where all resamples come to the same.
+
+    Five rows that are all right resample to nothing but right ones, and yet five others need not
+    all be.
+
+    Args:
+        bounds: of a score from 0 to 1.
+        n: rows, at least one.
+    """
+    low, high = bounds
+    if low < high:
+        return [low, high]
+    least, most = wilson(round(low * n), n)
+    return [min(low, least), max(high, most)]
 
 
 def mcnemar(first_right: Sequence[bool], second_right: Sequence[bool]) -> float:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
+from softprompt.evaluation.intervals import wilson
 from softprompt.evaluation.metrics import Answered
 from softprompt.evaluation.metrics.macro_f1 import macro_f1
 
@@ -72,9 +73,10 @@ def test_a_class_that_a_resample_lacks_makes_no_score_higher() -> None:
     assert 0.6 < low < high <= 2 / 3
 
 
-def test_the_interval_of_a_faultless_model_is_a_point_even_with_a_rare_class() -> None:
+def test_the_interval_of_a_faultless_model_is_that_of_its_rows_even_with_a_rare_class() -> None:
     references = ["neg"] * 30 + ["neu"]
-    assert macro_f1(Answered(references, references, LABELS))["macro_f1_interval"] == [1.0, 1.0]
+    found = macro_f1(Answered(references, references, LABELS))["macro_f1_interval"]
+    assert found == list(wilson(31, 31))
 
 
 def test_the_interval_depends_on_the_seed() -> None:

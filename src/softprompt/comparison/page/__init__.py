@@ -111,8 +111,9 @@ def _lines(told: Iterable[str]) -> str:
 
 
 def _intro(found: Mapping[str, Any]) -> str:
-    """What was compared, and what to choose."""
-    rows = found["task"]["rows"]
+    """What was compared, what is wrong with the rows, and what to choose."""
+    task = found["task"]
+    rows = task["rows"]
     about = _(
         "Model {model}; rows: {train} training, {validation} validation, {test} test."
     ).format(model=found["model"], **{name: number(count) for name, count in rows.items()})
@@ -121,7 +122,7 @@ def _intro(found: Mapping[str, Any]) -> str:
         told.append(f'<p class="lead">{escape(recommended(found))}</p>')
     if escalation(found):
         told.append(f"<p>{escape(escalation(found))}</p>")
-    out = [*left_out(found), *kept_out(found)]
+    out = [*task["warnings"], *left_out(found), *kept_out(found)]
     if out:
         told.append("<ul>" + "".join(f"<li>{escape(line)}</li>" for line in out) + "</ul>")
     return "\n".join(told)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from softprompt.evaluation.intervals import widened
 from softprompt.evaluation.metrics import METRICS, Answered, Metric
 
 __all__ = ["chrf", "chrf_of_rows"]
@@ -30,7 +31,8 @@ def chrf(answered: Answered) -> dict[str, Any]:
     count, rng = len(answered.references), np.random.default_rng(answered.seed)
     drawn = [of_rows(rng.integers(count, size=count)) for _ in range(_RESAMPLES)]
     low, high = np.percentile(drawn, [2.5, 97.5])
-    return {"chrf": float(score.score) / 100, "chrf_interval": [float(low), float(high)]}
+    interval = widened((float(low), float(high)), count)
+    return {"chrf": float(score.score) / 100, "chrf_interval": interval}
 
 
 def chrf_of_rows(

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
+from softprompt.evaluation.intervals import widened
 from softprompt.evaluation.metrics import METRICS, Answered, Metric
 
 __all__ = ["macro_f1"]
@@ -63,7 +64,7 @@ def _interval(counts_CC: NDArray[np.int64], seed: int) -> list[float]:
     f1_C = 2 * counts_CC.diagonal() / np.maximum(support_C + counts_CC.sum(0), 1)
     macro_R = np.where(support_RC > 0, f1_RC, f1_C)[:, support_C > 0].mean(1)
     low, high = np.percentile(macro_R, [2.5, 97.5])
-    return [float(low), float(high)]
+    return widened((float(low), float(high)), n)
 
 
 METRICS.register("macro_f1")(Metric("classification", macro_f1, ("macro_f1",)))

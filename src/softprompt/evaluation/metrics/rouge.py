@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from softprompt.evaluation.intervals import bootstrap
+from softprompt.evaluation.intervals import bootstrap, widened
 from softprompt.evaluation.metrics import METRICS, Answered, Metric
 from softprompt.evaluation.words import words
 
@@ -38,7 +38,7 @@ def rouge(answered: Answered) -> dict[str, Any]:
     for name in ("rouge1", "rougeL"):
         values = [float(score[name].fmeasure) for score in scores]
         result[name] = sum(values) / len(values)
-        result[f"{name}_interval"] = list(bootstrap(values, seed=answered.seed))
+        result[f"{name}_interval"] = widened(bootstrap(values, seed=answered.seed), len(values))
     return result
 
 

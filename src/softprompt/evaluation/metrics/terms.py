@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from softprompt.evaluation.intervals import bootstrap
+from softprompt.evaluation.intervals import bootstrap, widened
 from softprompt.evaluation.metrics import METRICS, Answered, Metric
 
 __all__ = ["finder", "term_adherence"]
@@ -41,7 +41,7 @@ def term_adherence(answered: Answered) -> dict[str, Any]:
     counted = shares or [1.0]
     found: dict[str, Any] = {
         "term_adherence": sum(counted) / len(counted),
-        "term_adherence_interval": list(bootstrap(counted, seed=answered.seed)),
+        "term_adherence_interval": widened(bootstrap(counted, seed=answered.seed), len(counted)),
         "term_rows": len(shares),
     }
     return {**found, "term_precision": right / used} if used else found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from softprompt.evaluation.intervals import bootstrap
+from softprompt.evaluation.intervals import bootstrap, widened
 from softprompt.evaluation.metrics import METRICS, Answered, Metric
 from softprompt.evaluation.words import words
 
@@ -22,7 +22,7 @@ def token_f1(answered: Answered) -> dict[str, Any]:
     scores = [_f1(Counter(words(a)), Counter(words(b))) for a, b in pairs]
     return {
         "token_f1": sum(scores) / len(scores),
-        "token_f1_interval": list(bootstrap(scores, seed=answered.seed)),
+        "token_f1_interval": widened(bootstrap(scores, seed=answered.seed), len(scores)),
     }
 
 
