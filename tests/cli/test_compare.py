@@ -416,7 +416,7 @@ def test_adherence_to_a_form_has_a_table_of_what_was_measured(
             "loss": {"untouched": 1.0, "attached": 1.0, "detached": None},
             "other": {
                 "name": "reviews",
-                "untouched": {"accuracy": 0.5, "macro_f1": 0.25},
+                "untouched": {"accuracy": 0.5, "macro_f1": 0.25, "n": 57},
                 "attached": {"accuracy": 0.5, "macro_f1": 0.125},
                 "detached": None,
             },
@@ -426,5 +426,6 @@ def test_adherence_to_a_form_has_a_table_of_what_was_measured(
     lines = [line.split() for line in lines_of("token_f1", {"soft_prompt": method})]
     assert ["format"] in lines
     assert ["soft", "prompt", "87.5%"] in lines
-    assert ["reviews,", "macro-F1", "untouched", "attached", "detached"] in lines
+    columns = ["untouched", "attached", "detached"]
+    assert ["reviews,", "macro-F1,", "57", "rows", *columns] in lines
     assert ["soft", "prompt", "25.0%", "12.5%", "–"] in lines

@@ -263,6 +263,7 @@ def test_forgetting_of_another_task(begun: Any, tmp_path: Path) -> None:
     scores = found["soft_prompt"]["forgetting"]["other"]
     assert scores["name"] == "other"
     assert scores["detached"] == scores["untouched"]
+    assert scores["untouched"]["n"] == 40
     assert found["full"]["forgetting"]["other"]["detached"] is None
     assert 0 <= found["full"]["forgetting"]["other"]["attached"]["accuracy"] <= 1
 

@@ -20,6 +20,7 @@ from softprompt.comparison.general import halves, passages_of
 from softprompt.comparison.held_out import HeldOut
 from softprompt.comparison.memory import is_out_of_memory, peak_memory
 from softprompt.comparison.significance import p_value
+from softprompt.comparison.words import escalation
 from softprompt.errors import DataError
 
 ENERGY = importlib.import_module("softprompt.comparison.energy")
@@ -71,7 +72,29 @@ def held(name: str, wrong: int, *, trained: bool = True) -> Held:
     ],
 )
 def test_an_escalation_goes_on_while_it_pays(before: list[Held], now: Held, decision: str) -> None:
-    assert judged(("a", "b"), "accuracy", REFERENCES, before, [now]).decision == decision
+    step = judged(("a", "b"), "accuracy", REFERENCES, before, [now])
+    assert step.decision == decision
+    compared = step.than is not None
+    assert (step.points is not None) == compared
+    if compared:
+        assert step.points == pytest.approx(100 * (now.score - before[-1].score))
+
+
+@pytest.mark.parametrize(
+    ("points", "told"),
+    [
+        (3.0, "it is not better than soft prompt beyond chance (p = 0.007)"),
+        (0.0, "it scores no higher than soft prompt."),
+        (-3.0, "it scores no higher than soft prompt."),
+    ],
+)
+def test_what_is_behind_is_not_told_as_chance(points: float, told: str) -> None:
+    step = {"method": "lora", "than": "soft_prompt", "p_value": 0.007, "points": points}
+    assert told in escalation({"escalation": {"steps": [step], "stopped": "does_not_pay"}})
+    del step["points"]
+    assert "beyond chance" in escalation(
+        {"escalation": {"steps": [step], "stopped": "does_not_pay"}}
+    )
 
 
 def test_a_method_that_leaves_long_rows_out_is_judged_on_the_others() -> None:

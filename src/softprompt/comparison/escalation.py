@@ -56,12 +56,15 @@ class Step:
         than: the best of the cheaper ones, or None.
         p_value: of the difference between the two, or of the distance to all right.
         decision: `go_on`, `too_few_rows`, `no_room` or `does_not_pay`.
+        points: that the method is ahead of the other, on the rows that both have answered; None
+            where they were not compared.
     """
 
     method: str
     than: str | None
     p_value: float | None
     decision: str
+    points: float | None = None
 
 
 def steps_of(methods: Sequence[tuple[str, bool]]) -> list[list[str]]:
@@ -111,7 +114,7 @@ def judged(
     mine, theirs = shared_scores(labels, metric, references, pair, demands) or (0.0, 0.0)
     better = mine > theirs and (chance is None or chance < LEVEL)
     decision = "go_on" if better else "does_not_pay"
-    return Step(best.name, rival.name, chance, decision)
+    return Step(best.name, rival.name, chance, decision, 100 * (mine - theirs))
 
 
 def _worth(held: Held) -> float:

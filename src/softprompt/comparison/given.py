@@ -18,7 +18,7 @@ from softprompt.comparison.methods import METHODS
 from softprompt.comparison.prompted import refuse_prompt
 from softprompt.errors import ConfigError, DataError, UsageError
 from softprompt.locale import _
-from softprompt.tasks import Task
+from softprompt.tasks import Task, TaskConfig
 from softprompt.tasks.splits import draw
 from softprompt.training import RunConfig
 from softprompt.training.checks import check_hand_prompts, refuse_untried
@@ -145,18 +145,20 @@ def task_of(config: RunConfig) -> Task:
 
 
 def other_of(how: CompareConfig) -> Task:
-    """The other task, whose test rows are answered; all its rows are, where it has no such part.
+    """The other task, whose test rows are answered; all its rows are, where no file has such a
+    part: nothing is learned from it.
 
     Raises:
         DataError: it cannot be read, or it is not clear which of its columns are meant.
     """
     assert how.other is not None, "asked for"
     try:
-        task = Task.from_file(how.other, input=how.other_input, target=how.other_target)
+        whole = TaskConfig(validation_share=0.0, test_share=0.0)
+        task = Task.from_file(how.other, whole, input=how.other_input, target=how.other_target)
     except DataError as error:
         hint = error.hint.replace("--input", "--other-input").replace("--target", "--other-target")
         raise DataError(error.message, hint) from error
-    return task if task.test else replace(task, test=task.train)
+    return task if task.test else replace(task, test=(*task.train, *task.validation))
 
 
 def limited(task: Task, rows: int, seed: int) -> Task:

@@ -59,6 +59,9 @@ _STOPPED = {
         "Stopped after {method}: on the validation rows it is not better than {than} beyond chance "
         "(p = {p})."
     ),
+    "is_behind": mark(
+        "Stopped after {method}: on the validation rows it scores no higher than {than}."
+    ),
     "all_measured": mark("Every step paid on the validation rows, so all methods are measured."),
     "some_failed": mark(
         "Every step that could be measured paid on the validation rows; others could not be."
@@ -194,8 +197,11 @@ def score_of(metric: Mapping[str, Any] | None) -> str:
 
 
 def title_of_other(other: Mapping[str, Any]) -> str:
-    """Another task's name and what answers to it are scored by."""
-    return f"{other['name']}, {measure_name(_scored_by(other['untouched']))}"
+    """Another task's name, what answers to it are scored by, and of how many rows."""
+    metric = other["untouched"]
+    counted = metric.get("n", 0)
+    rows = ngettext("{n} row", "{n} rows", counted).format(n=number(counted))
+    return f"{other['name']}, {measure_name(_scored_by(metric))}, {rows}"
 
 
 def _scored_by(metric: Mapping[str, Any]) -> str:
@@ -318,7 +324,12 @@ def escalation(found: Mapping[str, Any]) -> str:
     last = told["steps"][-1] if told["steps"] else None
     if last is None:
         return ""
-    text = _STOPPED[told["stopped"]]
+    stopped = told["stopped"]
+    # Of a method that is behind, the chance of the distance is not why.
+    points = last.get("points")
+    if stopped == "does_not_pay" and points is not None and points <= 0:
+        stopped = "is_behind"
+    text = _STOPPED[stopped]
     return _(text).format(
         method=named(last["method"]),
         than=named(last["than"]) if last["than"] else "",
