@@ -6,7 +6,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny import ENCODER_DECODERS, save_tiny, tiny_encoder_decoder
+from tiny import (
+    ENCODER_DECODERS,
+    save_tiny,
+    tiny_encoder_decoder,
+    tiny_encoder_decoder_model,
+    tiny_tokenizer,
+)
 from torch import Tensor
 
 from softprompt.backbones import Beside, Context, EncoderDecoder, Inserted, load_backbone
@@ -224,3 +230,9 @@ def test_other_encoder_decoders_are_refused() -> None:
     )
     with pytest.raises(BackboneError, match="not those of the T5 family"):
         EncoderDecoder(BartForConditionalGeneration(config), tiny_tokenizer("encoder_decoder"))
+
+
+def test_a_model_that_does_not_say_what_it_starts_with_starts_with_the_first_token() -> None:
+    model = tiny_encoder_decoder_model("t5")
+    del model.config.decoder_start_token_id
+    assert EncoderDecoder(model, tiny_tokenizer("encoder_decoder")).start == 0

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from tiny import VOCABULARY, save_tiny, tiny_backbone, tiny_tokenizer
+import transformers
+from tiny import VOCABULARY, save_tiny, tiny_backbone, tiny_model, tiny_tokenizer
 
 from softprompt.backbones import Backbone, load_backbone
 from softprompt.backbones.load import NANO
@@ -153,3 +155,77 @@ def test_embeddings_narrower_than_the_layers_are_refused() -> None:
 def test_a_model_without_a_name_is_one_error() -> None:
     with pytest.raises(BackboneError, match="No model is named"):
         load_backbone("")
+
+
+def without_head(folder: Path) -> Path:
+    """A decoder that was saved without the weights that give its logits."""
+    save_tiny(folder, "llama")
+    model = tiny_model("llama").base_model
+    model.save_pretrained(folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "tie_word_embeddings": False}))
+    return folder
+
+
+def test_a_decoder_that_lacks_weights_is_refused(tmp_path: Path) -> None:
+    # Random numbers in their place would be others at every load.
+    with pytest.raises(BackboneError, match=r"'lm_head.weight' and 0 more are missing"):
+        load_backbone(str(without_head(tmp_path)), dtype="fp32")
+
+
+def spread(model: Any) -> Any:
+    """A model whose attention is not even, so that distances count."""
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(8.0)
+    return model
+
+
+def a_decoder(name: str, config: str, **sizes: Any) -> Any:
+    """A random model by its class in Transformers."""
+    torch.manual_seed(0)
+    settings = getattr(transformers, config)(vocab_size=VOCABULARY, **sizes)
+    return spread(getattr(transformers, name)(settings))
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "sizes"),
+    [
+        ("MptForCausalLM", "MptConfig", {"d_model": 32, "n_heads": 4, "n_layers": 2}),
+        (
+            "GPTNeoForCausalLM",
+            "GPTNeoConfig",
+            {
+                "hidden_size": 32,
+                "num_layers": 2,
+                "num_heads": 4,
+                "attention_types": [[["global", "local"], 1]],
+                "window_size": 8,
+            },
+        ),
+        ("MambaForCausalLM", "MambaConfig", {"hidden_size": 32, "num_hidden_layers": 2}),
+    ],
+)
+def test_families_that_are_not_exact_are_refused(
+    name: str, config: str, sizes: dict[str, Any]
+) -> None:
+    with pytest.raises(BackboneError, match=r"Choose a decoder with rotary") as raised:
+        Backbone(a_decoder(name, config, **sizes), tiny_tokenizer())
+    assert "\n" not in str(raised.value)
+
+
+def test_a_window_ends_where_angles_would_change() -> None:
+    factors = {"short_factor": [1.0] * 4, "long_factor": [4.0] * 4}
+    rope = {"rope_type": "longrope", "rope_theta": 1e4, **factors}
+    sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 4}
+    model = a_decoder(
+        "Phi3ForCausalLM",
+        "Phi3Config",
+        **sizes,
+        intermediate_size=32,
+        max_position_embeddings=512,
+        original_max_position_embeddings=64,
+        rope_parameters=rope,
+        pad_token_id=0,
+    )
+    assert Backbone(model, tiny_tokenizer()).window == 64

@@ -72,7 +72,7 @@ class EncoderDecoder(Backbone):
     @property
     def start(self) -> int:
         """The id that the decoder starts with."""
-        return int(self.model.config.decoder_start_token_id or 0)
+        return int(getattr(self.model.config, "decoder_start_token_id", None) or 0)
 
     @property
     def closing(self) -> tuple[int, ...]:

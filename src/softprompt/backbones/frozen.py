@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from softprompt.backbones.fingerprint import module_fingerprint, tokenizer_fingerprint
+from softprompt.backbones.model_config import window_of
 from softprompt.errors import BackboneError, DataError
 from softprompt.locale import _
 
@@ -77,7 +78,7 @@ class FrozenModel:
         self.hidden_size: int = config.hidden_size
         self.layers: int = config.num_hidden_layers
         self.vocabulary: int = config.vocab_size
-        self.window: int = getattr(config, "max_position_embeddings", None) or 1_000_000
+        self.window: int = window_of(config)
         self._body = self.model.base_model
         self._embedding = self.model.get_input_embeddings()
         width = self._embedding.weight.shape[-1]

@@ -23,16 +23,14 @@ class Kind:
         backbone: its class.
         auto: name of the class of Transformers that loads its weights.
         unused: beginnings of the names of weights that may be missing, because nothing reads them.
-        whole: whether all others must be there.
     """
 
     backbone: type[Backbone]
     auto: str
     unused: tuple[str, ...] = ()
-    whole: bool = True
 
 
-_DECODER = Kind(Backbone, "AutoModelForCausalLM", whole=False)
+_DECODER = Kind(Backbone, "AutoModelForCausalLM")
 _ENCODER_DECODER = Kind(EncoderDecoder, "AutoModelForSeq2SeqLM")
 # A pooler turns the opening token's state into another one, for a head of pretraining.
 _ENCODER = Kind(EncoderClassifier, "AutoModel", unused=("pooler",))

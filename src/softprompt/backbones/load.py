@@ -158,7 +158,7 @@ def _load_weights(
     except Exception as error:
         raise _cannot_load(config.model, error) from error
     missing = sorted(name for name in about["missing_keys"] if not name.startswith(kind.unused))
-    if missing and kind.whole:
+    if missing:
         raise BackboneError(
             _(
                 "The weights of {name!r} are not those of a {kind}: {first!r} and {n} more are"
