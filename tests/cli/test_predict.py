@@ -133,6 +133,7 @@ def test_other_words_give_other_probabilities(shell: Shell, trained: Path) -> No
         (["--file", "f.csv", "--output", "g.xlsx"], "cannot be written as '.xlsx'"),
         (["--file", "absent.csv"], "There is no file absent.csv"),
         (["text", "--choices", "goood=x"], "Did you mean 'good'?"),
+        (["text", "--choices", "good=bad"], "have the same wording 'bad'"),
         (["text", "--template", "{prompt:3}{text} {answer}"], "slots of [3]"),
         ([""], "row 1 is empty"),
         (["word " * 400], "the window of the model has 128"),

@@ -15,6 +15,11 @@ def test_flags_in_text_form_are_taken_apart() -> None:
     assert config.input == ("title", "body")
     assert list((config.choices or {}).items()) == [("pos", "tích cực"), ("neg", "tiêu cực")]
     assert config.delimiter == "\t"
+    # Labels with commas stand in a JSON object.
+    named = TaskConfig.from_settings(
+        {"choices": '{"trung tính, bình thường": "giữa", "tốt": "tốt"}'}
+    )
+    assert list(named.choices or {}) == ["trung tính, bình thường", "tốt"]
 
 
 def test_labels_of_a_yaml_file_may_be_numbers() -> None:
@@ -47,6 +52,7 @@ def test_every_setting_says_what_it_is() -> None:
         ({"limit": "many"}, "'limit' cannot be 'many'", "rows"),
         ({"validation_share": 0.9}, "'validation_share' cannot be 0.9", "0 to 0.5"),
         ({"kind": "regression"}, "'kind' cannot be 'regression'", "auto"),
+        ({"choices": '{"a, b": '}, "are no JSON object", "Write for example"),
         ({"choices": "pos,neg"}, "The choice 'pos' has no wording", "label=wording"),
         ({"choices": "a=x,a=y"}, "The choice 'a' is given twice", "once"),
         ({"choices": "a=x,b=x"}, "'a' and 'b' have the same wording 'x'", "differently"),

@@ -158,6 +158,11 @@ def test_functions_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     one = Adapter(module, Mean().embed, lambda vectors, mask: vectors.sum())
     with pytest.raises(BackboneError, match=r"an output for each row is needed"):
         tune_vectors(one, inputs, targets, tmp_path / "run", loss=mse_loss)
+    empty = Adapter(module, lambda x: torch.zeros(len(x), 2, 8), Mean().forward)
+    with pytest.raises(BackboneError, match="gives nothing but zeros"):
+        tune_vectors(empty, inputs, targets, tmp_path / "run", loss=mse_loss)
+    with pytest.raises(BackboneError, match=r"has no function `embed`\. Give Adapter"):
+        tune_vectors(Adapter(module), inputs, targets, tmp_path / "run", loss=mse_loss)
     with pytest.raises(UsageError, match=r"\[8, 8\]; a tensor of one number"):
         tune_vectors(Mean(), inputs, targets, tmp_path / "run", loss=lambda x, y: (x - y).square())
     for loss, told in (
@@ -304,6 +309,39 @@ def test_another_module_refuses_the_prompt(tmp_path: Path) -> None:
     other = Adapter(other.module, other.embed, other.forward, "another")
     with pytest.raises(ArtifactError, match=r"belongs to tiny GRU .* given is another"):
         run_vectors(prompt, other, inputs)
+    with pytest.raises(ArtifactError, match=r"belongs to tiny GRU .* given is another"):
+        settings = {**FAST, "start": result["prompt"], "output": tmp_path / "again"}
+        tune_vectors(other, inputs, targets, loss=mse_loss, **settings)
+    assert not (tmp_path / "again").exists()
+
+
+def test_inputs_run_in_batches_give_the_same(tmp_path: Path) -> None:
+    inputs, targets = some()
+    result = tune_vectors(Mean(), inputs, targets, tmp_path / "run", loss=mse_loss, **FAST)
+    prompt, adapter = SoftPrompt.load(result["prompt"]), Mean()
+    seen: list[int] = []
+
+    def embed(given: Any) -> Any:
+        seen.append(len(given))
+        return Mean().embed(given)
+
+    counting = Adapter(adapter.module, embed, adapter.forward, "tiny GRU")
+    batched = run_vectors(prompt, counting, inputs, batch_size=16)
+    assert seen == [16, 16, 8]
+    torch.testing.assert_close(batched, run_vectors(prompt, adapter, inputs))
+
+
+def test_series_of_single_numbers_have_a_network_that_emits_too(tmp_path: Path) -> None:
+    module = nn.Linear(1, 1)
+    rows = [[float(n), float(n % 3)] for n in range(12)]
+    adapter = Adapter(
+        module,
+        lambda x: torch.tensor(x)[..., None],
+        lambda vectors, mask: module(vectors).mean(1).expand(-1, 2),
+    )
+    settings = {**FAST, "parametrisation": "encoder_lstm"}
+    result = tune_vectors(adapter, rows, rows, tmp_path / "run", loss=mse_loss, **settings)
+    assert result["loss"] >= 0
 
 
 def test_the_card_says_how_it_is_used_and_texts_are_refused(tmp_path: Path) -> None:

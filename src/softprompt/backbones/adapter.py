@@ -69,14 +69,22 @@ class Adapter:
     def embed(self, inputs: Any) -> Tensor | Sequence[Tensor]:
         """The vectors of B inputs: [B, T, D], or B times [T_b, D]."""
         if self._embed is None:
-            raise NotImplementedError("give `embed`, or override it")
+            raise self._lacking("embed")
         return self._embed(inputs)
 
     def forward(self, vectors_RSD: Tensor, mask_RS: Tensor) -> Tensor:
         """R outputs of rows of vectors."""
         if self._forward is None:
-            raise NotImplementedError("give `forward`, or override it")
+            raise self._lacking("forward")
         return self._forward(vectors_RSD, mask_RS)
+
+    def _lacking(self, function: str) -> BackboneError:
+        return BackboneError(
+            _("The adapter of {name} has no function `{function}`.").format(
+                name=self.identity.name, function=function
+            ),
+            _("Give Adapter(module, embed, forward), or override both."),
+        )
 
     def embedded(self, inputs: Any) -> list[Tensor]:
         """The vectors of each input, B times [T_b, D], without gradients.
@@ -163,8 +171,18 @@ class InputVocabulary:
 
     @property
     def embedding_scale(self) -> float:
-        """Root mean square of the vectors' numbers."""
-        return float(self._table_VD.float().square().mean().sqrt())
+        """Root mean square of the vectors' numbers.
+
+        Raises:
+            BackboneError: all of them are 0, so that there is no size to train a prompt at.
+        """
+        found = float(self._table_VD.float().square().mean().sqrt())
+        if not found:
+            raise BackboneError(
+                _("`embed` gives nothing but zeros for the inputs."),
+                _("Give the module's vectors of the inputs."),
+            )
+        return found
 
     def embed(self, ids: Tensor) -> Tensor:
         """[n, D] the vectors of those numbers."""

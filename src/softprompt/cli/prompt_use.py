@@ -10,6 +10,7 @@ from softprompt.backbones import load_backbone
 from softprompt.errors import UsageError, nearest
 from softprompt.evaluation import default_metric
 from softprompt.inference import Predictor
+from softprompt.inference.predictor import refuse_vectors
 from softprompt.locale import _
 from softprompt.prompts import SoftPrompt
 from softprompt.tasks import TaskConfig
@@ -66,7 +67,9 @@ def load_predictor(
     Raises:
         BackboneError: the model cannot be loaded.
         ArtifactError: it is not the prompt's own.
+        UsageError: the prompt is one of `tune_vectors`.
     """
+    refuse_vectors(prompt)
     name = model or prompt.backbone.name
     revision = prompt.backbone.revision if model is None else None
     backbone = load_backbone(name, revision=revision, dtype=prompt.dtype, device=device or "auto")
@@ -79,6 +82,10 @@ def _reworded(prompt: SoftPrompt, choices: str) -> SoftPrompt:
         raise UsageError(
             _("The prompt writes freely and has no choices to word."), _("Leave out --choices.")
         )
+    if prompt.heads:
+        raise UsageError(
+            _("The prompt chooses by a head, which reads no wordings."), _("Leave out --choices.")
+        )
     for label in wordings:
         if label not in prompt.task.labels:
             raise UsageError(
@@ -89,4 +96,6 @@ def _reworded(prompt: SoftPrompt, choices: str) -> SoftPrompt:
         replace(choice, wording=wordings.get(choice.label, choice.wording))
         for choice in prompt.task.choices
     )
+    # Two of the same wording are refused, as they are before training.
+    TaskConfig.from_settings({"choices": {c.label: c.wording for c in worded}})
     return replace(prompt, task=replace(prompt.task, choices=worded))

@@ -38,6 +38,21 @@ class Prediction:
     probabilities: Mapping[str, float]
 
 
+def refuse_vectors(prompt: SoftPrompt) -> None:
+    """Refuses a prompt that no language model belongs to.
+
+    Raises:
+        UsageError: it is one of `tune_vectors`.
+    """
+    if prompt.task.kind == "vectors":
+        raise UsageError(
+            _(
+                "The prompt stands among the vectors of a module ({module}), which reads no texts."
+            ).format(module=prompt.backbone.name),
+            _("Use run_vectors with an adapter of the module."),
+        )
+
+
 class Predictor:
     """A prompt with its backbone, ready to answer.
 
@@ -51,14 +66,7 @@ class Predictor:
     """
 
     def __init__(self, prompt: SoftPrompt, backbone: Backbone | None = None) -> None:
-        if prompt.task.kind == "vectors":
-            raise UsageError(
-                _(
-                    "The prompt stands among the vectors of a module ({module}), which reads no "
-                    "texts."
-                ).format(module=prompt.backbone.name),
-                _("Use run_vectors with an adapter of the module."),
-            )
+        refuse_vectors(prompt)
         self.prompt = prompt
         named = prompt.backbone
         self.backbone = backbone or load_backbone(

@@ -13,13 +13,14 @@ import torch
 from torch import Tensor
 
 from softprompt.backbones import Adapter
+from softprompt.backbones.adapter import as_kept
 from softprompt.errors import ArtifactError, UsageError
 from softprompt.locale import _
 from softprompt.prompts import SoftPrompt
 from softprompt.prompts.placements import PLACEMENTS, pieces
 from softprompt.tasks import Slot
 
-__all__ = ["run_vectors", "vectors_before"]
+__all__ = ["run_vectors", "vectors_before", "vectors_of"]
 
 
 def vectors_before(placement: str, length: int) -> int:
@@ -44,17 +45,58 @@ def vectors_before(placement: str, length: int) -> int:
 
 
 @torch.no_grad()
-def run_vectors(prompt: SoftPrompt, adapter: Adapter, inputs: Any) -> Tensor:
+def run_vectors(
+    prompt: SoftPrompt, adapter: Adapter, inputs: Any, *, batch_size: int | None = None
+) -> Tensor:
     """The outputs [B, ...] of a module for inputs with a prompt.
 
     Args:
         prompt: that `tune_vectors` made.
         adapter: of the same module.
         inputs: B inputs, as the adapter's `embed` takes them.
+        batch_size: inputs that are run at once; all of them when None. Outputs that depend on the
+            longest row of a batch need all at once.
 
     Raises:
         ArtifactError: the prompt belongs to a module with other weights.
         UsageError: the prompt belongs to a language model.
+    """
+    _refuse_foreign(prompt, adapter)
+    if prompt.depth != "input" or prompt.heads:
+        raise UsageError(
+            _("A prompt of depth {depth!r} does not stand among a module's vectors.").format(
+                depth=prompt.depth
+            ),
+            _("Use one that tune_vectors made."),
+        )
+    batches = [inputs]
+    if batch_size is not None and len(inputs) > batch_size:
+        kept = as_kept(inputs)
+        batches = [kept[at : at + batch_size] for at in range(0, len(kept), batch_size)]
+    before = [vectors_before(prompt.placement, len(prompt.vectors))]
+    found = []
+    for batch in batches:
+        rows = adapter.embedded(batch)
+        found.append(adapter.run(rows, [prompt.vectors.to(rows[0])], before))
+    return torch.cat(found)
+
+
+def vectors_of(folder: str, adapter: Adapter) -> Tensor:
+    """The vectors [P, D] of a prompt that `tune_vectors` made for a module.
+
+    Raises:
+        ArtifactError: the folder is no prompt, or that of a module with other weights.
+    """
+    prompt = SoftPrompt.load(folder)
+    _refuse_foreign(prompt, adapter)
+    return prompt.vectors
+
+
+def _refuse_foreign(prompt: SoftPrompt, adapter: Adapter) -> None:
+    """Refuses a prompt of another module.
+
+    Raises:
+        ArtifactError: naming both.
     """
     mine, theirs = prompt.backbone, adapter.identity
     if mine.weights != theirs.weights:
@@ -70,13 +112,3 @@ def run_vectors(prompt: SoftPrompt, adapter: Adapter, inputs: Any) -> Tensor:
             ),
             _("Give the module that it was trained over, or train one for this module."),
         )
-    if prompt.depth != "input" or prompt.heads:
-        raise UsageError(
-            _("A prompt of depth {depth!r} does not stand among a module's vectors.").format(
-                depth=prompt.depth
-            ),
-            _("Use one that tune_vectors made."),
-        )
-    rows = adapter.embedded(inputs)
-    vectors_PD = prompt.vectors.to(rows[0])
-    return adapter.run(rows, [vectors_PD], [vectors_before(prompt.placement, len(vectors_PD))])

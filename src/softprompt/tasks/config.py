@@ -5,6 +5,7 @@ Knows the settings' forms and nothing of the data; what a file holds is checked 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -243,13 +244,23 @@ class TaskConfig(BaseModel):
 
 
 def _choices_of_text(text: str) -> dict[str, str]:
+    """What `label=wording,...` says, or a JSON object, whose labels may have commas.
+
+    Raises:
+        ConfigError: it is neither.
+    """
+    if text.lstrip().startswith("{"):
+        return _choices_of_json(text)
     choices: dict[str, str] = {}
     for item in text.split(","):
         label, equals, wording = item.partition("=")
         if not equals:
             raise ConfigError(
                 _("The choice {label!r} has no wording.").format(label=item.strip()),
-                _("Write label=wording, for example --choices 0=negative,1=positive."),
+                _(
+                    "Write label=wording, for example --choices 0=negative,1=positive, or a JSON "
+                    "object where labels have commas."
+                ),
             )
         if normalise(label) in choices:
             raise ConfigError(
@@ -258,6 +269,17 @@ def _choices_of_text(text: str) -> dict[str, str]:
             )
         choices[normalise(label)] = wording
     return choices
+
+
+def _choices_of_json(text: str) -> dict[str, str]:
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise ConfigError(
+            _("The choices are no JSON object ({reason}).").format(reason=error),
+            _("""Write for example --choices '{"yes, soon": "yes", "no": "no"}'."""),
+        ) from error
+    return {normalise(label): str(wording) for label, wording in found.items()}
 
 
 def _refuse_bad_choices(choices: Mapping[str, str]) -> None:

@@ -24,6 +24,7 @@ from softprompt.prompts.initialisers import (
 )
 from softprompt.prompts.parametrisations import PARAMETRISATIONS
 from softprompt.prompts.placements import pieces
+from softprompt.prompts.presets import PRESETS
 from softprompt.tasks import Slot, Task, Template
 from softprompt.training.candidates import varied
 from softprompt.training.config import TrainingConfig
@@ -132,8 +133,9 @@ def refuse_disagreement(
             _("Choose a placement in one piece, or leave the lengths out."),
         )
     # A method's name brings a placement along, which slots may replace.
-    usual = {"slots", type(prompt).model_fields["placement"].default}
-    if slots and not prompt.method and prompt.placement not in usual:
+    axes = PRESETS[prompt.method].axes if prompt.method else {}
+    usual = axes.get("placement", type(prompt).model_fields["placement"].default)
+    if slots and prompt.placement not in ("slots", usual):
         raise UsageError(
             _("The template has {{prompt:N}} slots, and the placement is {placement!r}.").format(
                 placement=prompt.placement

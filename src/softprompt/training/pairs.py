@@ -52,14 +52,26 @@ def divided(
 
 
 def _numbers(values: Any) -> Any:
-    """A tensor of a list or an array of numbers, which losses take; anything else as it is."""
+    """A tensor of a list or an array of numbers, or of lists of them all as long, which losses
+    take; anything else as it is."""
     values = as_kept(values)
-    if isinstance(values, list | tuple) and all(isinstance(x, Real | np.bool_) for x in values):
-        values = np.asarray(values)
+    if isinstance(values, list | tuple) and all(map(_plain, values)):
+        try:
+            values = np.asarray(values)
+        except ValueError:
+            # Rows of different length make no tensor.
+            return values
     if not isinstance(values, np.ndarray) or values.dtype.kind not in "biuf":
         return values
     kind = torch.get_default_dtype() if values.dtype.kind == "f" else torch.int64
     return torch.tensor(values, dtype=kind)
+
+
+def _plain(value: Any) -> bool:
+    """Whether it is a number, or a list of such."""
+    if isinstance(value, list | tuple):
+        return all(map(_plain, value))
+    return isinstance(value, Real | np.bool_)
 
 
 def picked(values: Any, rows: Sequence[int]) -> Any:

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from softprompt.backbones import Adapter, Backbone, InputVocabulary
 from softprompt.errors import DivergedError, UsageError
-from softprompt.inference.run_vectors import vectors_before
+from softprompt.inference.run_vectors import vectors_before, vectors_of
 from softprompt.locale import _
 from softprompt.prompts import PromptConfig, PromptTask, SoftPrompt
 from softprompt.prompts.initialisers import INITIALISERS, TAKING_PROMPTS, Request
@@ -195,7 +195,9 @@ class _Course:
         length = prompt.vectors(choices=True)
         self.before = vectors_before(prompt.placement, length)
         some = adapter.embedded(picked(train[0], range(min(len(train[0]), VOCABULARY_ROWS))))
-        self.members = _members(InputVocabulary(some, length), some[0], prompt, training)
+        source = None if prompt.start is None else vectors_of(prompt.start, adapter)
+        words = InputVocabulary(some, length)
+        self.members = _members(words, some[0], prompt, training, source)
         self.step = 0
         # Fails here, before anything is written, where the user's functions do not fit together.
         (self.without,) = self._held_losses([])
@@ -312,12 +314,13 @@ class _Course:
 
 
 def _members(
-    words: InputVocabulary, like: Tensor, prompt: PromptConfig, training: TrainingConfig
+    words: InputVocabulary,
+    like: Tensor,
+    prompt: PromptConfig,
+    training: TrainingConfig,
+    source: Tensor | None,
 ) -> list[Member]:
-    """The candidates at their initial vectors."""
-    source = None
-    if prompt.start is not None:
-        source = SoftPrompt.load(prompt.start).vectors
+    """The candidates at their initial vectors, those of `source` [P, D] where one begins so."""
     usual = _beginning(prompt)
     count = population_of(training, 3)
     candidates = draw(

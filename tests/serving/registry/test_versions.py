@@ -299,6 +299,7 @@ def rewritten(folder: Path, change: Callable[[dict[str, Any]], None]) -> Path:
         (("metrics",), [], "no mapping"),
         (("tensors",), {}, "names"),
         (("format",), "x", "format"),
+        (("task", "kind"), "vectors", "stands among the vectors of a module"),
     ],
 )
 def test_what_contradicts_itself_is_refused(

@@ -27,7 +27,7 @@ class EncoderLstm(Encoder):
 class _LstmThenMlp(nn.Module):
     def __init__(self, size: int) -> None:
         super().__init__()
-        half = min(size, INNER) // 2
+        half = max(1, min(size, INNER) // 2)
         self.lstm = nn.LSTM(size, half, bidirectional=True)
         self.mlp = nn.Sequential(
             nn.Linear(2 * half, 2 * half), nn.ReLU(), nn.Linear(2 * half, size)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from softprompt.errors import ArtifactError, SoftPromptError
+from softprompt.inference.predictor import refuse_vectors
 from softprompt.prompts import Scoring, SoftPrompt
 from softprompt.prompts.artifact import artifact_bytes
 from softprompt.prompts.depths import DEPTHS
@@ -124,6 +125,7 @@ def _examined(folder: Path) -> tuple[SoftPrompt, Facts]:
         _check_files(folder)
         key = digest_of(folder)
         prompt = SoftPrompt.load(folder)
+        refuse_vectors(prompt)
         wrong = next(_contradictions(prompt), None)
         changed = digest_of(folder) != key
         width = int(prompt.members[0].shape[1])
