@@ -30,7 +30,11 @@ def test_settings_that_say_two_things_or_nothing_are_refused(tmp_path: Path) -> 
     refused: list[tuple[Task, dict[str, Any], str]] = [
         (slotted, {"length": 4}, "length is said more than once"),
         (slotted, {"length": 8, "placement": "prefix"}, "the placement is 'prefix'"),
-        (slotted, {"method": "prompt-tuning", "placement": "suffix"}, "the placement is 'suffix'"),
+        (
+            slotted,
+            {"method": "prompt-tuning", "length": 8, "placement": "suffix"},
+            "the placement is 'suffix'",
+        ),
         (task, {"initialisation": "text"}, "needs a text"),
         (task, {"initialisation": "prompt"}, "needs a prompt to start from"),
         (task, {"initialisation": "labels", "text": "x"}, "no prompt begins from it"),
