@@ -20,6 +20,7 @@ from softprompt.comparison.prompted import prompted
 from softprompt.comparison.words import kept_out
 from softprompt.errors import DataError, SoftPromptError, UsageError
 from softprompt.training import Reporter
+from softprompt.training.run_directory import RunDirectory
 
 GIVEN = importlib.import_module("softprompt.comparison.given")
 JOB = importlib.import_module("softprompt.comparison.job")
@@ -334,3 +335,13 @@ def test_a_domain_that_is_away_for_now_refuses_no_method(
         comparison.measure("full_prompt")
     assert comparison.report()["errors"]["full_prompt"]["kind"] == "failed"
     assert comparison.missing() == ["full_prompt"]
+
+
+def test_two_processes_do_not_measure_the_same_method(begun: Any, tmp_path: Path) -> None:
+    comparison = begun("majority", "zero_shot")
+    folder = tmp_path / "run" / "methods" / "majority"
+    folder.mkdir(parents=True)
+    with RunDirectory(folder).alone(), pytest.raises(UsageError, match="Another process works in"):
+        comparison.measure("majority")
+    comparison.measure("majority")
+    assert comparison.missing() == ["zero_shot"]

@@ -14,6 +14,7 @@ import torch
 from softprompt.comparison import METHODS, compare
 from softprompt.comparison.adapters import Adapter
 from softprompt.comparison.job import Job
+from softprompt.comparison.measures import quality
 from softprompt.comparison.words import at_edge
 from softprompt.errors import DivergedError
 
@@ -174,6 +175,50 @@ def test_a_search_outlives_a_disk_that_is_full(job: Job, monkeypatch: pytest.Mon
     # The weights of the last training alone were nowhere but in memory.
     assert trained == [*before, before[-1]]
     assert not list(job.folder.rglob("searched*"))
+
+
+def test_few_rows_are_not_learned_from_twice_at_the_same_rate(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {"lora_rates": (1e-3, 1e-2), "search_epochs": None, "lora_epochs": 3}
+    job = replace(job, how=job.how.model_copy(update=settings))
+    learn, trained, stop = RATES.learn, [], True
+
+    def counted(learner: Any, material: Any, brief: Any, **more: Any) -> Any:
+        if stop and trained:
+            raise KeyboardInterrupt
+        trained.append((brief.rate, brief.passes(len(material.examples))))
+        return learn(learner, material, brief, **more)
+
+    monkeypatch.setattr(RATES, "learn", counted)
+    with pytest.raises(KeyboardInterrupt):
+        METHODS.get("lora").run(job)
+    stop = False
+    found = METHODS.get("lora").run(job)
+    # A sixth of so few steps tells nothing, so that the search has made all of them.
+    assert trained == [(1e-3, 3), (1e-2, 3)]
+    assert found.details["kept"] == "training"
+    assert found.details["trained"].items() <= found.details["rates"].items()
+    assert found.seconds["to_best"] <= found.seconds["training"]
+
+
+def test_what_a_killed_process_took_is_written_down(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = replace(job, how=job.how.model_copy(update={"lora_rates": (1e-3, 1e-2)}))
+    learn, before = RATES.learn, []
+
+    def counted(*given: Any, **more: Any) -> Any:
+        # What stands here now is all that a process leaves that is killed in this training.
+        before.append(json.loads((job.folder / "spent.json").read_text("utf-8"))["energy"])
+        return learn(*given, **more)
+
+    monkeypatch.setattr(RATES, "learn", counted)
+    _trained, found = quality(job, METHODS.get("lora"))
+    spent = [one["cpu_seconds"] for one in (*before, found["energy"])]
+    assert spent == sorted(set(spent))
+    _trained, again = quality(job, METHODS.get("majority"))
+    assert again["energy"]["cpu_seconds"] > spent[-1]
 
 
 def test_weights_before_a_training_that_diverges_are_kept(

@@ -172,14 +172,20 @@ class Comparison:
         return [n for n in self.how.methods if not self._whole(n) and not self._refused(n)]
 
     def measure(self, name: str, reporter: Reporter | None = None) -> None:
-        """Measures a method with every number of rows and writes it down; what goes wrong is
-        written down too.
+        """Measures a method with every number of rows and writes down what comes, or goes wrong.
 
         Raises:
             DataError: the task cannot be read or has no test rows.
+            UsageError: another process measures it.
         """
-        method, heard = METHODS.get(name), reporter or Reporter()
         cell = self._cell(name)
+        cell.path.mkdir(parents=True, exist_ok=True)
+        # A process that measures for one that was killed goes on without it.
+        with RunDirectory(cell.path).alone():
+            self._measure(name, cell, reporter or Reporter())
+
+    def _measure(self, name: str, cell: Cell, heard: Reporter) -> None:
+        method = METHODS.get(name)
         if not cell.finished:
             job = self._job(self.task, cell, heard)
             if not self._able(name, job, cell):

@@ -54,7 +54,7 @@ def gpu_watts() -> float | None:
 
 
 class Meter:
-    """Measures while it is entered; `read` tells what it came to.
+    """Measures while it is entered; `read` tells what it has come to.
 
     Args:
         watts: of a busy core, for the estimate.
@@ -71,12 +71,13 @@ class Meter:
         self._watts, self._powercap, self._gpu = watts, powercap, gpu
         self._joules_gpu: float | None = None
         self._joules: float | None = None
+        self._ended: float | None = None
         self._stop = threading.Event()
         self._sampler: threading.Thread | None = None
 
     def __enter__(self) -> Meter:
         self._counters = _counters(self._powercap)
-        self._cpu, self._begun = time.process_time(), time.perf_counter()
+        self._cpu = time.process_time()
         if self._counters:
             self._joules = 0.0
         if self._gpu() is not None:
@@ -95,12 +96,16 @@ class Meter:
         self._stop.set()
         if self._sampler is not None:
             self._sampler.join()
-        self.cpu_seconds = time.process_time() - self._cpu
-        self.seconds = time.perf_counter() - self._begun
+        self._ended = time.process_time()
+
+    @property
+    def cpu_seconds(self) -> float:
+        """Of this process, until now or the end."""
+        return (time.process_time() if self._ended is None else self._ended) - self._cpu
 
     def read(self) -> dict[str, Any]:
-        """`joules`, `kwh`, `sources` (`rapl`, `nvidia-smi`, `estimated`), `cpu_seconds`, and
-        `watts_per_core` where that was used."""
+        """What it has come to: `joules`, `kwh`, `sources` (`rapl`, `nvidia-smi`, `estimated`),
+        `cpu_seconds`, and `watts_per_core` where that was used."""
         sources, joules = [], 0.0
         found: dict[str, Any] = {"cpu_seconds": round(self.cpu_seconds, 3)}
         if self._joules is None:

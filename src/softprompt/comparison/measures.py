@@ -25,12 +25,11 @@ from typing import Any
 import numpy as np
 
 from softprompt.backbones import Backbone
-from softprompt.comparison.energy import Meter, added
 from softprompt.comparison.general import halves
 from softprompt.comparison.job import Job, Trained
 from softprompt.comparison.memory import peak_memory
 from softprompt.comparison.methods import Method
-from softprompt.comparison.stages import kept
+from softprompt.comparison.spent import Spent
 from softprompt.comparison.work import Answered, Taught
 from softprompt.errors import DataError, UsageError, reason_of
 from softprompt.evaluation import value
@@ -38,7 +37,6 @@ from softprompt.inference import Answers, adjustment_for, measure
 from softprompt.inference.scoring import score_answers
 from softprompt.locale import _
 from softprompt.prompts import Layout
-from softprompt.storage import write_json
 from softprompt.tasks import WRITTEN_ROWS, Task, Template
 
 __all__ = ["measured", "quality"]
@@ -111,20 +109,10 @@ def _run(job: Job, method: Method) -> tuple[Trained, dict[str, Any]]:
     A method that was stopped goes on after the parts that are done, so what was spent on them is
     kept beside them.
     """
-    file = job.folder / "spent.json"
-    before = kept(file) or {}
-    meter = Meter(job.how.watts)
-    try:
-        with meter:
-            trained = _decided(job, method.run(job))
-    finally:
-        spent = {
-            "energy": added(before.get("energy"), meter.read()),
-            "peak_memory_bytes": max(before.get("peak_memory_bytes", 0), peak_memory()),
-        }
-        job.folder.mkdir(parents=True, exist_ok=True)
-        write_json(file, spent)
-    return trained, spent
+    with Spent(job.folder, job.how.watts) as spent:
+        heard = replace(job, reporter=spent.beside(job.reporter))
+        trained = _decided(job, method.run(heard))
+    return trained, spent.total
 
 
 def _decided(job: Job, trained: Trained) -> Trained:

@@ -2,9 +2,10 @@
 
 Each rate trains for a sixth of the passes. The best on validation rows then trains in full, and so
 does the next lower one: a short training favours large rates (benchmarks/LOG.md, "LoRA and full
-fine-tuning without a handicap"). What is kept is what was best of all these trainings, so that no
-weights are given up for ones that are worse on validation rows. A search that was stopped goes on
-after its last training.
+fine-tuning without a handicap"). Where rows are so few that all passes are made at once, no rate
+trains twice. What is kept is what was best of all these trainings, so that no weights are given up
+for ones that are worse on validation rows. A search that was stopped goes on after its last
+training.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 from softprompt.backbones import Backbone
@@ -220,7 +221,8 @@ class _Trial(Generic[T]):
 
         progress = self._job.reporter.progress
         learned = learn(learner, lessons, brief, noted=noted, progress=progress)
-        training = Training(rate, epochs, share, learned, begun, ready, self.seconds())
+        whole = self.passes == replace(brief, share=1.0).passes(len(lessons.examples))
+        training = Training(rate, epochs, share, learned, begun, ready, self.seconds(), whole)
         self.over.add(training, learner, self.history, last=last)
         self._weights_of = training
         return training

@@ -83,11 +83,7 @@ def report(
             "name": task.name,
             "kind": task.kind,
             "labels": list(task.labels),
-            "rows": {
-                "train": len(task.train),
-                "validation": len(task.validation),
-                "test": len(task.test),
-            },
+            "rows": {part: len(getattr(task, part)) for part in ("train", "validation", "test")},
             "warnings": list(task.warnings),
         },
         "model": model,

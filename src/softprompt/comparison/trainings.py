@@ -36,6 +36,7 @@ class Training:
         learned: what it came to.
         begun, ready, ended: when its model began to load, when its first step began, and its end,
             in seconds from the beginning of the search.
+        whole: whether it made all passes, so that a training in full would be the same.
     """
 
     rate: float
@@ -45,6 +46,7 @@ class Training:
     begun: float
     ready: float
     ended: float
+    whole: bool = False
 
 
 class Trainings:
@@ -71,7 +73,8 @@ class Trainings:
     def find(self, rate: float, epochs: int | None, share: float) -> Training | None:
         """A training that is over, or None."""
         for one in self.all:
-            if (one.rate, one.epochs, one.share) == (rate, epochs, share):
+            same = one.share == share or (one.whole and share == 1.0)
+            if same and (one.rate, one.epochs) == (rate, epochs):
                 return one
         return None
 

@@ -136,7 +136,10 @@ def classes(found: Mapping[str, Any]) -> str:
         scores = {name: m["test"]["per_class"][label] for name, m in methods.items()}
         own = scores.get(REFERENCE)
         told = [
+            # A label without rows has no F1, and no part in the mean.
             percent(score["f1"]) + ("" if name == REFERENCE else _above(score, own))
+            if score["n"]
+            else "–"
             for name, score in scores.items()
         ]
         rows.append([label, number(next(iter(scores.values()))["n"]), *told])
