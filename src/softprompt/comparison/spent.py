@@ -63,7 +63,8 @@ class Spent(Reporter):
         self._note()
 
     def record(self, record: Mapping[str, Any]) -> None:
-        self._note()
+        if record.get("kind") == "validation":
+            self._note()
 
     def _note(self) -> None:
         self._file.parent.mkdir(parents=True, exist_ok=True)
