@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from tiny import VOCABULARY, save_tiny, tiny_backbone, tiny_model, tiny_tokenize
 from softprompt.backbones import Backbone, load_backbone
 from softprompt.backbones.load import NANO
 from softprompt.backbones.precision import fastest_dtype
+from softprompt.backbones.probe import _compare
 from softprompt.errors import BackboneError
 
 
@@ -229,3 +232,17 @@ def test_a_window_ends_where_angles_would_change() -> None:
         pad_token_id=0,
     )
     assert Backbone(model, tiny_tokenizer()).window == 64
+
+
+def test_a_token_that_goes_to_another_expert_is_rounding_in_half_precision_alone() -> None:
+    one_MV = torch.randn(8, 50, generator=torch.Generator().manual_seed(0))
+    for changed, refused in ((3, [False, True]), (4, [True, True])):
+        other_MV = one_MV.clone()
+        other_MV[:changed] += 1
+        for dtype, wrong in zip((torch.bfloat16, torch.float32), refused, strict=True):
+            backbone: Any = SimpleNamespace(compute_dtype=dtype, model=None)
+            with pytest.raises(BackboneError) if wrong else nullcontext():
+                _compare(backbone, one_MV, other_MV, "{name} {difference}", "hint")
+    other_MV[0, 0] = float("nan")
+    with pytest.raises(BackboneError, match="nan"):
+        _compare(backbone, one_MV, other_MV, "{name} {difference}", "hint")

@@ -341,7 +341,12 @@ def test_two_processes_do_not_measure_the_same_method(begun: Any, tmp_path: Path
     comparison = begun("majority", "zero_shot")
     folder = tmp_path / "run" / "methods" / "majority"
     folder.mkdir(parents=True)
-    with RunDirectory(folder).alone(), pytest.raises(UsageError, match="Another process works in"):
-        comparison.measure("majority")
+    for asked in (comparison.measure, comparison.refuse_taken):
+        with RunDirectory(folder).alone(), pytest.raises(UsageError, match="Another process works"):
+            asked("majority")
+    assert not (folder / "error.json").exists()
+    with pytest.raises(UsageError, match="guess"):
+        comparison.measure("guess")
+    assert not (folder.parent / "guess").exists()
     comparison.measure("majority")
     assert comparison.missing() == ["zero_shot"]

@@ -151,8 +151,17 @@ def test_passages_that_hold_a_part_of_a_text_are_told() -> None:
     assert not held.within(" ".join(numbers[:9]))
     for start in range(1, len(numbers) - 14):
         assert held.within("so " + " ".join(numbers[start : start + 15]) + " on")
-    # What is asked is the whole text, not a part.
-    assert text in held and " ".join(numbers) not in held
+    # A text whose parts stand in others, each in another one, is a text all the same.
+    text = "a b c d e f g h i"
+    held = HeldOut([text], ["a b c d e f g h x", "y b c d e f g h i"])
+    assert held.within(f"before {text} after")
+    assert not held.within("a b c d e f g h x")
+
+
+def test_only_whole_texts_are_the_same_rows() -> None:
+    text = "some words of a longer text\nand others that follow them"
+    held = HeldOut([text])
+    assert text in held and text.splitlines()[0] not in held
 
 
 def test_methods_without_training_are_one_step() -> None:

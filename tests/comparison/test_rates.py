@@ -197,6 +197,7 @@ def test_few_rows_are_not_learned_from_twice_at_the_same_rate(
     found = METHODS.get("lora").run(job)
     # A sixth of so few steps tells nothing, so that the search has made all of them.
     assert trained == [(1e-3, 3), (1e-2, 3)]
+    assert len(found.history) == sum(passes for _rate, passes in trained)
     assert found.details["kept"] == "training"
     assert found.details["trained"].items() <= found.details["rates"].items()
     assert found.seconds["to_best"] <= found.seconds["training"]

@@ -53,6 +53,8 @@ def test_every_setting_says_what_it_is() -> None:
         ({"validation_share": 0.9}, "'validation_share' cannot be 0.9", "0 to 0.5"),
         ({"kind": "regression"}, "'kind' cannot be 'regression'", "auto"),
         ({"choices": '{"a, b": '}, "are no JSON object", "Write for example"),
+        ({"choices": '{"a": "x", "a ": "y"}'}, "The choice 'a' is given twice", "once"),
+        ({"choices": '{"a": null}'}, "The choice 'a' has no wording", "JSON object"),
         ({"choices": "pos,neg"}, "The choice 'pos' has no wording", "label=wording"),
         ({"choices": "a=x,a=y"}, "The choice 'a' is given twice", "once"),
         ({"choices": "a=x,b=x"}, "'a' and 'b' have the same wording 'x'", "differently"),

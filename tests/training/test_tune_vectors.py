@@ -328,6 +328,8 @@ def test_inputs_run_in_batches_give_the_same(tmp_path: Path) -> None:
     counting = Adapter(adapter.module, embed, adapter.forward, "tiny GRU")
     batched = run_vectors(prompt, counting, inputs, batch_size=16)
     assert seen == [16, 16, 8]
+    with pytest.raises(UsageError, match="batch_size cannot be 0"):
+        run_vectors(prompt, counting, inputs, batch_size=0)
     torch.testing.assert_close(batched, run_vectors(prompt, adapter, inputs))
 
 

@@ -25,7 +25,7 @@ __all__ = ["probe", "probe_encoder", "probe_encoder_decoder"]
 
 _OF_DECODERS = mark("Choose a decoder with rotary or learned positions; see `softprompt models`.")
 _OF_ENCODERS = mark("Choose an encoder of the BERT family; see `softprompt models` for others.")
-_TOLERANCE = {torch.float32: 3e-4, torch.bfloat16: 6e-2, torch.float16: 1e-2}
+_TOLERANCE = {torch.float32: 3e-4, torch.bfloat16: 4e-2, torch.float16: 1e-2}
 
 
 @torch.no_grad()
@@ -171,13 +171,18 @@ def _compare(
     """Refuses a model by which two tensors [M, X] differ that should be the same.
 
     The root mean square of the worst row counts: of many rounded numbers, the one that is farthest
-    off tells less.
+    off tells less. In half precision it is the last of the worse half of the rows, since rounding
+    sends some tokens of a mixture to another expert; what is wrong with padding or branches
+    concerns half of the rows.
 
     Raises:
         BackboneError: they differ by more than rounding, in standard deviations.
     """
-    worst = (one - other).square().mean(-1).sqrt().max()
-    difference = float(worst / one.std().clamp(min=1e-6))
+    rows_M = (one - other).square().mean(-1).sqrt().sort(descending=True).values
+    judged = 0 if backbone.compute_dtype is torch.float32 else len(rows_M) // 2 - 1
+    # A row that is not finite stands first.
+    off = rows_M[judged] if rows_M.isfinite().all() else rows_M[0]
+    difference = float(off / one.std().clamp(min=1e-6))
     if not difference < _TOLERANCE.get(backbone.compute_dtype, 5e-2):
         told = text.format(name=type(backbone.model).__name__, difference=f"{difference:.2g}")
         raise BackboneError(told, hint)

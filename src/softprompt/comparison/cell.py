@@ -9,13 +9,16 @@ It does not know what is measured.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from softprompt.comparison.memory import is_out_of_memory
 from softprompt.errors import SoftPromptError, reason_of
+from softprompt.storage import disk_errors
 from softprompt.training.run_directory import RunDirectory
 
 __all__ = ["Cell"]
@@ -53,6 +56,26 @@ class Cell:
     def waiting(self) -> bool:
         """Whether it was not tried yet."""
         return self.result is None and self.error is None
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keeps other processes from measuring the same, for as long as the block lasts.
+
+        Raises:
+            UsageError: another one does, or the folder cannot be made.
+        """
+        with disk_errors(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+        with self._folder.alone():
+            yield
+
+    def clear(self) -> None:
+        """Removes all that is in the folder, if there is one."""
+        for part in self.path.iterdir() if self.path.is_dir() else ():
+            if part.is_dir():
+                shutil.rmtree(part)
+            else:
+                part.unlink()
 
     def write(self, found: Mapping[str, Any]) -> None:
         """Writes down what was measured."""

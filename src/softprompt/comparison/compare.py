@@ -14,7 +14,6 @@ were added. It does not know how a method works.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import cached_property, partial
@@ -178,14 +177,16 @@ class Comparison:
             DataError: the task cannot be read or has no test rows.
             UsageError: another process measures it.
         """
-        cell = self._cell(name)
-        cell.path.mkdir(parents=True, exist_ok=True)
-        # A process that measures for one that was killed goes on without it.
-        with RunDirectory(cell.path).alone():
-            self._measure(name, cell, reporter or Reporter())
+        method, cell = METHODS.get(name), self._cell(name)
+        with cell.alone():
+            self._measure(name, method, cell, reporter or Reporter())
 
-    def _measure(self, name: str, cell: Cell, heard: Reporter) -> None:
-        method = METHODS.get(name)
+    def refuse_taken(self, name: str) -> None:
+        """Refuses a method that a process measures for one that was killed (UsageError)."""
+        with self._cell(name).alone():
+            pass
+
+    def _measure(self, name: str, method: Method, cell: Cell, heard: Reporter) -> None:
         if not cell.finished:
             job = self._job(self.task, cell, heard)
             if not self._able(name, job, cell):
@@ -392,9 +393,5 @@ def _escalate(comparison: Comparison, measure: Callable[[str], None]) -> None:
 def _point(job: Job, method: Method) -> dict[str, Any]:
     """A point of the learning curve; what was trained for it is not kept."""
     _trained, found = quality(job, method)
-    for part in job.folder.iterdir() if job.folder.is_dir() else ():
-        if part.is_dir():
-            shutil.rmtree(part)
-        else:
-            part.unlink()
+    Cell(job.folder).clear()
     return {**found, "rows": len(job.task.train)}

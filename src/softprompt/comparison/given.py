@@ -188,7 +188,8 @@ def refuse_settings(job: Job) -> None:
     check_hand_prompts(job.task, job.config.training.hand_prompts)
     backbone = job.backbone()
     if any(METHODS.get(name).reads_prompt for name in job.how.methods):
-        refuse_untried(job.config.prompt, job.config.training)
+        slots = job.task.template.slots if job.task.template else ()
+        refuse_untried(job.config.prompt, job.config.training, slots)
         refuse_prompt(replace(job, loaded=backbone))
     # Methods may be measured in processes of their own, which need the memory.
     del backbone

@@ -25,7 +25,7 @@ class HeldOut:
 
     Args:
         texts: of the rows.
-        known: texts that may be learned from: what they have as well tells nothing.
+        known: texts that may be learned from: parts that they have as well tell nothing.
     """
 
     def __init__(self, texts: Iterable[str], known: Iterable[str] = ()) -> None:
@@ -35,17 +35,30 @@ class HeldOut:
         counts = {len(run.split()) for run in self._runs}
         for text in known:
             self._runs.difference_update(_windows(text, counts))
-        short = {text for text in self._texts if _FEWEST_WORDS <= len(text.split()) < _RUN_WORDS}
-        self._runs |= short
-        self._counts = counts | {len(text.split()) for text in short}
+        self._counts = counts
+        # Whole texts by their first words, so that a passage is looked up and not compared with
+        # each.
+        self._begun: dict[int, dict[str, list[str]]] = {}
+        for text in self._texts:
+            first = text.split()[:_RUN_WORDS]
+            if len(first) >= _FEWEST_WORDS:
+                self._begun.setdefault(len(first), {}).setdefault(" ".join(first), []).append(text)
 
     def __contains__(self, text: str) -> bool:
         return words(text) in self._texts
 
     def within(self, passage: str) -> bool:
-        """Whether a passage is one of the texts, or has a line of one, of four words at least, or
-        fifteen words in a row of a line."""
-        return passage in self or any(run in self._runs for run in _windows(passage, self._counts))
+        """Whether a passage is one of the texts or has one in it, a line of one, of four words at
+        least, or fifteen words in a row of a line."""
+        if passage in self or any(run in self._runs for run in _windows(passage, self._counts)):
+            return True
+        spaced = f" {words(passage)} "
+        return any(
+            f" {text} " in spaced
+            for count, begun in self._begun.items()
+            for run in _windows(passage, (count,))
+            for text in begun.get(run, ())
+        )
 
 
 def _runs(text: str) -> Iterator[str]:

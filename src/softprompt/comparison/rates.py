@@ -214,14 +214,17 @@ class _Trial(Generic[T]):
         brief = lesson(self._job, learner.backbone, rate, epochs, share)
         lessons = self._material(learner, brief)
         self.passes = brief.passes(len(lessons.examples))
+        full = replace(brief, share=1.0)
+        whole = self.passes == full.passes(len(lessons.examples))
         ready = self.seconds()
 
         def noted(score: float) -> None:
             self.history.append([round(self.seconds(), 3), score])
 
         progress = self._job.reporter.progress
-        learned = learn(learner, lessons, brief, noted=noted, progress=progress)
-        whole = self.passes == replace(brief, share=1.0).passes(len(lessons.examples))
+        # What makes all passes is validated as often as a training in full.
+        how = full if whole else brief
+        learned = learn(learner, lessons, how, noted=noted, progress=progress)
         training = Training(rate, epochs, share, learned, begun, ready, self.seconds(), whole)
         self.over.add(training, learner, self.history, last=last)
         self._weights_of = training

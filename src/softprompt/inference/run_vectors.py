@@ -59,7 +59,7 @@ def run_vectors(
 
     Raises:
         ArtifactError: the prompt belongs to a module with other weights.
-        UsageError: the prompt belongs to a language model.
+        UsageError: the prompt belongs to a language model, or a batch has no input.
     """
     _refuse_foreign(prompt, adapter)
     if prompt.depth != "input" or prompt.heads:
@@ -68,6 +68,11 @@ def run_vectors(
                 depth=prompt.depth
             ),
             _("Use one that tune_vectors made."),
+        )
+    if batch_size is not None and batch_size < 1:
+        raise UsageError(
+            _("batch_size cannot be {value}.").format(value=batch_size),
+            _("Give at least 1, or leave it out for all at once."),
         )
     batches = [inputs]
     if batch_size is not None and len(inputs) > batch_size:

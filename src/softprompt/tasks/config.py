@@ -255,31 +255,44 @@ def _choices_of_text(text: str) -> dict[str, str]:
     for item in text.split(","):
         label, equals, wording = item.partition("=")
         if not equals:
-            raise ConfigError(
-                _("The choice {label!r} has no wording.").format(label=item.strip()),
-                _(
-                    "Write label=wording, for example --choices 0=negative,1=positive, or a JSON "
-                    "object where labels have commas."
-                ),
-            )
-        if normalise(label) in choices:
-            raise ConfigError(
-                _("The choice {label!r} is given twice.").format(label=normalise(label)),
-                _("Give it once."),
-            )
-        choices[normalise(label)] = wording
+            raise _no_wording(item)
+        _add(choices, label, wording)
     return choices
 
 
 def _choices_of_json(text: str) -> dict[str, str]:
     try:
-        found = json.loads(text)
+        pairs = json.loads(text, object_pairs_hook=list)
     except ValueError as error:
         raise ConfigError(
             _("The choices are no JSON object ({reason}).").format(reason=error),
             _("""Write for example --choices '{"yes, soon": "yes", "no": "no"}'."""),
         ) from error
-    return {normalise(label): str(wording) for label, wording in found.items()}
+    choices: dict[str, str] = {}
+    for label, wording in pairs:
+        if not isinstance(wording, str | int | float):
+            raise _no_wording(label)
+        _add(choices, label, str(wording))
+    return choices
+
+
+def _add(choices: dict[str, str], label: str, wording: str) -> None:
+    if normalise(label) in choices:
+        raise ConfigError(
+            _("The choice {label!r} is given twice.").format(label=normalise(label)),
+            _("Give it once."),
+        )
+    choices[normalise(label)] = wording
+
+
+def _no_wording(label: str) -> ConfigError:
+    return ConfigError(
+        _("The choice {label!r} has no wording.").format(label=label.strip()),
+        _(
+            "Write label=wording, for example --choices 0=negative,1=positive, or a JSON object "
+            "where labels have commas."
+        ),
+    )
 
 
 def _refuse_bad_choices(choices: Mapping[str, str]) -> None:

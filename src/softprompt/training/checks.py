@@ -79,11 +79,18 @@ def check(setup: Setup) -> None:
     check_beginnings(setup)
 
 
-def refuse_untried(prompt: PromptConfig, training: TrainingConfig, *, rounds: bool = False) -> None:
+def refuse_untried(
+    prompt: PromptConfig,
+    training: TrainingConfig,
+    slots: Sequence[Slot] = (),
+    *,
+    rounds: bool = False,
+) -> None:
     """Refuses values that a new run would not try.
 
     Args:
         prompt, training: the settings.
+        slots: of the template.
         rounds: whether populations of several rounds try them.
 
     Raises:
@@ -92,6 +99,9 @@ def refuse_untried(prompt: PromptConfig, training: TrainingConfig, *, rounds: bo
     # Those who ask for the usual number anyway are told no other.
     if training.lengths and prompt.length not in (None, CHOOSING, *training.lengths):
         _refuse_lengths(["training.lengths", "prompt.length"])
+    # A method's name brings a placement along, which slots may replace; another was asked for.
+    if slots and prompt.method:
+        _refuse_placement(prompt, PRESETS[prompt.method].axes.get("placement"))
     if rounds:
         return
     for name, values in varied(training).items():
@@ -132,10 +142,18 @@ def refuse_disagreement(
             ).format(placement=prompt.placement, setting=names[0]),
             _("Choose a placement in one piece, or leave the lengths out."),
         )
-    # A method's name brings a placement along, which slots may replace.
-    axes = PRESETS[prompt.method].axes if prompt.method else {}
-    usual = axes.get("placement", type(prompt).model_fields["placement"].default)
-    if slots and prompt.placement not in ("slots", usual):
+    if slots and not prompt.method:
+        _refuse_placement(prompt)
+
+
+def _refuse_placement(prompt: PromptConfig, usual: str | None = None) -> None:
+    """Refuses a placement beside slots that is neither theirs nor what stands there unless given.
+
+    Raises:
+        UsageError: naming it.
+    """
+    usual = usual or type(prompt).model_fields["placement"].default
+    if prompt.placement not in ("slots", usual):
         raise UsageError(
             _("The template has {{prompt:N}} slots, and the placement is {placement!r}.").format(
                 placement=prompt.placement

@@ -79,7 +79,8 @@ def tune(
     directory = RunDirectory(Path(output))
     if directory.read("config.json") is None:
         # A search has as many candidates as its rounds make of them.
-        refuse_untried(prompt, training, rounds=make is not None)
+        slots = task.template.slots if task.template else ()
+        refuse_untried(prompt, training, slots, rounds=make is not None)
     make = make or (Tuning if training.grow_to is None else Growth)
     return make(setup, directory, resolved, reporter or Reporter()).run()
 

@@ -348,6 +348,7 @@ def _apart(comparison: Comparison, folder: Path, name: str) -> None:
     before its time, another goes on with what was not tried yet."""
     from softprompt.comparison.words import named
 
+    comparison.refuse_taken(name)
     sys.stderr.write(_("Measuring: {method}").format(method=named(name)) + "\n")
     command = [sys.executable, "-m", "softprompt", "compare", "--resume", str(folder)]
     more = True

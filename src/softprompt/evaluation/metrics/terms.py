@@ -39,9 +39,10 @@ def term_adherence(answered: Answered) -> dict[str, Any]:
         if needed:
             shares.append(len(given & needed) / len(needed))
     counted = shares or [1.0]
+    interval = bootstrap(counted, seed=answered.seed)
     found: dict[str, Any] = {
         "term_adherence": sum(counted) / len(counted),
-        "term_adherence_interval": widened(bootstrap(counted, seed=answered.seed), len(counted)),
+        "term_adherence_interval": widened(interval, len(shares)) if shares else list(interval),
         "term_rows": len(shares),
     }
     return {**found, "term_precision": right / used} if used else found
