@@ -12,7 +12,7 @@ The prompt that begins as the keys and values of demonstrations is held against 
 model with the same demonstrations (the first of them, which the prompt cuts to its length, whole).
 Nothing of its rows is a constant that could be cached, so it begins as three prompts and goes on as
 one, where the others begin as six and go on as four.
-The effect of a parametrisation is measured on two tasks, that of hybrids on three: LoRA after the
+The effect of a parametrisation is measured on two tasks, that of hybrids on four: LoRA after the
 context, a prompt over LoRA, and prompts over a model that has learned the task's own texts first.
 """
 
@@ -87,7 +87,7 @@ def main() -> None:
     add_arguments(parser, TASKS)
     parser.add_argument("--sides", default=",".join(side.name for side in SIDES))
     parser.add_argument("--parametrisation-tasks", default="vsfc,sst2", help="may be empty")
-    parser.add_argument("--hybrid-tasks", default="vsfc,vsfc_topic,agnews", help="may be empty")
+    parser.add_argument("--hybrid-tasks", default="vsfc,vsfc_topic,sst2,agnews", help="may be empty")
     arguments = parser.parse_args()
     study, about = Study.of(arguments)
     names, chosen = arguments.tasks.split(","), arguments.sides.split(",")
