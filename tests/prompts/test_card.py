@@ -21,7 +21,7 @@ def test_every_measure_stands_in_the_card() -> None:
     ):
         assert f"| test | 2 | {row}" in text
     assert "| test | 2 | adherence to the format | 1.000 | 0.342 to 1.000 |" in text
-    assert "| test | 2 | adherence to the terms | 1.000 | 1.000 to 1.000 |" in text
+    assert "| test | 2 | adherence to the terms | 1.000 | 0.207 to 1.000 |" in text
     labels = score_classification(["a", "b"], ["a", "a"], ["a", "b"])
     text = card(replace(make("suffix"), metrics={"test": labels}))
     assert "| test | 2 | accuracy | 0.500 | 0.095 to 0.905 |" in text
