@@ -87,7 +87,9 @@ def main() -> None:
     add_arguments(parser, TASKS)
     parser.add_argument("--sides", default=",".join(side.name for side in SIDES))
     parser.add_argument("--parametrisation-tasks", default="vsfc,sst2", help="may be empty")
-    parser.add_argument("--hybrid-tasks", default="vsfc,vsfc_topic,sst2,agnews", help="may be empty")
+    parser.add_argument(
+        "--hybrid-tasks", default="vsfc,vsfc_topic,sst2,agnews", help="may be empty"
+    )
     arguments = parser.parse_args()
     study, about = Study.of(arguments)
     names, chosen = arguments.tasks.split(","), arguments.sides.split(",")
