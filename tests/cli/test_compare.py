@@ -21,6 +21,7 @@ from softprompt import locale
 from softprompt.cli import child
 from softprompt.cli.comparison import show_comparison, show_next
 from softprompt.comparison import METHODS
+from softprompt.training.run_directory import RunDirectory
 
 COMMAND = importlib.import_module("softprompt.cli.commands.compare")
 QUICK = ["--epochs", 1, "--length", 4, "--set", "population=1"]
@@ -33,6 +34,22 @@ def lines_of(metric: str, methods: dict[str, Any]) -> list[str]:
     task = {"warnings": ["Six test rows stand among the training rows."]}
     show_comparison(console, {"task": task, "metric": metric, "methods": methods, **report})
     return console.file.getvalue().splitlines()  # type: ignore[attr-defined,no-any-return]
+
+
+def test_a_method_that_another_process_measures_ends_the_comparison(
+    shell: Shell, data: Path, tiny_folder: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    words = [data, "--model", tiny_folder, "--output", run, "--methods", "majority"]
+    assert shell("compare", *words, "--json").code == 0
+    folder = run / "methods" / "own_template"
+    folder.mkdir()
+    with RunDirectory(folder).alone():
+        told = shell.mistake("compare", "--resume", run, "--methods", "own_template,zero_shot")
+    assert "Another process works in" in told
+    # It is at work, and has not failed; nothing was measured beside it.
+    assert not (folder / "error.json").exists()
+    assert not (folder.parent / "zero_shot").exists()
 
 
 def test_what_is_wrong_with_the_rows_is_told() -> None:

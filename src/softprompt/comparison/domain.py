@@ -17,7 +17,7 @@ import torch
 
 from softprompt.backbones import Backbone, Context
 from softprompt.comparison.general import passages_of
-from softprompt.comparison.held_out import HeldOut
+from softprompt.comparison.held_out import HeldOut, words
 from softprompt.comparison.job import Job
 from softprompt.comparison.learner import Learner
 from softprompt.comparison.weights import Lesson, Material, of_task
@@ -89,8 +89,8 @@ def domain_of(job: Job) -> Domain:
     left_out = len(task.train) - len(kept)
     if how.domain is None:
         # Other labels of the rows that everyone learns from, and of no more.
-        own = HeldOut(texts)
-        kept = tuple(row for row in kept if _text(task, row) in own)
+        own = set(map(words, texts))
+        kept = tuple(row for row in kept if words(_text(task, row)) in own)
     tested = HeldOut((_text(job.task, row) for row in job.task.test), texts)
     chosen_by = tuple(row for row in task.validation if not out(tested, row))
     learned = replace(task, train=kept, validation=chosen_by)
