@@ -2,12 +2,13 @@
 
     python -m benchmarks.generation [--data FOLDER] [--plot FILE] [--json]
 
-Small budgets: 500 training rows, 60 of validation, 200 of test. The best of several hand prompts,
-four examples in context, suffix prompts of three lengths, LoRA and full fine-tuning. Translation is
-judged by chrF, headline and report by ROUGE-L, record and note by exact match; beside it stand
-adherence to the task's format and to its fixed terms. `headline` and `report` are two prompts of
-one model over the same texts. BoolQ (yes or no, long passages) is judged by accuracy. With a model
-as small as `nano` it is the order of the methods that counts.
+Small budgets: 500 training rows, 60 of validation, 200 of test, and prompts of a population of
+three, where the default has more. The best of several hand prompts, four examples in context,
+suffix prompts of three lengths, LoRA and full fine-tuning. Translation is judged by chrF, headline
+and report by ROUGE-L, record and note by exact match; beside it stand adherence to the task's
+format and to its fixed terms. `headline` and `report` are two prompts of one model over the same
+texts. BoolQ (yes or no, long passages) is judged by accuracy. With a model as small as `nano` it
+is the order of the methods that counts.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ SIDES = (
     Side("hand", "best hand prompt", "zero_shot", seeded=False),
     Side("k_shot", "4 examples in context", "few_shot"),
     *SHORTER,
-    replace(SUFFIX, name="soft", training=FEW),
+    replace(SUFFIX, name="soft", title="prompt (32, choices 8)", training=FEW),
     LORA,
     FULL,
 )
