@@ -198,8 +198,8 @@ def tiny_encoder_model(architecture: str) -> Any:
 ENCODER_DECODERS = ("t5", "t5-v1.1", "mt5", "umt5")
 
 
-def tiny_encoder_decoder_model(architecture: str) -> Any:
-    """A random model with three encoder and two decoder layers."""
+def tiny_encoder_decoder_model(architecture: str, encoder_layers: int = 3) -> Any:
+    """A random model with so many encoder layers and two decoder layers."""
     import transformers as hf
 
     common = {
@@ -207,7 +207,7 @@ def tiny_encoder_decoder_model(architecture: str) -> Any:
         "d_model": 32,
         "d_kv": 8,
         "d_ff": 64,
-        "num_layers": 3,
+        "num_layers": encoder_layers,
         "num_decoder_layers": 2,
         "num_heads": 4,
         "relative_attention_num_buckets": 8,

@@ -78,6 +78,15 @@ def test_keywords_tell_the_classes_apart() -> None:
     assert {tuple(v.tolist()) for v in vectors} == {tuple(v.tolist()) for v in wanted}
 
 
+def test_marks_belong_to_words() -> None:
+    texts = ["यह बहुत अच्छा है", "phục vụ tốt 3g", "好 a b"]
+    asked = request(texts=texts, labels=(), length=7)
+    vectors = INITIALISERS.get("keywords")(asked)
+    words = ["यह", "बहुत", "अच्छा", "है", "phục", "vụ", "tốt"]
+    wanted = {tuple(asked.word(f" {word}").tolist()) for word in words}
+    assert {tuple(v.tolist()) for v in vectors} == wanted
+
+
 @pytest.mark.parametrize(
     ("name", "settings", "message"),
     [

@@ -18,11 +18,13 @@ from tiny import (
     tiny_encoder_decoder,
     tiny_encoder_decoder_model,
     tiny_model,
+    tiny_tokenizer,
 )
 
 from prompts.test_artifact import make
 from softprompt import tune
 from softprompt.backbones import Backbone, load_backbone
+from softprompt.backbones.encoder_decoder import EncoderDecoder
 from softprompt.errors import ArtifactError, ConfigError, UsageError
 from softprompt.inference.scoring import score_answers
 from softprompt.prompts import SoftPrompt
@@ -235,6 +237,15 @@ def test_a_configuration_of_peft_trains(tmp_path: Path) -> None:
     assert (prompt.placement, prompt.depth, prompt.length) == ("front", "kv", 4)
 
 
+def test_a_configuration_of_peft_and_a_method_are_two_things(tmp_path: Path) -> None:
+    config = CONFIGS["prefix tuning"]()
+    with pytest.raises(UsageError, match="names its method itself"):
+        tune(
+            feedback_task(tmp_path), tiny_backbone(), tmp_path / "run", prompt=config,
+            method="p-tuning",
+        )  # fmt: skip
+
+
 def test_a_prefix_of_other_sizes_is_refused(tmp_path: Path, saved: Backbone) -> None:
     theirs_saved(CONFIGS["prefix tuning"](), saved, tmp_path / "theirs")
     file = tmp_path / "theirs" / "adapter_config.json"
@@ -276,8 +287,9 @@ def test_other_peft_folders_are_refused(tmp_path: Path) -> None:
 def same_as_theirs(prompt: SoftPrompt, backbone: Any, theirs: Any) -> None:
     """An encoder-decoder scores an answer with the prompt as PEFT's model does."""
     example = prompt.layout(backbone).example(Rendered(("giao hàng nhanh",), " "), ["tích cực"])
-    ours = score_answers(backbone, [example], prompt.members)[0, 0, 0]
-    ids = torch.tensor([[token for token in example.encoder if token >= 0]])
+    ours = score_answers(backbone, [example], prompt.members, depth=prompt.depth)[0, 0, 0]
+    read = example.encoder or example.context
+    ids = torch.tensor([[token for token in read if token >= 0]])
     labels = torch.tensor([example.answers[0]])
     with torch.no_grad():
         loss = theirs(input_ids=ids, attention_mask=torch.ones_like(ids), labels=labels).loss
@@ -293,6 +305,54 @@ def test_a_prompt_of_peft_for_an_encoder_decoder_scores_as_in_peft(tmp_path: Pat
     same_as_theirs(loaded, backbone, theirs)
 
 
+@pytest.mark.parametrize("layers", [2, 3])
+def test_a_prefix_of_peft_for_an_encoder_decoder_scores_as_in_peft(
+    tmp_path: Path, layers: int
+) -> None:
+    config = peft.PrefixTuningConfig(task_type="SEQ_2_SEQ_LM", num_virtual_tokens=4)
+    base = tiny_encoder_decoder_model("t5", layers).float()
+    theirs = peft.get_peft_model(base, config).eval()
+    torch.nn.init.normal_(theirs.prompt_encoder["default"].embedding.weight)
+    theirs.save_pretrained(tmp_path)
+    loaded = SoftPrompt.load(tmp_path)
+    assert (loaded.placement, loaded.depth) == ("suffix", "kv")
+    same_as_theirs(loaded, EncoderDecoder(base, tiny_tokenizer("encoder_decoder")), theirs)
+    axes = described(config)
+    assert (axes.placement, axes.depth, axes.length) == ("suffix", "kv", 4)
+
+
+def test_a_folder_of_another_kind_of_model_is_refused(tmp_path: Path, saved: Backbone) -> None:
+    other = tiny_encoder_decoder("t5")
+    theirs_saved(CONFIGS["prompt tuning"](), saved, tmp_path / "theirs")
+    prompt = SoftPrompt.load(tmp_path / "theirs")
+    prompt.check_backbone(saved)
+    with pytest.raises(ArtifactError, match=r"'CAUSAL_LM'; .* is of another form"):
+        prompt.check_backbone(other)
+
+
+def test_a_prefix_of_other_heads_is_refused(tmp_path: Path, saved: Backbone) -> None:
+    theirs_saved(CONFIGS["prefix tuning"](), saved, tmp_path / "theirs")
+    file = tmp_path / "theirs" / "adapter_config.json"
+    config = json.loads(file.read_text())
+    SoftPrompt.load(tmp_path / "theirs").check_backbone(saved)
+    heads = 2 * config["num_attention_heads"]
+    file.write_text(json.dumps({**config, "num_attention_heads": heads}))
+    with pytest.raises(ArtifactError, match="keys are of shape"):
+        SoftPrompt.load(tmp_path / "theirs").check_backbone(saved)
+
+
+def test_one_layer_of_an_lstm_is_what_is_built(recwarn: pytest.WarningsRecorder) -> None:
+    for layers in (1, 2):
+        described(
+            peft.PromptEncoderConfig(
+                num_virtual_tokens=4,
+                encoder_reparameterization_type="LSTM",
+                encoder_num_layers=layers,
+            )
+        )
+    assert [("encoder_num_layers" in str(w.message)) for w in recwarn] == [True]
+
+
 @pytest.mark.parametrize("placement", ["front", "prefix"])
 def test_a_prompt_for_an_encoder_decoder_goes_to_peft(tmp_path: Path, placement: str) -> None:
     backbone = tiny_encoder_decoder("t5")
@@ -303,7 +363,7 @@ def test_a_prompt_for_an_encoder_decoder_goes_to_peft(tmp_path: Path, placement:
     same_as_theirs(prompt, backbone, theirs)
     loaded = SoftPrompt.load(folder)
     assert torch.equal(loaded.vectors, prompt.vectors)
-    with pytest.raises(UsageError, match="before everything in the decoder"):
+    with pytest.raises(UsageError, match="shared by pairs of layers"):
         export_peft(prompt_of(placement, "kv", backbone), tmp_path / "kv", backbone)
 
 
@@ -324,12 +384,9 @@ def test_the_revision_of_a_hub_model_goes_both_ways(tmp_path: Path) -> None:
 
 
 def test_what_stands_elsewhere_or_has_a_head_is_left_to_peft(tmp_path: Path) -> None:
-    decoder = peft.PrefixTuningConfig(task_type="SEQ_2_SEQ_LM", num_virtual_tokens=4)
-    with pytest.raises(ConfigError, match="stands in the decoder, before everything"):
-        described(decoder)
-    peft.get_peft_model(tiny_encoder_decoder_model("t5"), decoder).save_pretrained(tmp_path / "a")
-    with pytest.raises(ArtifactError, match="stands in the decoder"):
-        SoftPrompt.load(tmp_path / "a")
+    headed = peft.PrefixTuningConfig(num_virtual_tokens=4, modules_to_save=["score"])
+    with pytest.raises(ConfigError, match="modules_to_save"):
+        described(headed)
     model = tiny_model("llama")
     peft.get_peft_model(
         model, peft.PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,25 @@ def test_settings_that_say_two_things_or_nothing_are_refused(tmp_path: Path) -> 
         with pytest.raises(SoftPromptError, match=message):
             tune(asked, tiny_backbone(), tmp_path / "run", **{**FAST, **settings})
     assert not (tmp_path / "run").exists()
+
+
+def test_texts_without_words_are_learned_without_keywords(tmp_path: Path) -> None:
+    task = feedback_task(tmp_path)
+    train = tuple(
+        replace(row, columns={**row.columns, "text": f"{number} {number % 7}"})
+        for number, row in enumerate(task.train)
+    )
+    bare = replace(task, train=train)
+    config = with_settings({}, PromptConfig(), TrainingConfig())
+    assert "keywords" in Setup.of(task, tiny_backbone(), *config).initialisations()
+    found = Setup.of(bare, tiny_backbone(), *config).initialisations()
+    assert found == ("labels", "vocabulary")
+    with pytest.raises(SoftPromptError, match="found no words"):
+        tune(bare, tiny_backbone(), tmp_path / "run", **FAST, initialisation="keywords")
+
+
+def test_a_text_to_begin_from_is_nfc() -> None:
+    assert PromptConfig(text=unicodedata.normalize("NFD", "phục vụ")).text == "phục vụ"
 
 
 def test_labels_that_the_tokenizer_writes_alike_are_refused(

@@ -77,7 +77,7 @@ def test_wrong_assignments_are_refused(assignment: str, message: str) -> None:
     [
         ("trainig:\n  epochs: 3\n", "Unknown section 'trainig'"),
         ("training:\n  learnin_rate: 3\n", "Did you mean 'learning_rate'"),
-        ("training: 3\n", "Unknown section 'training'"),
+        ("training: 3\n", "The section 'training' in"),
         ("- 1\n", "holds no sections"),
         (":\n  - {", "is not YAML"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,27 @@ def test_leave_one_out_reaches_the_loss(tmp_path: Path, monkeypatch: pytest.Monk
         assert list(places) == list(map(frozenset, own))
         hidden += sum(map(bool, own))
     assert 0 < hidden < len(rows)
+
+
+def test_a_prompt_made_of_rows_does_not_begin_another_over_the_same_rows(tmp_path: Path) -> None:
+    """Which row went where is not in the artifact, so none could be left out."""
+    task, backbone = feedback_task(tmp_path), tiny_backbone()
+    short = {**FAST, "epochs": 1, "population": 1}
+    start = tune(task, backbone, tmp_path / "run", **short)["prompt"]
+    again = {**short, "method": None, "depth": "kv", "placement": "prefix", "start": start}
+    with pytest.raises(UsageError, match="rows would see their own answers"):
+        tune(task, backbone, tmp_path / "again", **again)
+    others = replace(task, hashes=dict.fromkeys(task.hashes, "other"))
+    assert tune(others, backbone, tmp_path / "others", **again)["prompt"]
+
+
+def test_a_prompt_too_short_for_an_example_is_said(tmp_path: Path) -> None:
+    task, backbone = feedback_task(tmp_path), tiny_backbone()
+    short = {**FAST, "epochs": 1, "population": 1}
+    scrap = tune(task, backbone, tmp_path / "scrap", **{**short, "length": 2})
+    assert any("the last 2 of the" in text for text in scrap["warnings"])
+    whole = tune(task, backbone, tmp_path / "whole", **{**short, "length": 60})
+    assert not any("of one training row" in text for text in whole["warnings"])
 
 
 def test_rows_that_read_the_same_are_left_out_together() -> None:

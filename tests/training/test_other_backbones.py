@@ -13,6 +13,7 @@ from softprompt import SoftPrompt, evaluate, predict, tune
 from softprompt.backbones import Context, EncoderDecoder
 from softprompt.backbones.fingerprint import module_fingerprint
 from softprompt.errors import BackboneError, UsageError
+from softprompt.prompts.depths import DEPTHS
 from softprompt.prompts.peft import export_peft
 from softprompt.tasks import Task
 from softprompt.training.run_directory import RunDirectory
@@ -117,6 +118,21 @@ def test_start_vectors_are_those_of_the_side_that_they_stand_on(tmp_path: Path) 
     assert not torch.allclose(found["suffix"], found["front"])
 
 
+@pytest.mark.parametrize("depth", ["deep", "kv"])
+def test_a_prompt_on_both_sides_begins_on_each(tmp_path: Path, depth: str) -> None:
+    task, backbone = feedback_task(tmp_path), tiny_encoder_decoder()
+    settings = {**FAST, "placement": "both", "depth": depth, "epochs": 1, "population": 1}
+    result = tune(
+        task, backbone, tmp_path / "run", **settings, text="a b c d", learning_rate=1e-9,
+        initialisation="text",
+    )  # fmt: skip
+    embeds = backbone.embed(torch.tensor(backbone.encode("a b c d")[:4]))
+    start = DEPTHS.get(depth).start
+    expected = [start(embeds[:2], backbone, encoder=True), start(embeds[2:], backbone)]
+    found = SoftPrompt.load(result["prompt"]).vectors
+    torch.testing.assert_close(found, torch.cat(expected), atol=1e-4, rtol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("architecture", "placement", "depth"),
     [("bert", "prefix", "input"), ("roberta", "front", "deep"), ("distilbert", "suffix", "input")],
@@ -162,7 +178,7 @@ def test_a_classifiers_prompt_grows_with_its_head(tmp_path: Path) -> None:
 
 def test_what_an_encoder_cannot_do_is_refused_before_training(tmp_path: Path) -> None:
     task, backbone = feedback_task(tmp_path), tiny_encoder()
-    with pytest.raises(BackboneError, match=r"no keys and values.*--depth deep"):
+    with pytest.raises(BackboneError, match=r"no keys and values.*--method p-tuning-v2"):
         tune(task, backbone, tmp_path / "run", **FAST, depth="kv")
     with pytest.raises(UsageError, match="writes no text"):
         tune(task, backbone, tmp_path / "run", **FAST, objective="answer")

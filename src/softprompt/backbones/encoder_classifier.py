@@ -97,8 +97,8 @@ class EncoderClassifier(Backbone):
                 " values from outside."
             ).format(name=self.identity.name),
             _(
-                "The nearest that works is --depth deep (--method p-tuning-v2): fresh vectors at "
-                "every layer."
+                "The nearest that works is --method p-tuning-v2: fresh vectors at every layer "
+                "(depth deep)."
             ),
         )
 

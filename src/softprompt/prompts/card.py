@@ -62,11 +62,16 @@ def card(prompt: SoftPrompt) -> str:
         *_use(task.kind),
         "```",
         "",
-        "Without this library: `prompt.safetensors` holds plain vectors, `prompt.json` says where",
-        "they stand.",
-        "",
+        *([] if prompt.initialisation == "peft" else _FILES),
     ]
     return "\n".join(lines)
+
+
+_FILES = (
+    "Without this library: `prompt.safetensors` holds plain vectors, `prompt.json` says where",
+    "they stand.",
+    "",
+)
 
 
 def _use(kind: str) -> list[str]:

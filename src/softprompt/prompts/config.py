@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from softprompt.errors import ConfigError, nearest
 from softprompt.locale import _, mark
 from softprompt.prompts.presets import PRESETS
+from softprompt.tasks.text import normalise
 
 __all__ = ["CHOOSING", "WRITING", "PromptConfig"]
 
@@ -75,6 +76,11 @@ class PromptConfig(BaseModel):
     start: str | None = Field(
         None, description=mark("Folder of the prompt that the initialisation `prompt` starts from.")
     )
+
+    @field_validator("text")
+    @classmethod
+    def _normalised(cls, text: str | None) -> str | None:
+        return None if text is None else normalise(text)
 
     def vectors(self, *, choices: bool) -> int:
         """The length, also where none is given.

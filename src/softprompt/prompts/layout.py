@@ -73,13 +73,13 @@ class Layout:
             )
         return PLACEMENTS.get(self.placement)(parts, self.length)
 
-    def begins_in_encoder(self, rendered: Rendered) -> bool:
-        """Whether the first vector stands in an encoder beside a decoder."""
+    def in_encoder(self, rendered: Rendered) -> int:
+        """How many vectors, the first ones, stand in an encoder beside a decoder."""
+        if self.backbone.form != "encoder_decoder":
+            return 0
         parts = self.arrange(rendered)
-        slots = [place for place, part in enumerate(parts) if isinstance(part, Slot)]
-        texts = [place for place, part in enumerate(parts) if isinstance(part, str)]
-        beside = self.backbone.form == "encoder_decoder"
-        return beside and bool(slots and texts) and slots[0] < texts[-1]
+        last = max((place for place, part in enumerate(parts) if isinstance(part, str)), default=0)
+        return sum(part.length for part in parts[:last] if isinstance(part, Slot))
 
     def example(self, rendered: Rendered, answers: Sequence[str], where: str = "") -> Example:
         """Token ids of a row with the given answers.

@@ -60,9 +60,9 @@ def export_peft(prompt: SoftPrompt, path: Path, backbone: Backbone) -> Path:
     if backbone.form == "encoder_decoder" and prompt.depth != "input":
         raise UsageError(
             _(
-                "PEFT holds a prompt for an encoder-decoder as embeddings before the text, or as "
-                "keys and values before everything in the decoder; one of placement {placement!r} "
-                "and depth {depth!r} is neither."
+                "PEFT holds a prompt for an encoder-decoder as embeddings before the text; its "
+                "keys and values in the decoder are shared by pairs of layers. One of placement "
+                "{placement!r} and depth {depth!r} does not go over."
             ).format(placement=prompt.placement, depth=prompt.depth),
             _(
                 "Train with --placement front --depth input to export, or use the artifact as it "

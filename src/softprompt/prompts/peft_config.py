@@ -11,16 +11,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from softprompt.errors import ConfigError, refusal
-from softprompt.locale import _, mark
+from softprompt.locale import _
 from softprompt.prompts.config import PromptConfig
 
-__all__ = ["NO_PREFIX", "described"]
-
-NO_PREFIX = mark(
-    "PEFT's prefix tuning of an encoder-decoder stands in the decoder, before everything; no "
-    "placement here is that."
-)
-"""Why such a prompt is neither described nor read."""
+__all__ = ["described"]
 
 
 def described(config: Any) -> PromptConfig:
@@ -30,7 +24,8 @@ def described(config: Any) -> PromptConfig:
         config: of PEFT; its number of virtual tokens must be set.
 
     Raises:
-        ConfigError: another configuration, or one without a length.
+        ConfigError: another configuration, one without a length, or one that trains layers beside
+            the prompt.
     """
     kind = str(getattr(getattr(config, "peft_type", ""), "value", getattr(config, "peft_type", "")))
     if kind not in _AXES:
@@ -42,10 +37,17 @@ def described(config: Any) -> PromptConfig:
         )
     if not config.num_virtual_tokens:
         raise ConfigError(_("The PEFT configuration does not say num_virtual_tokens."))
+    if getattr(config, "modules_to_save", None):
+        raise ConfigError(
+            _(
+                "{config}: layers that are trained beside the prompt (modules_to_save) are not."
+            ).format(config=type(config).__name__),
+            _("Leave modules_to_save out; an encoder classifier has a head of its own."),
+        )
     _tell_unused(config)
     axes: dict[str, Any] = {"placement": "front", "length": config.num_virtual_tokens}
     try:
-        return PromptConfig(**axes, **_AXES[kind](config))
+        return PromptConfig(**{**axes, **_AXES[kind](config)})
     except ValidationError as error:
         first = error.errors()[0]
         raise ConfigError(
@@ -60,7 +62,8 @@ def described(config: Any) -> PromptConfig:
 
 def _tell_unused(config: Any) -> None:
     """Warns of settings of PEFT's networks, whose sizes are this project's own here."""
-    usual = {"encoder_hidden_size": None, "encoder_num_layers": 2, "encoder_dropout": 0.0}
+    layers = 1 if _has_lstm(config) else 2
+    usual = {"encoder_hidden_size": None, "encoder_num_layers": layers, "encoder_dropout": 0.0}
     unused = [name for name, value in usual.items() if getattr(config, name, value) != value]
     if unused:
         text = _(
@@ -79,19 +82,17 @@ def _prompt_tuning(config: Any) -> dict[str, Any]:
 
 
 def _p_tuning(config: Any) -> dict[str, Any]:
-    kind = config.encoder_reparameterization_type
-    lstm = str(getattr(kind, "value", kind)).upper() == "LSTM"
-    return {"parametrisation": "encoder_lstm" if lstm else "encoder", "initialisation": "random"}
+    emitted = "encoder_lstm" if _has_lstm(config) else "encoder"
+    return {"parametrisation": emitted, "initialisation": "random"}
+
+
+def _has_lstm(config: Any) -> bool:
+    kind = getattr(config, "encoder_reparameterization_type", "")
+    return str(getattr(kind, "value", kind)).upper() == "LSTM"
 
 
 def _prefix_tuning(config: Any) -> dict[str, Any]:
     task = getattr(config, "task_type", None)
-    if getattr(task, "value", task) == "SEQ_2_SEQ_LM":
-        raise ConfigError(
-            _("{config}: {why}").format(config=type(config).__name__, why=_(NO_PREFIX)),
-            _("Use PEFT for it, or give a PromptConfig with depth kv, whose prompt stands in the "
-              "encoder."),
-        )  # fmt: skip
     weights = getattr(config, "init_weights", None)
     if weights is not None:
         raise ConfigError(
@@ -101,7 +102,10 @@ def _prefix_tuning(config: Any) -> dict[str, Any]:
             _("Leave init_weights out, or give a PromptConfig with another initialisation."),
         )
     emitted = "encoder" if config.prefix_projection else "direct"
-    return {"depth": "kv", "parametrisation": emitted, "initialisation": "random"}
+    axes = {"depth": "kv", "parametrisation": emitted, "initialisation": "random"}
+    # Of an encoder-decoder the prefix stands in the decoder, before its start token.
+    decoder = getattr(task, "value", task) == "SEQ_2_SEQ_LM"
+    return {**axes, "placement": "suffix"} if decoder else axes
 
 
 _AXES = {

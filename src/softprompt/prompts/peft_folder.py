@@ -1,8 +1,9 @@
 """From PEFT's folders of prompts (`adapter_config.json`, `adapter_model.safetensors`).
 
 A folder of prompt tuning, P-tuning or prefix tuning, whether PEFT wrote it or a prompt was
-exported to it, is a prompt of placement `front` (or `prefix`, where it was one); a folder of
-several such folders, `member-0`, `member-1`, ..., is an ensemble.
+exported to it, is a prompt of placement `front` (or `prefix`, where it was one; prefix tuning of an
+encoder-decoder stands in the decoder and is a `suffix`); a folder of several such folders,
+`member-0`, `member-1`, ..., is an ensemble.
 
 Shapes: P virtual tokens, X numbers of one, L layers, J key-value heads, d head size.
 """
@@ -22,7 +23,6 @@ from torch import Tensor
 from softprompt.backbones import Identity
 from softprompt.errors import ArtifactError
 from softprompt.locale import _
-from softprompt.prompts.peft_config import NO_PREFIX
 from softprompt.prompts.prompt import PromptTask, SoftPrompt
 
 __all__ = ["CONFIG", "NOTE", "TENSOR", "is_peft", "load_peft", "member_folder"]
@@ -80,10 +80,10 @@ def member_folder(number: int | str) -> str:
 
 
 def _load_one(path: Path) -> SoftPrompt:
-    """A prompt of placement `front` (or `prefix`, where the folder was exported from one).
+    """One prompt.
 
     A folder that PEFT wrote itself names its base model but has no fingerprints; they stay empty,
-    and only the size of the vectors can be checked against a backbone.
+    and only the form of the model and the sizes of the prompt can be checked against a backbone.
 
     Raises:
         ArtifactError: it is no folder of such a prompt, or it is damaged.
@@ -98,7 +98,7 @@ def _load_one(path: Path) -> SoftPrompt:
         )
     vectors_PX = _first_module(_table(path), config)
     ours = _read(path / NOTE) if (path / NOTE).is_file() else {}
-    placement = "front"
+    placement = "suffix" if _in_decoder(config) else "front"
     if ours.get("bos_included"):
         placement, vectors_PX = "prefix", vectors_PX[1:]
     name = str(config.get("base_model_name_or_path") or "")
@@ -113,6 +113,7 @@ def _load_one(path: Path) -> SoftPrompt:
             backbone=identity,
             initialisation="peft",
             dtype=ours.get("dtype", "fp32"),
+            config={"peft": {"task_type": config.get("task_type")}},
         )
     except (KeyError, TypeError) as error:
         raise ArtifactError(
@@ -163,19 +164,15 @@ def _table(path: Path) -> Tensor:
 
 
 def _first_module(vectors_PX: Tensor, config: dict[str, Any]) -> Tensor:
-    """The rows that PEFT uses: for two submodules (T5) it keeps as many again and reads the first.
-
-    Raises:
-        ArtifactError: prefix tuning of such a model, whose prompt PEFT puts into the decoder.
-    """
+    """The rows that PEFT uses: of two submodules (T5) it keeps as many again, unread."""
     if config.get("task_type") != "SEQ_2_SEQ_LM":
         return vectors_PX
-    if config["peft_type"] == "PREFIX_TUNING":
-        raise ArtifactError(
-            _(NO_PREFIX),
-            _("Use PEFT for it, or train one with --depth kv."),
-        )
     return vectors_PX[: int(config.get("num_virtual_tokens") or len(vectors_PX))]
+
+
+def _in_decoder(config: dict[str, Any]) -> bool:
+    """Whether PEFT puts the prompt before everything in a decoder beside an encoder."""
+    return config["peft_type"] == "PREFIX_TUNING" and config.get("task_type") == "SEQ_2_SEQ_LM"
 
 
 def _plain(vectors_PX: Tensor, config: dict[str, Any]) -> dict[str, Tensor]:
@@ -185,6 +182,9 @@ def _plain(vectors_PX: Tensor, config: dict[str, Any]) -> dict[str, Tensor]:
 
 def _by_layer(vectors_PX: Tensor, config: dict[str, Any]) -> dict[str, Tensor]:
     """The artifact's tensors of depth `kv`.
+
+    For two submodules PEFT doubles the layers' pairs, parts them by four and reads the first two of
+    each four: layer l has the pair 2 l modulo L (`PeftModel.get_prompt`).
 
     Raises:
         ArtifactError: numbers and sizes do not fit together.
@@ -203,6 +203,8 @@ def _by_layer(vectors_PX: Tensor, config: dict[str, Any]) -> dict[str, Tensor]:
             _("Copy the folder again."),
         )
     by_part = vectors_PX.view(len(vectors_PX), layers, 2, heads, size // heads)
+    if _in_decoder(config) and int(config.get("num_transformer_submodules") or 2) == 2:
+        by_part = by_part[:, [2 * layer % layers for layer in range(layers)]]
     keys_values = by_part.permute(2, 1, 3, 0, 4).contiguous()
     return {"keys": keys_values[0].contiguous(), "values": keys_values[1].contiguous()}
 

@@ -45,7 +45,8 @@ PRESETS: Mapping[str, Preset] = {
     ),
     "prefix-tuning": Preset(
         {"placement": "front", "depth": "kv", "parametrisation": "encoder"},
-        "layer l attends to [A_l; K_l(x)] and [B_l; V_l(x)]; A, B = f(H); H and f are trained",
+        "layer l attends to [A_l; K_l(x)] and [B_l; V_l(x)]; A, B = f(H); H and f are trained; "
+        "f is that of p-tuning, where the paper's has one hidden layer with tanh",
         "Li & Liang 2021, arXiv 2101.00190",
     ),
     "residual": Preset(

@@ -88,6 +88,10 @@ class PromptTask:
         return tuple(choice.wording for choice in self.choices)
 
 
+_FORMS = {"CAUSAL_LM": "continued", "SEQ_2_SEQ_LM": "encoder_decoder"}
+"""Of a backbone, by PEFT's task type."""
+
+
 @dataclass(frozen=True)
 class SoftPrompt:
     """Vectors that teach one frozen backbone one task.
@@ -190,10 +194,35 @@ class SoftPrompt:
             backbone, self.placement, self.length, self.depth, self.heads, self.task.scoring
         )
 
+    def _check_form(self, backbone: Backbone) -> None:
+        """Refuses a backbone of another form than PEFT's folder is of, or with other heads."""
+        task_type = self.config.get("peft", {}).get("task_type")
+        if _FORMS.get(task_type, backbone.form) != backbone.form:
+            raise ArtifactError(
+                _("PEFT's prompt is of task type {task!r}; {model} is of another form.").format(
+                    task=task_type, model=backbone.identity.name
+                ),
+                _("Load it with --model {model}.").format(model=self.backbone.name),
+            )
+        depth, tensors = DEPTHS.get(self.depth), headless(self._by_member()[0])
+        wanted = depth.tensors(depth.vectors(tensors), depth.lengths(tensors), backbone)
+        for name, tensor in wanted.items():
+            if name in tensors and tensors[name].shape != tensor.shape:
+                raise ArtifactError(
+                    _("The prompt's {name} are of shape {shape}; {model} takes {wanted}.").format(
+                        name=name,
+                        shape=list(tensors[name].shape),
+                        model=backbone.identity.name,
+                        wanted=list(tensor.shape),
+                    ),
+                    _("Load it with --model {model}.").format(model=self.backbone.name),
+                )
+
     def check_backbone(self, backbone: Backbone) -> None:
         """Refuses a backbone or tokenizer with other content.
 
-        An empty fingerprint (a folder that PEFT wrote) is unknown, and only sizes are compared.
+        An empty fingerprint (a folder that PEFT wrote) is unknown; the form of the model, where the
+        folder says it, and sizes are compared.
 
         Raises:
             ArtifactError: both sides named.
@@ -206,6 +235,7 @@ class SoftPrompt:
                 ),
                 _("Load it with --model {model}.").format(model=self.backbone.name),
             )
+        self._check_form(backbone)
         readout = self.readout
         if readout is not None and not readout.fits(backbone):
             raise ArtifactError(

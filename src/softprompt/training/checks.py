@@ -303,7 +303,9 @@ def _depth(setup: Setup) -> None:
                 "A prompt that starts as {names} is made of training rows, and only depth kv can "
                 "hide it from them; this one is of depth {depth!r}."
             ).format(names=", ".join(sorted(shown)), depth=setup.prompt.depth),
-            _("Choose --depth kv, or another initialisation."),
+            _("Choose another initialisation.")
+            if setup.backbone.form == "pooled"
+            else _("Choose --depth kv, or another initialisation."),
         )
     if shown and training.grow_to is not None:
         raise UsageError(

@@ -337,7 +337,14 @@ def _sections(file: Path) -> dict[str, dict[str, Any]]:
     found = _read(file)
     allowed = (*_SECTIONS, *OTHER_SECTIONS)
     for section, content in found.items():
-        if section not in allowed or not isinstance(content, dict):
+        if section in allowed and not isinstance(content, dict):
+            raise ConfigError(
+                _("The section {section!r} in {file} holds no settings.").format(
+                    section=section, file=file
+                ),
+                _("Write its settings below it as `name: value`."),
+            )
+        if section not in allowed:
             raise ConfigError(
                 _("Unknown section {section!r} in {file}.").format(section=section, file=file),
                 nearest(section, allowed),

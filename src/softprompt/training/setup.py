@@ -22,7 +22,8 @@ from softprompt.locale import _
 from softprompt.prompts import Layout, PromptConfig, SoftPrompt
 from softprompt.prompts.depths import DEPTHS
 from softprompt.prompts.head import Headed, first_head
-from softprompt.prompts.initialisers import INITIALISERS, Request
+from softprompt.prompts.initialisers import INITIALISERS, SHOWING_ROWS, Request
+from softprompt.prompts.initialisers.keywords import has_words
 from softprompt.prompts.parametrisations import PARAMETRISATIONS, Scaled
 from softprompt.tasks import Row, Task, demonstration, in_turn
 from softprompt.training.candidates import (
@@ -126,6 +127,23 @@ class Setup:
         return setup
 
     @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is odd about the rows, and about what the prompt begins as; in plain words."""
+        shown = set(self.initialisations()) & SHOWING_ROWS
+        if not shown or self.prompt.text is not None:
+            return tuple(self.task.warnings)
+        train, length = self.task.train, self.layout.length
+        first = demonstration(self.task, train[in_turn(self.task, train, self.training.seed)[0]])
+        tokens = len(self.backbone.encode(first))
+        if tokens <= length:
+            return tuple(self.task.warnings)
+        scrap = _(
+            "The prompt begins as the last {length} of the {tokens} tokens of one training row; "
+            "--length 128 holds whole ones."
+        )
+        return (*self.task.warnings, scrap.format(length=length, tokens=tokens))
+
+    @property
     def readout_obstacle(self) -> str | None:
         """Why there can be no readout of contexts; None where there can."""
         if not self.task.choices:
@@ -166,8 +184,10 @@ class Setup:
             return self.training.initialisations
         if self.prompt.initialisation != "auto":
             return (self.initialisation,)
-        others = ("keywords", "vocabulary") if self.task.choices else ("random",)
-        return (self.initialisation, *others)
+        if not self.task.choices:
+            return (self.initialisation, "random")
+        words = has_words(_text(self.task, row) for row in self.task.train)
+        return (self.initialisation, *(("keywords",) if words else ()), "vocabulary")
 
     def members(self, candidates: Sequence[Candidate], rows: Sequence[Row]) -> list[Member]:
         """The candidates at their initial vectors.
@@ -212,6 +232,14 @@ class Setup:
                 ).format(old=start.depth, new=self.prompt.depth),
                 _("Start from a prompt of the same depth, or of depth input."),
             )
+        if _shows(start) and set(start.data.values()) & set(self.task.hashes.values()):
+            raise UsageError(
+                _(
+                    "The prompt to start from is made of rows of this file, and which row went "
+                    "where is not known: rows would see their own answers."
+                ),
+                _("Begin anew with --initialisation context, or train it on other rows."),
+            )
         if start.heads != self.layout.heads:
             raise UsageError(
                 _(
@@ -235,11 +263,20 @@ class Setup:
             text=self.prompt.text,
             prompt=None if source is None else source[self.layout.heads :],
             deepened=partial(
-                DEPTHS.get(self.prompt.depth).start,
-                backbone=self.backbone,
-                encoder=self.layout.begins_in_encoder(self.task.render(self.task.train[0])),
+                self._deepened, self.layout.in_encoder(self.task.render(self.task.train[0]))
             ),
         )
+
+    def _deepened(self, inside: int, embeds_ND: Tensor) -> Tensor:
+        """[N, X] rows that act as these embeddings do, the first ones inside an encoder beside a
+        decoder; where the whole prompt stands on one side, so do embeddings that it is mixed of."""
+        start = partial(DEPTHS.get(self.prompt.depth).start, backbone=self.backbone)
+        if inside in (0, self.layout.length):
+            return start(embeds_ND, encoder=inside > 0)
+        sides = [start(embeds_ND[:inside], encoder=True)]
+        if len(embeds_ND) > inside:
+            sides.append(start(embeds_ND[inside:], encoder=False))
+        return torch.cat(sides)
 
     def _module(self, candidate: Candidate, request: Request) -> nn.Module:
         initial_PX = INITIALISERS.get(candidate.initialisation)(request)
@@ -282,6 +319,12 @@ class Setup:
             # Without a trained head an encoder has no answer.
             names = [name for name in names if name not in ASKING]
         return {name: partial(BASELINES.get(name), request) for name in names}
+
+
+def _shows(prompt: SoftPrompt) -> bool:
+    """Whether training rows, not a text of the user's, stand in a prompt."""
+    text = prompt.config.get("prompt", {}).get("text")
+    return prompt.initialisation in SHOWING_ROWS and text is None
 
 
 def _text(task: Task, row: Row) -> str:

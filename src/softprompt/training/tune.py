@@ -64,6 +64,13 @@ def tune(
         SoftPromptError: what is wrong with data, settings or folder.
     """
     if prompt is not None and not isinstance(prompt, PromptConfig):
+        if "method" in settings:
+            raise UsageError(
+                _(
+                    "A configuration of PEFT names its method itself; method={method!r} is given."
+                ).format(method=settings["method"]),
+                _("Leave one of the two out."),
+            )
         prompt = described(prompt)
     prompt, training = with_settings(
         settings, prompt or PromptConfig(), training or TrainingConfig()

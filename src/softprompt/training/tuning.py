@@ -128,7 +128,7 @@ class Tuning:
     def _run(
         self, begun: float, train: Encoded, validation: Encoded, test: Encoded
     ) -> dict[str, Any]:
-        for warning in self.setup.task.warnings:
+        for warning in self.setup.warnings:
             self.reporter.warning(warning)
         budget = self._budget()
         contexts = self._contexts(train, validation, budget)
@@ -164,7 +164,7 @@ class Tuning:
             "artifact_bytes": artifact_bytes(self.directory.prompt),
             "seconds": {name: round(number, 3) for name, number in seconds.items()},
             "peak_memory_bytes": peak_memory(),
-            "warnings": list(self.setup.task.warnings),
+            "warnings": list(self.setup.warnings),
             **self.extra,
         }
         self.directory.write("result.json", result)

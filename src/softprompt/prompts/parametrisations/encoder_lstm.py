@@ -12,8 +12,8 @@ __all__ = ["EncoderLstm"]
 
 @PARAMETRISATIONS.register("encoder_lstm")
 class EncoderLstm(Encoder):
-    """As `encoder`, with f = W2 relu(W1 LSTM(E)), a bidirectional LSTM of one layer over the
-    prompt's places, as P-tuning has it for language models.
+    """As `encoder`, with f = W2 relu(W1 LSTM(E)), a bidirectional LSTM over the prompt's places, as
+    P-tuning has it for language models; of one layer, where the paper's code has two.
 
     Args:
         initial_PD: [P, D] vectors to start from.

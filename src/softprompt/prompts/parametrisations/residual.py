@@ -18,8 +18,9 @@ _BOTTLENECK = 64
 class Residual(nn.Module):
     """P' = P + up(relu(down(norm(P / s)))) * s, with s the scale of the initial vectors.
 
-    The paper shares one bottleneck MLP with layer normalisation among all vectors. Here the last
-    matrix starts at zero, so that training starts exactly at the initial vectors.
+    The paper shares one bottleneck MLP, with layer normalisation of its output, among all vectors.
+    Here what goes in is normalised, and the last matrix starts at zero, so that training starts
+    exactly at the initial vectors.
 
     Args:
         initial_PD: [P, D] vectors to start from.
