@@ -214,14 +214,16 @@ def nearness(
 
     Returns:
         by form `below` (mean points below full over the `seeds` that both have), `share` (of its
-        bytes), `validation` (mean score) and `readout` (1 where some seed keeps one); `learned`,
-        whether full fine-tuning is better than the majority guess; `best`, which
-        validation rows choose among those that are small, `closest`, the nearest of all on the test
-        rows, and `without_readout`, how far below the one is that validation rows choose among the
-        small ones that have none (None without any). None where full fine-tuning or all prompts are
-        missing.
+        bytes), `validation` (mean score over the seeds that all forms have) and `readout` (1 where
+        some seed keeps one); `learned`, whether full fine-tuning is better than the majority
+        guess; `best`, which validation rows choose among those that are small, `closest`, the
+        nearest of all on the test rows, and `without_readout`, how far below the one is that
+        validation rows choose among the small ones that have none (None without any). None where
+        full fine-tuning or all prompts are missing.
     """
     full = sides.get("full", [])
+    counts = [sum(cell is not None for cell in sides.get(side.name, [])) for side in PROMPTS]
+    seeds = min((count for count in counts if count), default=0)
     forms: dict[str, dict[str, float]] = {}
     for side in PROMPTS:
         both = [
@@ -234,7 +236,7 @@ def nearness(
         whole = [cell for cell, _ in both]
         taken = [BYTES * cell["stored_numbers"] + cell["described_bytes"] for cell in whole]
         forms[side.name] = {
-            "validation": fmean(cell["validation_score"] for cell in whole),
+            "validation": fmean(cell["validation_score"] for cell in whole[:seeds]),
             "below": fmean(_points(name, [other for _, other in both]))
             - fmean(_points(name, list(whole))),
             "seeds": len(both),

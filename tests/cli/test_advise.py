@@ -11,6 +11,7 @@ import pytest
 from comparison.test_advice import a_report
 
 from cli.conftest import Shell
+from softprompt.cli.advice import _NEXT
 
 
 def test_advice_from_flags(shell: Shell) -> None:
@@ -24,6 +25,11 @@ def test_advice_from_flags(shell: Shell) -> None:
     assert "rests on rules of thumb" in shown
     assert "the texts must stay" in shown
     assert "softprompt tune DATA" in shown
+
+
+@pytest.mark.parametrize("way", ["hand_prompt", "lora", "full"])
+def test_what_is_advised_next_is_a_whole_command(way: str) -> None:
+    assert "--output DIR" in _NEXT[way]
 
 
 def test_advice_from_measurements(shell: Shell, tmp_path: Path) -> None:

@@ -402,6 +402,17 @@ def test_mistakes(shell: Shell, data: Path, tmp_path: Path) -> None:
     told = shell.mistake("compare", data, "--output", tmp_path / "i", *none)
     assert "compare.domain_target is read by none of the methods" in told
     assert "full_prompt, lora_domain_prompt" in told
+    passages = tmp_path / "passages.txt"
+    passages.write_text("a passage\n\nanother one\n")
+    file = ["--methods", "full_prompt", "--domain", passages, "--domain-target", "label"]
+    told = shell.mistake("compare", data, "--output", tmp_path / "i", *file)
+    assert "compare.domain_target is a column" in told
+    table = tmp_path / "table.csv"
+    table.write_text("\n".join(["a,b,c", *(f"{n},x{n % 3},y{n % 2}" for n in range(30))]))
+    unnamed = ["--methods", "full_prompt", "--domain", table]
+    told = shell.mistake("compare", data, "--output", tmp_path / "i", *unnamed)
+    assert "with --domain-target" in told
+    assert "--input" not in told
     wrong = ["--methods", "full_prompt", "--domain-target", "nowhere"]
     assert "'nowhere'" in shell.mistake("compare", data, "--output", tmp_path / "j", *wrong)
     assert not (tmp_path / "j").exists()
@@ -446,3 +457,8 @@ def test_adherence_to_a_form_has_a_table_of_what_was_measured(
     columns = ["untouched", "attached", "detached"]
     assert ["reviews,", "macro-F1,", "57", "rows", *columns] in lines
     assert ["soft", "prompt", "25.0%", "12.5%", "–"] in lines
+
+
+def test_a_list_of_methods_may_name_all() -> None:
+    how = COMMAND._settings({}, ["compare.methods=[soft_prompt,all]"])
+    assert sorted(how.methods) == METHODS.names()

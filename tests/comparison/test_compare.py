@@ -302,6 +302,24 @@ def test_escalation_stops_where_it_does_not_pay(begun: Any, tmp_path: Path) -> N
     assert compare(Comparison(tmp_path / "run"), apart=pytest.fail) == found
 
 
+def test_an_escalation_knows_what_was_measured_before(begun: Any, tmp_path: Path) -> None:
+    comparison = begun("soft_prompt", escalate=True, task={"validation_share": 0.3})
+    right = comparison.references()
+    wrong = ["bad" if label == "good" else "good" for label in right]
+    half = [*right[: len(right) // 2], *wrong[len(right) // 2 :]]
+    guess = {"soft_prompt": half, "full": wrong}
+
+    def apart(name: str) -> None:
+        folder = RunDirectory(tmp_path / "run" / "methods" / name)
+        folder.path.mkdir(parents=True)
+        folder.write("result.json", a_result(comparison, guess[name]))
+
+    compare(comparison, apart=apart)
+    comparison.change(CompareConfig(methods=("full",), escalate=True))
+    found = compare(Comparison(tmp_path / "run"), apart=apart)["escalation"]
+    assert (found["steps"][-1]["than"], found["stopped"]) == ("soft_prompt", "does_not_pay")
+
+
 def a_result(comparison: Comparison, held: list[str]) -> dict[str, Any]:
     from softprompt.evaluation import score_classification
 

@@ -18,7 +18,7 @@ from softprompt.comparison.methods import Method, refuse
 from softprompt.comparison.pinned import Pinned
 from softprompt.comparison.prompted import prompted
 from softprompt.comparison.words import kept_out
-from softprompt.errors import DataError, SoftPromptError, UsageError
+from softprompt.errors import ConfigError, DataError, SoftPromptError, UsageError
 from softprompt.training import Reporter
 from softprompt.training.run_directory import RunDirectory
 
@@ -313,10 +313,21 @@ def test_the_precision_is_chosen_once(
     assert job.backbone().dtype == "bf16"
 
 
-@pytest.mark.parametrize("content", ["[]", "3", '{"comparison": {"epochs": "many"}, "run": {}}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "[]",
+        "3",
+        '{"comparison": {"epochs": "many"}, "run": {}}',
+        '{"comparison": 5, "run": {}}',
+        '{"comparison": {}, "run": []}',
+        '{"comparison": {}}',
+        '{"comparison": {}, "run": {"task": 3}}',
+    ],
+)
 def test_a_damaged_comparison_is_a_mistake(tmp_path: Path, content: str) -> None:
     (tmp_path / "config.json").write_text(content, "utf-8")
-    with pytest.raises(UsageError):
+    with pytest.raises((ConfigError, UsageError)):
         Comparison(tmp_path)
 
 

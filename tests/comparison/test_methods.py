@@ -21,6 +21,7 @@ from softprompt.comparison.measures import measured
 from softprompt.comparison.prompted import history_of
 from softprompt.comparison.rates import lesson
 from softprompt.comparison.weights import learn, of_task
+from softprompt.comparison.whole import loaded
 from softprompt.comparison.work import Taught, after_context
 from softprompt.errors import DataError, UsageError
 from softprompt.inference.scoring import score_answers
@@ -393,3 +394,21 @@ def test_what_matrices_after_the_context_are_is_said_beside_them(job: Job) -> No
     told = json.loads((job.folder / "adapter" / "softprompt.json").read_text("utf-8"))
     assert told["active_tokens"] == job.how.suffix_tokens == 4
     assert "last 4 tokens" in told["note"]
+
+
+def test_weights_learn_what_the_prompt_is_told_to_learn(job: Job) -> None:
+    training = job.config.training.model_copy(update={"objective": "whole_choices"})
+    told = replace(job, config=job.config.model_copy(update={"training": training}))
+    learner = told.learner(job.backbone())
+    learner.backbone.model.requires_grad_(True)
+    assert learner.layout.scoring == "whole"
+    material = of_task(learner, told.task, lesson(told, learner.backbone, 1e-3, 1))
+    assert material.objective == "whole_choices"
+    assert len(set(material.classes)) == 2
+    learn(learner, material, lesson(told, learner.backbone, 1e-3, 1))
+
+
+def test_a_stored_model_is_named_from_the_root(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = Path(job.config.backbone.model)
+    monkeypatch.chdir(folder.parent)
+    assert loaded(job, Path(folder.name)).backbone.identity.name == str(folder)

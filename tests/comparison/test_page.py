@@ -15,6 +15,7 @@ from comparison.test_report import a_result, a_task
 from softprompt import locale
 from softprompt.comparison import CompareConfig
 from softprompt.comparison.page import page
+from softprompt.comparison.page.charts import bars
 from softprompt.comparison.page.tables import classes
 from softprompt.comparison.report import report
 from softprompt.comparison.words import at_edge, price
@@ -300,3 +301,10 @@ def test_searches_are_told_as_they_were() -> None:
     assert "tốc độ học 0,001; huấn luyện đủ: 0,001 · 0,01, 12 lượt" in read
     assert any("tìm kiếm: 0,001: 50,0% · 0,01: 90,0%" in text for text in read)
     assert "tốc độ học tốt nhất, 0,01," in at_edge(found)[0]
+
+
+def test_changes_of_the_loss_are_drawn_to_one_scale() -> None:
+    forgetting = {"loss": {"untouched": 3.0, "attached": 2.5, "detached": 3.1}}
+    drawn = bars({"methods": {"soft_prompt": {"forgetting": forgetting}}})
+    widths = [float(width) for width in re.findall(r'<rect [^>]*width="([0-9.]+)"', drawn)]
+    assert widths[0] == pytest.approx(5 * widths[1], rel=0.01)

@@ -282,6 +282,11 @@ def test_general_text_is_cut_between_words(tmp_path: Path) -> None:
     assert passages_of(own) == ["one two three four five six seven eight", "short"]
     own.write_text("a\n\nb c\nd\n")
     assert passages_of(own) == ["a", "b c d"]
+    own.write_text("\n\n".join(f"passage {n} of the words that make it long" for n in range(400)))
+    firsts = [first for first, _ in halves(own)]
+    assert len(firsts) == 200
+    assert firsts[-1] == "passage 398 of the"
+    own.write_text("a\n\nb c\nd\n")
     with pytest.raises(DataError, match="at least 8 words"):
         halves(own)
     own.write_text(" \n")

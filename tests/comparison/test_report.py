@@ -122,8 +122,12 @@ def test_what_leaves_out_the_hard_rows_is_not_best_for_it() -> None:
     assert (found["method"], found["best"], found["points"]) == ("zero_shot", "zero_shot", 0)
     none = {"zero_shot": a_result("b" * 40, 0.5), "full": partly}
     none["zero_shot"]["answers"][:20] = [None] * 20
-    # Without a row that both have answered there is nothing but their own scores.
     assert reported(task, none)["recommendation"]["best"] == "full"
+    # Of three rows nothing could be beaten beyond chance; they do not do beside forty.
+    few = a_result(right, 1.0)
+    few["answers"][3:] = [None] * 37
+    chosen = reported(task, {"own_template": few, "soft_prompt": a_result(right, 1.0)})
+    assert chosen["recommendation"]["method"] == "soft_prompt"
 
 
 def test_terms_on_shared_rows_are_those_of_rows_that_need_any() -> None:

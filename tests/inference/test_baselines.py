@@ -127,6 +127,24 @@ def test_a_free_answer_ends_where_another_demonstration_begins(
     assert longest + 60 <= asked.backbone.window
 
 
+@pytest.mark.parametrize(("right", "kept"), [("good", "good"), ("one\ntwo", "good\nmore: bad")])
+def test_a_free_answer_to_a_question_has_lines_where_right_ones_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, right: str, kept: str
+) -> None:
+    asked = request(tmp_path, templates=("{text}: {answer}",))
+    task = asked.task
+    train = tuple(replace(row, answer=right) for row in task.train)
+    asked = replace(asked, task=replace(task, kind="generation", choices=(), train=train))
+    heard: list[str] = []
+
+    def answered(*given: Any, **more: Any) -> Answers:
+        return Answers(written=("good\nmore: bad",) * len(given[2].examples))
+
+    monkeypatch.setattr(ZERO_SHOT, "answer", answered)
+    BASELINES.get("zero_shot")(replace(asked, heard=heard.extend))
+    assert set(heard) == {kept}
+
+
 def test_a_majority_of_free_texts_is_refused(tmp_path: Path) -> None:
     asked = request(tmp_path)
     free = replace(asked, task=replace(asked.task, kind="generation", choices=()))

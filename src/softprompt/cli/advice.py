@@ -27,10 +27,16 @@ QUESTIONS: Mapping[str, tuple[str, tuple[str, ...]]] = {
 """What is asked, and the answers there are; a number where there are none."""
 
 _NEXT = {
-    "hand_prompt": mark("Try wordings: `softprompt compare DATA --methods zero_shot,few_shot`."),
+    "hand_prompt": mark(
+        "Try wordings: `softprompt compare DATA --methods zero_shot,few_shot --output DIR`."
+    ),
     "soft_prompt": mark("Train one: `softprompt tune DATA --output DIR`."),
-    "lora": mark("Measure it: `softprompt compare DATA --methods soft_prompt,lora_suffix,lora`."),
-    "full": mark("Measure it: `softprompt compare DATA --methods soft_prompt,lora,full`."),
+    "lora": mark(
+        "Measure it: `softprompt compare DATA --methods soft_prompt,lora_suffix,lora --output DIR`."
+    ),
+    "full": mark(
+        "Measure it: `softprompt compare DATA --methods soft_prompt,lora,full --output DIR`."
+    ),
     "hosted": mark("Measure it on rows of your own before you rely on it; none was measured here."),
 }
 

@@ -73,14 +73,14 @@ class Comparison:
     def __init__(self, folder: Path) -> None:
         self.directory = RunDirectory(folder)
         stored = self.directory.read("config.json")
-        if stored is None or "comparison" not in stored:
+        if stored is None or not isinstance(stored.get("comparison"), dict):
             raise UsageError(
                 _("{folder} holds no comparison.").format(folder=folder),
                 _("Name the folder that `softprompt compare` was given with --output."),
             )
         how = dict(stored["comparison"])
         self.how = validated("compare", CompareConfig, up_to_date(how))
-        self.config = RunConfig.from_json(stored["run"])
+        self.config = RunConfig.from_json(stored.get("run"))
         self._data = stored.get("data")
 
     @classmethod
@@ -365,6 +365,7 @@ def compare(
 def _escalate(comparison: Comparison, measure: Callable[[str], None]) -> None:
     """Measures the cheapest methods and goes on while validation rows say that it pays."""
     methods = sorted(comparison.how.methods, key=lambda name: METHODS.get(name).cost)
+    others = set(METHODS) - set(methods)  # measured before, perhaps, and cheaper
     before: list[Held] = []
     steps: list[Step] = []
     reason, failed = "all_measured", False
@@ -373,12 +374,14 @@ def _escalate(comparison: Comparison, measure: Callable[[str], None]) -> None:
             if name in comparison.missing():
                 measure(name)
         failed = failed or any(comparison.result(name) is None for name in names)
-        now = [held for name in names if (held := comparison.held(name)) is not None]
+        now = list(filter(None, map(comparison.held, names)))
         if not now:
             continue
-        task = comparison.task
+        task, cost = comparison.task, METHODS.get(names[0]).cost
+        known = (comparison.held(name) for name in others if METHODS.get(name).cost < cost)
+        cheaper = [*before, *filter(None, known)]
         step = judged(
-            task.labels, comparison.metric, comparison.references(), before, now, task.demands
+            task.labels, comparison.metric, comparison.references(), cheaper, now, task.demands
         )
         steps.append(step)
         before += now

@@ -75,8 +75,16 @@ def domain_of(job: Job) -> Domain:
     if how.domain is not None and how.domain.endswith(".txt"):
         return _of_texts(Path(how.domain).name, passages_of(Path(how.domain)), held.within)
     if how.domain is not None:
-        settings = TaskConfig(target=how.domain_target, test_share=0.0)
-        task = Task.from_file(how.domain, settings)
+        settings = TaskConfig(target=how.domain_target, test_share=0.0, drop_empty=True)
+        try:
+            task = Task.from_file(how.domain, settings)
+        except DataError as error:
+            if "--target" not in error.hint and "--input" not in error.hint:
+                raise
+            hint = _(
+                "Name the column of answers with --domain-target, or give a .txt file of texts."
+            )
+            raise DataError(error.message, hint) from error
     else:
         # The same rows, read in the same way; what speaks of the task's own answers is another's.
         same = job.config.task.model_dump(exclude=_OF_ANSWERS, exclude_unset=True)

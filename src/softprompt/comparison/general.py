@@ -62,7 +62,11 @@ def halves(file: Path | None = None) -> list[tuple[str, str]]:
         DataError: the file cannot be read or has no passage of at least 8 words.
     """
     found = []
-    for passage in passages_of(file or BUILT_IN)[:_MOST_PASSAGES]:
+    passages = passages_of(file or BUILT_IN)
+    # The first ones of a sorted file are no sample of it.
+    apart = max(1.0, len(passages) / _MOST_PASSAGES)
+    for place in range(min(len(passages), _MOST_PASSAGES)):
+        passage = passages[int(place * apart)]
         words = passage.split()[:_MOST_WORDS]
         if len(words) < _FEWEST_WORDS:
             continue

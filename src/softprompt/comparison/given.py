@@ -97,6 +97,13 @@ def refuse_unused(how: CompareConfig) -> None:
                 _("compare.{name} belongs to another task, and there is none.").format(name=name),
                 _("Name its file with --other, or leave it out."),
             )
+    if how.domain_target is not None and (how.domain or "").endswith(".txt"):
+        raise ConfigError(
+            _("compare.domain_target is a column, and {name} has passages.").format(
+                name=how.domain
+            ),
+            _("Leave --domain-target out, or name a file with columns."),
+        )
     refuse_curve(how)
     readers = [name for name in METHODS if METHODS.get(name).reads_domain]
     for name in ("domain", "domain_target"):
@@ -153,7 +160,7 @@ def other_of(how: CompareConfig) -> Task:
     """
     assert how.other is not None, "asked for"
     try:
-        whole = TaskConfig(validation_share=0.0, test_share=0.0)
+        whole = TaskConfig(validation_share=0.0, test_share=0.0, drop_empty=True)
         task = Task.from_file(how.other, whole, input=how.other_input, target=how.other_target)
     except DataError as error:
         hint = error.hint.replace("--input", "--other-input").replace("--target", "--other-target")

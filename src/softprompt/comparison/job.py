@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -122,6 +123,8 @@ class Job:
         """
         if self.loaded is not None and not settings:
             return self.loaded
+        # One model at a time: a backbone refers to itself, so what was dropped may still be there.
+        gc.collect()
         values = {**self.config.backbone.model_dump(), **settings}
         if self.pinned is not None:
             values = self.pinned.settings(values)
@@ -133,7 +136,9 @@ class Job:
 
     def learner(self, backbone: Backbone) -> Learner:
         """A backbone with the head that the task's choices need of it, before any training."""
-        return Learner.of(backbone, len(self.task.choices), self.config.training.seed)
+        training = self.config.training
+        objective = "choices" if training.objective == "auto" else training.objective
+        return Learner.of(backbone, len(self.task.choices), training.seed, objective)
 
     def taught(self, learner: Learner, **how: Any) -> Taught:
         """What has learned at work, asked as it was while it learned.

@@ -33,22 +33,25 @@ class Learner:
         backbone: some of whose weights are free.
         head: [C, D] rows of a head, fp32; None where the model writes.
         scoring: what is read of several answers (see `softprompt.prompts.Layout`).
+        objective: what choices are learned by.
     """
 
     backbone: Backbone
     head: nn.Parameter | None = None
     scoring: Scoring = "whole"
+    objective: str = "choices"
 
     @classmethod
-    def of(cls, backbone: Backbone, choices: int, seed: int) -> Learner:
+    def of(cls, backbone: Backbone, choices: int, seed: int, objective: str = "choices") -> Learner:
         """A model with the head that it needs for so many choices, before any training.
 
-        Choices are read as a soft prompt's are: until they differ.
+        Choices are read as a soft prompt's of that objective are: until they differ, unless it says
+        otherwise.
         """
         if not choices:
             return cls(backbone)
         if backbone.form != "pooled":
-            return cls(backbone, scoring=OBJECTIVES.get("choices").scoring)
+            return cls(backbone, None, OBJECTIVES.get(objective).scoring, objective)
         rows_CD = first_head(choices, backbone.hidden_size, seed)
         return cls(backbone, nn.Parameter(rows_CD.to(backbone.device)))
 

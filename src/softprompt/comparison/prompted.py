@@ -170,7 +170,8 @@ def _work_of(
 
 def seconds_of(result: Mapping[str, Any], folder: Path, loaded: float = 0.0) -> dict[str, float]:
     """What a run took, its search, its plan and the choice among its prompts included, and the time
-    to its best validation: as other methods are timed.
+    to its best validation: as other methods are timed. A prompt that grew has several clocks, and
+    no time to its best.
 
     Args:
         result: of the run.
@@ -185,6 +186,8 @@ def seconds_of(result: Mapping[str, Any], folder: Path, loaded: float = 0.0) -> 
     before, spent = _before(result, loaded), result["seconds"]
     training = float(spent["training"])
     whole = before + training + float(spent["evaluation"])
+    if (folder / "lengths").is_dir():
+        return {"search": 0.0, "training": whole}
     to_best = before + (reached[0] if reached else training)
     return {"search": 0.0, "training": whole, "to_best": min(whole, to_best)}
 

@@ -12,7 +12,7 @@ from typing import Any
 from softprompt.comparison.config import CompareConfig
 from softprompt.comparison.curve import rows_saved
 from softprompt.comparison.methods import METHODS
-from softprompt.comparison.significance import LEVEL, p_value, shared_scores
+from softprompt.comparison.significance import LEVEL, p_value
 from softprompt.evaluation import value
 from softprompt.tasks import Row, Task
 
@@ -209,6 +209,10 @@ def _text(task: Task, row: Row) -> str:
     return text if len(text) <= _MOST_CHARACTERS else text[: _MOST_CHARACTERS - 1] + "…"
 
 
+def _answered_share(answers: Sequence[str | None]) -> float:
+    return sum(answer is not None for answer in answers) / max(1, len(answers))
+
+
 def _recommendation(
     task: Task,
     references: Sequence[str],
@@ -218,15 +222,18 @@ def _recommendation(
     """The cheapest method that the best one does not beat beyond chance."""
     if not results:
         return None
-    scores = {name: value(result["test"], metric) for name, result in results.items()}
-    answers = [result["answers"] for result in results.values()]
-    if any(None in given for given in answers):
-        # One that leaves out the long rows says nothing beside one that answers them as well.
-        shared = shared_scores(task.labels, metric, references, answers, task.demands)
-        scores = dict(zip(results, shared, strict=True)) if shared else scores
+    # Who leaves out the long rows has them wrong, or three rows would do beside a thousand.
+    answers = {
+        name: ["" if answer is None else answer for answer in result["answers"]]
+        for name, result in results.items()
+    }
+    scores = {
+        name: value(result["test"], metric) * _answered_share(result["answers"])
+        for name, result in results.items()
+    }
     best = max(scores, key=lambda name: scores[name])
     for name in sorted(results, key=lambda name: METHODS.get(name).cost):
-        given = results[name]["answers"], results[best]["answers"]
+        given = answers[name], answers[best]
         chance = None
         if name != best:
             chance = p_value(task.labels, metric, references, *given, task.demands)

@@ -132,16 +132,23 @@ def _by_row(
 def macro_f1_of_rows(
     labels: Sequence[str], references: Sequence[str], answers: Sequence[str]
 ) -> Score:
-    """From places of rows to the mean over the labels of 2 TP / (2 TP + FP + FN), 0 without any."""
+    """From places of rows to the mean over the labels of 2 TP / (2 TP + FP + FN), 0 without any.
+
+    An answer that is none of the labels is wrong.
+    """
     places = {label: place for place, label in enumerate(labels)}
     count = len(places)
+    columns = count + 1
     pairs = np.array(
-        [places[a] * count + places[b] for a, b in zip(references, answers, strict=True)]
+        [
+            places[a] * columns + places.get(b, count)
+            for a, b in zip(references, answers, strict=True)
+        ]
     )
 
     def score(rows: NDArray[np.int64]) -> float:
-        table = np.bincount(pairs[rows], minlength=count * count).reshape(count, count)
-        both = table.sum(0) + table.sum(1)
+        table = np.bincount(pairs[rows], minlength=count * columns).reshape(count, columns)
+        both = table.sum(0)[:count] + table.sum(1)
         return float((2 * np.diag(table) / np.maximum(both, 1)).mean())
 
     return score

@@ -87,6 +87,7 @@ class Material:
         objective: name.
         score: how good the weights are now on rows held out; higher is better.
         contexts: of the examples, constants; None where whole rows are learned from.
+        classes: of each example, whose shares every batch keeps; none where there are none.
     """
 
     examples: Sequence[Example]
@@ -94,6 +95,7 @@ class Material:
     objective: str
     score: Callable[[], float]
     contexts: Contexts | None = None
+    classes: Sequence[int] = ()
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,7 @@ def of_task(
             constant.
         budget: bytes of contexts to keep in memory.
     """
-    objective = "choices" if task.choices else "answer"
+    objective = learner.objective if task.choices else "answer"
     options: dict[str, Any] = {"chat": lesson.chat, "drop_long": lesson.drop_long}
     backbone, layout, wanted = learner.backbone, learner.layout, OBJECTIVES.get(objective).answers
     train = encode_rows(task, task.train, layout, answers=wanted, **options)
@@ -157,7 +159,8 @@ def of_task(
         return suited_score(task, held, found, lesson.metric)
 
     gold = [task.labels.index(str(r.answer)) if task.choices else 0 for r in train.rows]
-    return Material(train.examples, gold, objective, score, contexts)
+    classes = gold if task.choices else ()
+    return Material(train.examples, gold, objective, score, contexts, classes)
 
 
 def learn(
@@ -190,12 +193,11 @@ def learn(
     half = material.contexts is None and _half_pays(backbone)
     epochs = lesson.passes(len(examples))
     total = epochs * steps_per_epoch(buckets, BATCH)
-    classes = material.gold if material.objective == "choices" else ()
     best: tuple[float, int, float] | None = None
     kept = [p.detach().clone() for p in free]
     step = 0
     for epoch in range(epochs):
-        for batch in epoch_batches(buckets, BATCH, lesson.seed, epoch, classes):
+        for batch in epoch_batches(buckets, BATCH, lesson.seed, epoch, material.classes):
             for group in optimizer.param_groups:
                 group["lr"] = lesson.rate * learning_rate_factor(step, total, WARMUP)
             rows = _rows(buckets, batch)

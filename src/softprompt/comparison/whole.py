@@ -72,7 +72,7 @@ def tuned_model(
 
 def loaded(job: Job, folder: Path) -> Learner:
     """The stored model, in the precision that the backbone of the configuration has."""
-    learner = job.learner(job.backbone(model=str(folder), revision=None))
+    learner = job.learner(job.backbone(model=str(folder.absolute()), revision=None))
     learner.read_head(folder)
     return learner
 

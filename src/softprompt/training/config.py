@@ -270,14 +270,17 @@ class RunConfig(BaseModel):
         return cls(data=data, **built)
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> RunConfig:
+    def from_json(cls, value: Any) -> RunConfig:
         """The configuration that a run directory holds.
 
         Raises:
             ConfigError: it was changed into something that cannot be.
         """
-        sections: dict[str, Any] = {name: dict(value.get(name, {})) for name in _SECTIONS}
-        return cls.of(str(value.get("data", "")), **sections)
+        whole: Mapping[str, Any] = value if isinstance(value, Mapping) else {"task": value}
+        sections = {name: whole.get(name, {}) for name in _SECTIONS}
+        if not all(isinstance(section, dict) for section in sections.values()):
+            raise ConfigError(_("A section of the stored settings (config.json) is damaged."))
+        return cls.of(str(whole.get("data", "")), **sections)
 
 
 OTHER_SECTIONS = ("compare",)
@@ -338,12 +341,8 @@ def _sections(file: Path) -> dict[str, dict[str, Any]]:
     allowed = (*_SECTIONS, *OTHER_SECTIONS)
     for section, content in found.items():
         if section in allowed and not isinstance(content, dict):
-            raise ConfigError(
-                _("The section {section!r} in {file} holds no settings.").format(
-                    section=section, file=file
-                ),
-                _("Write its settings below it as `name: value`."),
-            )
+            told = _("The section {section!r} in {file} holds no settings.")
+            raise ConfigError(told.format(section=section, file=file))
         if section not in allowed:
             raise ConfigError(
                 _("Unknown section {section!r} in {file}.").format(section=section, file=file),

@@ -300,8 +300,11 @@ def _settings(own: dict[str, Any], assigned: list[str], file: Path | None = None
         key, value = assignment(text, "compare.lora_rank=16")
         own[key.removeprefix(_SECTION)] = value
     for name, read in (("methods", _methods), ("curve", _sizes)):
-        if isinstance(own.get(name), str | int):
-            own[name] = read(str(own[name]))
+        given = own.get(name)
+        if isinstance(given, list | tuple) and all(isinstance(one, str | int) for one in given):
+            given = ",".join(map(str, given))
+        if isinstance(given, str | int):
+            own[name] = read(str(given))
     for name in _PATHS:
         # A run is gone on with from anywhere, so files are named from the root.
         if isinstance(own.get(name), str) and Path(own[name]).exists():

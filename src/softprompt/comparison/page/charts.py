@@ -83,11 +83,13 @@ def bars(found: Mapping[str, Any]) -> str:
                 for state in ("attached", "detached")
             ]
             rows.append((name, grown))
-    most = max([abs(g) for _, grown in rows for g in grown if g is not None] + [1e-9])
+    changes = [g for _, grown in rows for g in grown if g is not None]
     left, width, step = 170, 430, 40
     height = step * len(rows) + 40
-    zero = left + width * (0.25 if any((g or 0) < 0 for _, gs in rows for g in gs) else 0.0)
-    room = width - (zero - left)
+    up, down = max([0.0, *changes]), -min([0.0, *changes])
+    # One scale on both sides of zero.
+    scale = width / max(up + down, 1e-9)
+    zero = left + scale * down
     drawn = []
     for place, (name, grown) in enumerate(rows):
         top = 10 + place * step
@@ -95,7 +97,7 @@ def bars(found: Mapping[str, Any]) -> str:
         for part, value in enumerate(grown):
             if value is None:
                 continue
-            long = min(abs(value) / most * room, zero - left if value < 0 else room)
+            long = abs(value) * scale
             start = zero - long if value < 0 else zero
             colour = _colour(found, name)
             opacity = (1.0, 0.45)[part]

@@ -102,7 +102,8 @@ def _best(
 def _answered(
     request: BaselineRequest, template: Template | None, rows: tuple[Row, ...]
 ) -> tuple[Encoded, Answers]:
-    """Rows that fit, and their answers.
+    """Rows that fit, and their answers; of a free answer the first line, where no training answer
+    has more.
 
     Raises:
         DataError: none fits.
@@ -122,6 +123,10 @@ def _answered(
             _("Shorten the rows, or choose a model with a longer window."),
         )
     answers = answer(request.backbone, task, encoded, (), max_new_tokens=request.max_new_tokens)
+    if not any("\n" in str(row.answer) for row in task.train):
+        # A model that follows no instruction goes on with lines that nobody asked for.
+        written = tuple(text.strip().partition("\n")[0].strip() for text in answers.written)
+        answers = replace(answers, written=written)
     return encoded, answers
 
 
