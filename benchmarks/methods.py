@@ -363,7 +363,7 @@ def _limit(name: str, points: Mapping[str, Mapping[str, list[float]]]) -> str:
     limit = (
         "what changes the layers gets there, what adds vectors to them does not"
         if lora <= NEAR
-        else "low-rank changes of the layers do not get there either"
+        else "low-rank changes of the layers alone do not get there either"
     )
     return f" LoRA is {lora:+.1f} below: {limit}."
 
