@@ -314,7 +314,9 @@ def test_methods_are_ordered_by_the_tasks_own_metric() -> None:
     sides = {"hand": [written(1, 0)], "soft": [written(30, 95)], "full": [written(50, 99)]}
     assert generation.order("record", sides) == ["full", "soft", "hand"]
     text = generation.finding({"record": sides})
-    assert text.startswith("record (exact_match): full fine-tuning 50.0, prompt (default) 30.0")
+    assert text.startswith(
+        "record (exact_match): full fine-tuning 50.0, prompt (32, choices 8) 30.0"
+    )
     assert "format adherence of the prompt 95%, asked in words 0%" in text
     assert generation.finding({"record": {}}) == "Nothing was measured yet."
 

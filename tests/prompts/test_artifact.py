@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -262,3 +263,9 @@ def test_an_ensemble_is_saved_under_its_members_names(tmp_path: Path) -> None:
     for number, vectors in enumerate(loaded.members):
         assert torch.equal(vectors, one.vectors + number)
     assert "12 prompts, averaged" in (tmp_path / "prompt" / "README.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("config", [3, ["x"], {"peft": 3}, {"peft": {"task_type": ["x"]}}])
+def test_what_stands_in_the_configuration_breaks_nothing(config: Any) -> None:
+    backbone = tiny_backbone()
+    replace(make("front", backbone), config=config).check_backbone(backbone)

@@ -194,10 +194,17 @@ class SoftPrompt:
             backbone, self.placement, self.length, self.depth, self.heads, self.task.scoring
         )
 
+    def configured(self, section: str, name: str) -> Any:
+        """A setting of the run that made it; None where that is not known. Artifacts from elsewhere
+        may hold anything there."""
+        config: Any = self.config
+        part: Any = config.get(section) if isinstance(config, Mapping) else None
+        return part.get(name) if isinstance(part, Mapping) else None
+
     def _check_form(self, backbone: Backbone) -> None:
         """Refuses a backbone of another form than PEFT's folder is of, or with other heads."""
-        task_type = self.config.get("peft", {}).get("task_type")
-        if _FORMS.get(task_type, backbone.form) != backbone.form:
+        task_type = self.configured("peft", "task_type")
+        if _FORMS.get(str(task_type), backbone.form) != backbone.form:
             raise ArtifactError(
                 _("PEFT's prompt is of task type {task!r}; {model} is of another form.").format(
                     task=task_type, model=backbone.identity.name

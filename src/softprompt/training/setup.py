@@ -5,7 +5,7 @@ It knows how rows become examples and where vectors start; not how they are trai
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -232,7 +232,7 @@ class Setup:
                 ).format(old=start.depth, new=self.prompt.depth),
                 _("Start from a prompt of the same depth, or of depth input."),
             )
-        if _shows(start) and set(start.data.values()) & set(self.task.hashes.values()):
+        if _shows(start) and set(self.task.hashes.values()) & _sources(start):
             raise UsageError(
                 _(
                     "The prompt to start from is made of rows of this file, and which row went "
@@ -323,8 +323,13 @@ class Setup:
 
 def _shows(prompt: SoftPrompt) -> bool:
     """Whether training rows, not a text of the user's, stand in a prompt."""
-    text = prompt.config.get("prompt", {}).get("text")
-    return prompt.initialisation in SHOWING_ROWS and text is None
+    return prompt.initialisation in SHOWING_ROWS and prompt.configured("prompt", "text") is None
+
+
+def _sources(prompt: SoftPrompt) -> set[str]:
+    """Digests of the files that a prompt has learned from."""
+    data: Any = prompt.data
+    return set(map(str, data.values())) if isinstance(data, Mapping) else set()
 
 
 def _text(task: Task, row: Row) -> str:
