@@ -64,14 +64,7 @@ def tune(
         SoftPromptError: what is wrong with data, settings or folder.
     """
     if prompt is not None and not isinstance(prompt, PromptConfig):
-        if "method" in settings:
-            raise UsageError(
-                _(
-                    "A configuration of PEFT names its method itself; method={method!r} is given."
-                ).format(method=settings["method"]),
-                _("Leave one of the two out."),
-            )
-        prompt = described(prompt)
+        prompt = _axes_of(prompt, settings)
     prompt, training = with_settings(
         settings, prompt or PromptConfig(), training or TrainingConfig()
     )
@@ -90,6 +83,23 @@ def tune(
         refuse_untried(prompt, training, slots, rounds=make is not None)
     make = make or (Tuning if training.grow_to is None else Growth)
     return make(setup, directory, resolved, reporter or Reporter()).run()
+
+
+def _axes_of(config: Any, settings: dict[str, Any]) -> PromptConfig:
+    """What a configuration of PEFT describes, beside which there is no method by name.
+
+    Raises:
+        UsageError: one is given.
+        ConfigError: it describes no soft prompt.
+    """
+    if "method" in settings:
+        raise UsageError(
+            _(
+                "A configuration of PEFT names its method itself; method={method!r} is given."
+            ).format(method=settings["method"]),
+            _("Leave one of the two out."),
+        )
+    return described(config)
 
 
 def with_settings(
