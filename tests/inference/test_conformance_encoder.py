@@ -127,7 +127,7 @@ def test_the_opening_token_is_found_wherever_it_stands() -> None:
 
 
 def test_keys_and_values_are_refused_with_what_works() -> None:
-    with pytest.raises(BackboneError, match=r"is an encoder.*--depth deep"):
+    with pytest.raises(BackboneError, match=r"is an encoder.*--method p-tuning-v2"):
         DEPTHS.get("kv").check(tiny_encoder())
 
 
