@@ -271,7 +271,7 @@ def test_forgetting_of_another_task(begun: Any, tmp_path: Path) -> None:
 def test_columns_of_another_task_are_named(begun: Any, tmp_path: Path) -> None:
     other = tmp_path / "other.csv"
     lines = [f"came at {n},{'yes' if n % 2 else 'no'},{'a' if n % 3 else 'b'}" for n in range(40)]
-    other.write_text("\n".join(["text,late,kind", *lines]))
+    other.write_text("\n".join(["text,late,kind", *lines, ",yes,a"]))
     with pytest.raises(DataError, match=r"Name them with --other-input and --other-target"):
         begun("soft_prompt", other=str(other), folder="a")
     named = {"other": str(other), "other_input": "text", "other_target": "kind"}

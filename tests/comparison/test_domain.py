@@ -111,3 +111,10 @@ def test_a_domain_file_keeps_no_part_of_a_held_text(job: Job, tmp_path: Path) ->
     job = replace(job, task=replace(job.task, test=(row,)))
     domain = domain_of(replace(job, how=job.how.model_copy(update={"domain": str(file)})))
     assert (domain.count, domain.left_out) == (len(own), len(parts))
+
+
+def test_a_row_of_a_domain_with_an_empty_cell_is_left_out(job: Job, tmp_path: Path) -> None:
+    file = tmp_path / "domain.csv"
+    lines = [f"passage number {n},{'ab'[n % 2]}" for n in range(40)]
+    file.write_text("\n".join(["text,label", *lines, ",a"]), "utf-8")
+    assert domain_of(replace(job, how=job.how.model_copy(update={"domain": str(file)}))).count > 0

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
+import weakref
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -361,3 +363,21 @@ def test_two_processes_do_not_measure_the_same_method(begun: Any, tmp_path: Path
     assert not (folder.parent / "guess").exists()
     comparison.measure("majority")
     assert comparison.missing() == ["zero_shot"]
+
+
+def test_a_model_that_was_dropped_is_gone_before_the_next_comes(job: Job) -> None:
+    gc.disable()
+    try:
+        dropped = weakref.ref(job.backbone())
+        job.backbone()
+        assert dropped() is None
+    finally:
+        gc.enable()
+
+
+def test_a_prompt_that_grew_has_no_time_to_its_best(tmp_path: Path) -> None:
+    spent = {"context": 1.0, "training": 100.0, "evaluation": 2.0, "total": 103.0}
+    result = {"seconds": spent, "best_step": 1}
+    assert "to_best" in PROMPTED.seconds_of(result, tmp_path)
+    (tmp_path / "lengths").mkdir()
+    assert PROMPTED.seconds_of(result, tmp_path) == {"search": 0.0, "training": 103.0}

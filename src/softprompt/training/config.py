@@ -276,11 +276,11 @@ class RunConfig(BaseModel):
         Raises:
             ConfigError: it was changed into something that cannot be.
         """
-        whole: Mapping[str, Any] = value if isinstance(value, Mapping) else {"task": value}
-        sections = {name: whole.get(name, {}) for name in _SECTIONS}
-        if not all(isinstance(section, dict) for section in sections.values()):
-            raise ConfigError(_("A section of the stored settings (config.json) is damaged."))
-        return cls.of(str(whole.get("data", "")), **sections)
+        if isinstance(value, dict):
+            sections = {name: value.get(name, {}) for name in _SECTIONS}
+            if all(isinstance(section, dict) for section in sections.values()):
+                return cls.of(str(value.get("data", "")), **sections)
+        raise ConfigError(_("A section of the stored settings (config.json) is damaged."))
 
 
 OTHER_SECTIONS = ("compare",)
