@@ -180,6 +180,24 @@ def test_the_context_before_a_suffix_adapter_stays_exact(job: Job) -> None:
     )
 
 
+def test_lora_over_a_model_in_bf16_is_stored_as_it_was_trained(job: Job) -> None:
+    """Its matrices learn in fp32; rounding them would change the answers that were chosen by."""
+    trained = Adapter(Learner(job.backbone(dtype="bf16")), 2, 0)
+    for name, parameter in trained.model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, generator=torch.Generator().manual_seed(1))
+    trained.save(job.folder / "adapter")
+    again = Adapter(Learner(job.backbone(dtype="bf16")), 2, 1)
+    again.read(job.folder / "adapter")
+    matrices = [
+        {n: p for n, p in adapter.model.named_parameters() if "lora_" in n}
+        for adapter in (trained, again)
+    ]
+    assert {p.dtype for p in matrices[0].values()} == {torch.float32}
+    for name, parameter in matrices[0].items():
+        assert torch.equal(parameter, matrices[1][name])
+
+
 def test_learning_after_the_context_reads_the_kept_contexts(job: Job) -> None:
     """Kept contexts and contexts that are encoded again in every step train the same weights."""
     trained = []

@@ -69,13 +69,16 @@ class Adapter:
         return sum(p.numel() for p in (*matrices, *self.learner.prompts))
 
     def save(self, folder: Path) -> int:
-        """Writes PEFT's own folder, in the backbone's precision; returns its bytes."""
+        """Writes PEFT's own folder, in the precision that the matrices learn in; returns its bytes.
+
+        PEFT keeps them in fp32 over a model in bf16 or fp16. Rounding them to the model's precision
+        changes answers (benchmarks/LOG.md, "LoRA is stored as it was trained").
+        """
         from peft import get_peft_model_state_dict
         from safetensors.torch import save_file
 
-        dtype = self.learner.backbone.compute_dtype
         tensors = {
-            name: tensor.detach().to("cpu", dtype).contiguous()
+            name: tensor.detach().cpu().contiguous()
             for name, tensor in get_peft_model_state_dict(self.model).items()
         }
         with atomic_folder(folder) as fresh:
