@@ -2,7 +2,8 @@
 
     python -m benchmarks.generation [--data FOLDER] [--plot FILE] [--json]
 
-Small budgets: 500 training rows, 60 of validation, 200 of test, and prompts of a population of
+Small budgets: 500 training rows, 60 of validation (BoolQ 204, since choosing is fast), 200 of
+test, and prompts of a population of
 three, where the default has more. The best of several hand prompts, four examples in context,
 suffix prompts of three lengths, LoRA and full fine-tuning. Translation is judged by chrF, headline
 and report by ROUGE-L, record and note by exact match; beside it stand adherence to the task's
@@ -23,7 +24,7 @@ from typing import Any
 
 from benchmarks.data import METRIC
 from benchmarks.generation_tasks import SOURCES, task_of
-from benchmarks.sides import FULL, LORA, SUFFIX, Cell, Side
+from benchmarks.sides import FULL, HAND, K_SHOT, LORA, SUFFIX, Cell, Side
 from benchmarks.studies import Study, add_arguments, finish, mean_spread
 from benchmarks.study_plot import Panel, draw
 from softprompt.prompts.config import CHOOSING
@@ -38,8 +39,8 @@ SHORTER = (
 )
 """Than a prompt for free text is by default; BoolQ has choices, and its prompt is short anyway."""
 SIDES = (
-    Side("hand", "best hand prompt", "zero_shot", seeded=False),
-    Side("k_shot", "4 examples in context", "few_shot"),
+    HAND,
+    K_SHOT,
     *SHORTER,
     replace(SUFFIX, name="soft", title="prompt (32, choices 8)", training=FEW),
     LORA,
@@ -71,7 +72,7 @@ def main() -> None:
                 why[name] = _why_missing(study, name)
     details = {
         **about,
-        "validation_rows": VALIDATION_ROWS,
+        "validation_rows": {name: VALIDATION_ROWS for name in table if name in SOURCES},
         "metric": {name: metric_of(name) for name in table},
         "points": {name: {s: points(name, c) for s, c in t.items()} for name, t in table.items()},
         "order": {name: order(name, sides) for name, sides in table.items()},
@@ -96,7 +97,7 @@ def metric_of(name: str) -> str:
 def _why_missing(study: Study, name: str) -> str:
     if name in SOURCES and not (study.data / SOURCES[name].folder / "train.jsonl").is_file():
         return f"the data of {name} are not in {study.data}; see --data"
-    return study.why_missing(CHOICES) if name == CHOICES else "see --only-read"
+    return study.why_missing(CHOICES)
 
 
 def _cell(study: Study, name: str, side: Side, seed: int) -> Cell | None:

@@ -27,8 +27,20 @@ from typing import Any
 
 from benchmarks.data import METRIC, guess
 from benchmarks.report import Claim, claim, missing
-from benchmarks.sides import ALONE, FULL, KV, LORA, PREFIX, SUFFIX, WITHOUT, Cell, Side
-from benchmarks.studies import Study, add_arguments, finish, mean_spread
+from benchmarks.sides import (
+    ALONE,
+    FULL,
+    HAND,
+    K_SHOT,
+    KV,
+    LORA,
+    PREFIX,
+    SUFFIX,
+    WITHOUT,
+    Cell,
+    Side,
+)
+from benchmarks.studies import Study, add_arguments, at_edge, finish, mean_spread
 from benchmarks.study_plot import Panel, draw
 from softprompt import load_backbone
 from softprompt.inference.baselines import BASELINES, BaselineRequest
@@ -60,9 +72,9 @@ PROMPTS = (
     Side("residual", "prompt (residual)", prompt={"parametrisation": "residual"}, training=WITHOUT),
 )
 SIDES = (
-    Side("zero_shot", "task's own words", "zero_shot", seeded=False),
-    Side("hand", "best hand prompt", "zero_shot", seeded=False),
-    Side("k_shot", "4 examples in context", "few_shot"),
+    Side("zero_shot", "task's own words", "own_template", seeded=False),
+    HAND,
+    K_SHOT,
     *PROMPTS,
     LORA,
     FULL,
@@ -94,7 +106,7 @@ def main() -> None:
     study, about = Study.of(arguments)
     names, chosen = arguments.tasks.split(","), arguments.sides.split(",")
     table = {
-        name: {s.name: _cells(study, name, s, arguments.seeds) for s in SIDES if s.name in chosen}
+        name: {s.name: study.every(name, s, arguments.seeds) for s in SIDES if s.name in chosen}
         for name in names
     }
     same = {
@@ -104,7 +116,7 @@ def main() -> None:
     }
     forms = _parametrisations(study, arguments)
     for name in filter(None, arguments.hybrid_tasks.split(",")):
-        both = {s.name: _cells(study, name, s, arguments.seeds) for s in HYBRIDS}
+        both = {s.name: study.every(name, s, arguments.seeds) for s in HYBRIDS}
         table[name] = {**table.get(name, {}), **both}
     why = "; ".join(dict.fromkeys(study.why_missing(name) for name in names))
     near = {name: nearness(name, table[name], about["parameters"]) for name in names}
@@ -126,23 +138,10 @@ def main() -> None:
         arguments,
         claims,
         details,
-        finding=finding(near, forms, edges(table), points),
+        finding=finding(near, forms, _at_edge(table), points),
         table=f"{markdown(points)}\n\n{forms_shown(forms)}",
         draw=lambda path: _draw(points, path),
     )
-
-
-def _cells(study: Study, name: str, side: Side, seeds: int) -> list[Cell | None]:
-    """A side's cells; the task's own words are read from its task."""
-    if side.name == "zero_shot":
-
-        def own(task: Task) -> Cell:
-            words = task.template.text if task.template else ""
-            asked = replace(side, training={"hand_prompts": (words,)})
-            return study.measured(task, asked, 0, METRIC[name])
-
-        return [study.cell(f"{name}-zero_shot-0", name, 0, own)]
-    return [study.side(name, side, seed) for seed in range(seeds if side.seeded else 1)]
 
 
 def _same_examples(study: Study, name: str, seed: int, cell: Cell | None) -> Cell | None:
@@ -180,7 +179,7 @@ def _parametrisations(study: Study, arguments: argparse.Namespace) -> dict[str, 
         found[name] = {}
         for form in PARAMETRISATIONS:
             side = Side(form, form, prompt={"parametrisation": form}, training=WITHOUT)
-            cells = [study.side(name, side, seed) for seed in range(arguments.seeds)]
+            cells = study.every(name, side, arguments.seeds)
             whole = [cell for cell in cells if cell is not None]
             found[name][form] = {
                 "points": _points(name, cells),
@@ -298,26 +297,20 @@ def _context_claim(table: Table, same: Mapping[str, list[Cell | None]], why: str
     return claim(label, over, OVER_K_SHOT, "at_least", "points", "over tasks and seeds")
 
 
-def edges(table: Table) -> list[str]:
-    """Sides and tasks whose kept weights are of the largest learning rate that the first seed
-    tried, in full or in its short search."""
-    found = []
-    for name, by_side in table.items():
-        for side, cells in by_side.items():
-            details = (cells[0] or {}).get("details", {}) if cells else {}
-            for part in (details, details.get("lora"), details.get("model")):
-                tried = [float(rate) for rate in (part or {}).get("rates") or {}]
-                if not part or len(tried) < 2:
-                    continue
-                if part.get("kept_rate", part["rate"]) == max(tried):
-                    found.append(f"{side} on {name}")
-    return found
+def _at_edge(table: Table) -> list[str]:
+    first = {
+        f"{side} on {name}": cells[0]
+        for name, sides in table.items()
+        for side, cells in sides.items()
+        if cells
+    }
+    return at_edge(first)
 
 
 def finding(
     near: Mapping[str, dict[str, Any] | None],
     forms: Mapping[str, Any],
-    at_edge: Sequence[str] = (),
+    edges: Sequence[str] = (),
     points: Mapping[str, Mapping[str, list[float]]] | None = None,
 ) -> str:
     """What the table comes to, in sentences."""
@@ -338,8 +331,7 @@ def finding(
             )
         far = found["forms"][found["closest"]]["below"] > NEAR
         said.append(text + "." + (_limit(name, points or {}) if far else ""))
-    if at_edge:
-        said.append(f"The best learning rate is the largest that was tried: {', '.join(at_edge)}.")
+    said += edges
     for name, by_form in forms.items():
         spreads = {f: stdev(x["points"]) for f, x in by_form.items() if len(x["points"]) > 1}
         if spreads:

@@ -29,7 +29,7 @@ from benchmarks.data import DEFAULT_DATA, METRIC
 from benchmarks.report import Claim, claim, missing
 from benchmarks.scale_models import SIZES, pretrained
 from benchmarks.sides import SUFFIX, Cell, Side
-from benchmarks.studies import Study, add_arguments, finish, mean_spread
+from benchmarks.studies import Study, add_arguments, at_edge, finish, mean_spread
 from benchmarks.study_plot import Panel, draw
 from softprompt.errors import SoftPromptError
 
@@ -80,6 +80,7 @@ def main() -> None:
     if arguments.pretrain_only:
         return
     table: dict[str, dict[int, dict[str, dict[int, float]]]] = {}
+    tuned: dict[str, Cell | None] = {}
     why = list(absent.values())
     for name in arguments.tasks.split(","):
         table[name] = {}
@@ -90,6 +91,7 @@ def main() -> None:
             gone = not arguments.models and not path.is_dir()
             study = study.reading() if gone else study
             table[name][model["parameters"]] = _points(study, name, arguments.seeds)
+            tuned[f"{name} at {_size(model['parameters'])}"] = study.side(name, FULL, 0)
             why.append(f"no model in {path}; see --folder" if gone else study.why_missing(name))
     found = slope(table)
     details = {
@@ -104,7 +106,7 @@ def main() -> None:
         arguments,
         [_claim(found, "; ".join(dict.fromkeys(why)))],
         details,
-        finding=finding(found, table),
+        finding=" ".join([finding(found, table), *at_edge(tuned)]),
         table=shown(table),
         draw=lambda path: _draw(table, path),
     )

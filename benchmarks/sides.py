@@ -26,7 +26,9 @@ from softprompt.training import Reporter, RunConfig, TrainingConfig
 __all__ = [
     "ALONE",
     "FULL",
+    "HAND",
     "KV",
+    "K_SHOT",
     "LORA",
     "PREFIX",
     "SUFFIX",
@@ -72,6 +74,8 @@ class Side:
 WITHOUT = {"readout": "off"}
 """Training without a readout of contexts, where prompts by themselves are studied."""
 
+HAND = Side("hand", "best hand prompt", "zero_shot", seeded=False)
+K_SHOT = Side("k_shot", "4 examples in context", "few_shot")
 SUFFIX = Side("suffix", "prompt (default)")
 PREFIX = Side("prefix", "prompt (prefix)", prompt={"placement": "prefix"})
 KV = Side(

@@ -16,11 +16,10 @@ from pathlib import Path
 from statistics import fmean, stdev
 
 from benchmarks.data import METRIC
-from benchmarks.sides import SUFFIX, Cell, Side
+from benchmarks.sides import K_SHOT, SUFFIX, Cell, Side
 from benchmarks.studies import Study, add_arguments, finish
 from benchmarks.study_plot import Panel, draw
 
-K_SHOT = Side("k_shot", "4 examples in context", "few_shot")
 WORDINGS = {
     "vsfc": (
         "{text}\nSentiment: {answer}",

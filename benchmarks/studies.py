@@ -188,8 +188,8 @@ class Study:
     ) -> Side | None:
         """The side at the learning rate that the first seed chooses, which is measured for that.
 
-        Where nothing is searched, and for the first seed itself, the side as it is; None where the
-        first seed cannot be measured.
+        Where nothing is searched, and for a first seed that is to be measured yet, the side as it
+        is; None where the first seed cannot be measured.
 
         Args:
             name, side, seed, changed: as for `side`.
@@ -234,8 +234,12 @@ class Study:
 
     def points(self, name: str, side: Side, seeds: int) -> list[float]:
         """Test points of the seeds that are there."""
-        found = [self.side(name, side, seed) for seed in range(seeds if side.seeded else 1)]
+        found = self.every(name, side, seeds)
         return [100 * float(cell["test"][METRIC[name]]) for cell in found if cell is not None]
+
+    def every(self, name: str, side: Side, seeds: int) -> list[Cell | None]:
+        """A side's cells, one for each seed; a single one where seeds make no difference."""
+        return [self.side(name, side, seed) for seed in range(seeds if side.seeded else 1)]
 
 
 def _of_quality(cell: Cell) -> Cell | None:
@@ -294,6 +298,32 @@ def mean_spread(points: Sequence[float]) -> str:
     """Mean and standard deviation of points, for a table."""
     spread = f" ± {stdev(points):.1f}" if len(points) > 1 else ""
     return f"{fmean(points):.1f}{spread}" if points else "–"
+
+
+def at_edge(first: Mapping[str, Cell | None]) -> list[str]:
+    """Whose kept weights are of the largest or the smallest learning rate that was tried, in full
+    or in the short search, where a better one may lie beyond.
+
+    Args:
+        first: cells of the first seed, which searches, by what they are called.
+
+    Returns:
+        a sentence for each end that some are at.
+    """
+    ends: dict[str, list[str]] = {}
+    for name, cell in first.items():
+        details = (cell or {}).get("details", {})
+        for part in (details, details.get("lora"), details.get("model")):
+            tried = [float(rate) for rate in (part or {}).get("rates") or {}]
+            if part and len(tried) > 1:
+                best = part.get("kept_rate", part["rate"])
+                end = {max(tried): "largest", min(tried): "smallest"}.get(best)
+                ends.setdefault(end or "", []).append(name)
+    return [
+        f"The best learning rate is the {end} that was tried: {', '.join(ends[end])}."
+        for end in ("largest", "smallest")
+        if end in ends
+    ]
 
 
 def finish(

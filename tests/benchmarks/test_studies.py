@@ -112,10 +112,12 @@ def test_a_rate_at_the_end_of_its_space_is_in_the_finding() -> None:
             "full_prompt": [cell(1, details={"rate": 0.001, "kept_rate": 0.003, "rates": tried})],
         }
     }
-    assert methods.edges(table) == ["lora on sst2", "full_prompt on sst2"]
-    assert "largest that was tried: lora on sst2, full_prompt on sst2." in methods.finding(
-        {}, {}, methods.edges(table)
-    )
+    edges = methods._at_edge(table)
+    assert edges == [
+        "The best learning rate is the largest that was tried: lora on sst2, full_prompt on sst2.",
+        "The best learning rate is the smallest that was tried: full on sst2.",
+    ]
+    assert methods.finding({}, {}, edges) == " ".join(edges)
 
 
 def test_context_is_held_against_the_same_examples_seed_by_seed() -> None:

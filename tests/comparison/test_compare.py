@@ -310,6 +310,8 @@ def test_an_escalation_knows_what_was_measured_before(begun: Any, tmp_path: Path
     guess = {"soft_prompt": half, "full": wrong}
 
     def apart(name: str) -> None:
+        # What an earlier escalation came to says nothing of this one.
+        assert Comparison(tmp_path / "run").report()["escalation"] is None
         folder = RunDirectory(tmp_path / "run" / "methods" / name)
         folder.path.mkdir(parents=True)
         folder.write("result.json", a_result(comparison, guess[name]))

@@ -380,4 +380,20 @@ def test_a_prompt_that_grew_has_no_time_to_its_best(tmp_path: Path) -> None:
     result = {"seconds": spent, "best_step": 1}
     assert "to_best" in PROMPTED.seconds_of(result, tmp_path)
     (tmp_path / "lengths").mkdir()
-    assert PROMPTED.seconds_of(result, tmp_path) == {"search": 0.0, "training": 103.0}
+    assert PROMPTED.seconds_of(result, tmp_path) == {"training": 103.0}
+
+
+def test_a_prompt_that_grows_is_measured(begun: Any) -> None:
+    found = compare(begun("soft_prompt", prompt={"length": None}, training={"grow_to": 4}))
+    assert found["errors"] == {}
+    measured = found["methods"]["soft_prompt"]
+    assert measured["seconds"]["training"] > 0
+    assert "to_best" not in measured["seconds"] and measured["history"] == []
+
+
+def test_a_search_before_a_run_is_no_part_of_a_comparison(begun: Any, tmp_path: Path) -> None:
+    config = begun("majority").config
+    config = config.model_copy(update={"search": config.search.model_copy(update={"rounds": 2})})
+    with pytest.raises(ConfigError, match=r"search\.rounds is 2"):
+        Comparison.begin(tmp_path / "another", config, CompareConfig(methods=("majority",)))
+    assert not (tmp_path / "another").exists()

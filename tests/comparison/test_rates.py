@@ -264,3 +264,62 @@ def test_rates_that_come_to_the_same_have_no_best() -> None:
     assert at_edge(found) == []
     details["rates"] = {"0.0003": 0.3, "0.001": 0.25}
     assert "is the smallest that was tried" in at_edge(found)[0]
+
+
+@pytest.mark.parametrize(("dtype", "half"), [("fp32", False), ("bf16", True)])
+def test_every_weight_learns_with_products_as_the_backbone_has_them(
+    job: Job, monkeypatch: pytest.MonkeyPatch, dtype: str, half: bool
+) -> None:
+    """Whatever a stopwatch would say between one training and the next."""
+    loading = importlib.import_module("softprompt.backbones.load")
+    monkeypatch.setattr(loading, "fastest_dtype", lambda *about: "fp32" if half else "bf16")
+    learn, seen = RATES.learn, []
+
+    def noted(learner: Any, *given: Any, **more: Any) -> Any:
+        seen.append((learner.half, learner.backbone.dtype))
+        return learn(learner, *given, **more)
+
+    monkeypatch.setattr(RATES, "learn", noted)
+    settings = job.config.backbone.model_copy(update={"dtype": dtype})
+    job = replace(job, config=job.config.model_copy(update={"backbone": settings}))
+    METHODS.get("full").run(job)
+    assert set(seen) == {(half, "fp32")}
+
+
+@pytest.mark.parametrize("name", ["lora", "lora_suffix", "full"])
+def test_trying_numbers_of_threads_leaves_no_trace(
+    job: Job, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    trained = []
+    for tries in (0, 3):
+        asked = []
+
+        def chosen(device: Any, step: Any, tries: int = tries, asked: Any = asked) -> int:
+            for _try in range(tries):
+                step()
+            asked.append(device)
+            return 1
+
+        monkeypatch.setattr(WEIGHTS, "choose_threads", chosen)
+        found = METHODS.get(name).run(replace(job, folder=job.folder / str(tries)))
+        assert asked
+        trained.append(list(found.work.taught.backbone.model.parameters()))
+    for one, other in zip(*trained, strict=True):
+        assert torch.equal(one, other)
+
+
+def test_weights_learn_with_the_threads_that_are_fastest(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(WEIGHTS, "choose_threads", lambda device, step: 3)
+    seen, step = [], WEIGHTS._step
+    before = torch.get_num_threads()
+
+    def noted(*given: Any) -> None:
+        seen.append(torch.get_num_threads())
+        step(*given)
+
+    monkeypatch.setattr(WEIGHTS, "_step", noted)
+    METHODS.get("lora").run(job)
+    assert set(seen) == {3}
+    assert torch.get_num_threads() == before

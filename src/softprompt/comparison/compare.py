@@ -95,7 +95,7 @@ class Comparison:
             SoftPromptError: the backbone cannot be loaded, or cannot take the prompt's settings.
         """
         refuse_absent(how)
-        refuse_unused(how)
+        refuse_unused(config, how)
         directory = RunDirectory(folder)
         directory.refuse_used("compare")
         task = task_of(config)
@@ -142,9 +142,8 @@ class Comparison:
         # Another process that goes on with it reads this, method by method.
         with self.directory.alone():
             stored = self.directory.read("config.json") or {}
-            self.directory.write(
-                "config.json", {**stored, "comparison": changed.model_dump(mode="json")}
-            )
+            stored["comparison"] = changed.model_dump(mode="json")
+            self.directory.write("config.json", stored)
         self.how = changed
 
     @cached_property
@@ -364,10 +363,11 @@ def compare(
 
 def _escalate(comparison: Comparison, measure: Callable[[str], None]) -> None:
     """Measures the cheapest methods and goes on while validation rows say that it pays."""
+    # What an earlier one came to says nothing of methods that it was not given.
+    (comparison.directory.path / "escalation.json").unlink(missing_ok=True)
     methods = sorted(comparison.how.methods, key=lambda name: METHODS.get(name).cost)
     others = set(METHODS) - set(methods)  # measured before, perhaps, and cheaper
-    before: list[Held] = []
-    steps: list[Step] = []
+    before, steps = list[Held](), list[Step]()
     reason, failed = "all_measured", False
     for names in steps_of([(name, METHODS.get(name).trains) for name in methods]):
         for name in names:

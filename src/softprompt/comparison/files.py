@@ -30,6 +30,7 @@ def hashes(how: CompareConfig) -> dict[str, str]:
             raise DataError(
                 _("The file {name} cannot be read: {error}.").format(
                     name=name, error=system_reason(error)
-                )
+                ),
+                _("Put it back, or name a file that can be read."),
             ) from error
     return found

@@ -34,7 +34,8 @@ def passages_of(file: Path) -> list[str]:
         raise DataError(
             _("The text {file} cannot be read: {error}.").format(
                 file=file, error=system_reason(error)
-            )
+            ),
+            _("Name a text file that can be read."),
         ) from error
     except UnicodeDecodeError as error:
         raise DataError(

@@ -85,12 +85,19 @@ def refuse_fixed(how: CompareConfig) -> None:
         )
 
 
-def refuse_unused(how: CompareConfig) -> None:
+def refuse_unused(config: RunConfig, how: CompareConfig) -> None:
     """Refuses settings that nothing would come of.
 
     Raises:
         ConfigError: with what they belong to.
     """
+    if config.search.rounds:
+        raise ConfigError(
+            _("search.rounds is {n}, and a comparison searches by its population alone.").format(
+                n=config.search.rounds
+            ),
+            _("Leave it out, or find settings with `softprompt search` and give them here."),
+        )
     for name in ("other_input", "other_target"):
         if how.other is None and getattr(how, name) is not None:
             raise ConfigError(
@@ -225,5 +232,5 @@ def refuse_sizes(task: Task, config: RunConfig, how: CompareConfig) -> None:
                 _("--curve names {n} rows, which cannot hold two rows of each label.").format(
                     n=rows
                 ),
-                _("There are {n} labels.").format(n=len(task.labels)),
+                _("Name {n} or more.").format(n=2 * len(task.labels)),
             ) from error

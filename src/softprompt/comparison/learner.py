@@ -34,12 +34,14 @@ class Learner:
         head: [C, D] rows of a head, fp32; None where the model writes.
         scoring: what is read of several answers (see `softprompt.prompts.Layout`).
         objective: what choices are learned by.
+        half: whether products of weights in fp32 are made in bfloat16.
     """
 
     backbone: Backbone
     head: nn.Parameter | None = None
     scoring: Scoring = "whole"
     objective: str = "choices"
+    half: bool = False
 
     @classmethod
     def of(cls, backbone: Backbone, choices: int, seed: int, objective: str = "choices") -> Learner:

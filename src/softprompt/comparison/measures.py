@@ -236,10 +236,13 @@ def _forgetting(job: Job, trained: Trained, other: Task | None) -> dict[str, Any
 
 def _bare(backbone: Backbone, taught: Taught) -> Taught:
     """The model alone, used as the method is."""
-    layout = Layout(backbone, None, scoring=taught.layout.scoring)
-    alone = Taught(backbone=backbone, layout=layout)
-    about = {name: getattr(taught, name) for name in ("chat", "drop_long", "max_new_tokens")}
-    return replace(alone, **about)
+    return Taught(
+        backbone=backbone,
+        layout=Layout(backbone, None, scoring=taught.layout.scoring),
+        chat=taught.chat,
+        drop_long=taught.drop_long,
+        max_new_tokens=taught.max_new_tokens,
+    )
 
 
 def _fitting(passages: Sequence[tuple[str, str]], *sides: Taught) -> list[tuple[str, str]]:

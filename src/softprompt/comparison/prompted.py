@@ -126,11 +126,7 @@ def learned_prompt(
         stored_bytes=stored + result["artifact_bytes"],
         shared_bytes=stored if shared else 0,
         kept=(*kept, str(Path(result["prompt"]).relative_to(job.folder))),
-        seconds={
-            "search": search,
-            "training": training + own["training"],
-            "to_best": training + own["to_best"],
-        },
+        seconds={"search": search, **{stage: training + own[stage] for stage in own}},
         history=history_of(result, folder, loaded + search + training),
         details={**details, **{key: result[key] for key in _KEPT}},
     )
@@ -187,9 +183,9 @@ def seconds_of(result: Mapping[str, Any], folder: Path, loaded: float = 0.0) -> 
     training = float(spent["training"])
     whole = before + training + float(spent["evaluation"])
     if (folder / "lengths").is_dir():
-        return {"search": 0.0, "training": whole}
+        return {"training": whole}
     to_best = before + (reached[0] if reached else training)
-    return {"search": 0.0, "training": whole, "to_best": min(whole, to_best)}
+    return {"training": whole, "to_best": min(whole, to_best)}
 
 
 def _before(result: Mapping[str, Any], loaded: float = 0.0) -> float:

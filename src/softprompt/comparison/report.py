@@ -72,8 +72,8 @@ def report(
         costs and the rest), `errors`, `curves`, `curve_errors`, `rows_saved`, `time_to_accuracy`
         (`score`, the soft prompt's on the validation rows, and the `seconds` until each method
         first had it, search included, None where it never did), `examples`, `escalation`,
-        `prices` and `recommendation` (`method`, `best`, and between the two, on the rows that
-        all methods have answered, `points`; `p_value`, on those that the two have).
+        `prices` and `recommendation` (`method`, `best`, and between the two `points` and
+        `p_value`; a row that a method left out is wrong there).
     """
     references = [str(row.answer) for row in task.test]
     points = _points(task, metric, results, curves or {})

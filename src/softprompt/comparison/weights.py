@@ -16,13 +16,13 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from softprompt.backbones import Backbone, Context
-from softprompt.backbones.precision import fastest_dtype
 from softprompt.comparison.learner import Learner
 from softprompt.errors import DivergedError
 from softprompt.inference import Contexts, Encoded, answer, encode_rows, suited_score
@@ -31,7 +31,7 @@ from softprompt.locale import _, figure
 from softprompt.prompts import Example
 from softprompt.tasks import Task
 from softprompt.training.objectives import OBJECTIVES
-from softprompt.training.plan import epochs_for
+from softprompt.training.plan import choose_threads, epochs_for, threads_of
 from softprompt.training.schedule import Batch, epoch_batches, learning_rate_factor, steps_per_epoch
 
 __all__ = ["BATCH", "Learned", "Lesson", "Material", "learn", "of_task"]
@@ -183,44 +183,77 @@ def learn(
     Raises:
         DivergedError: a gradient or a score is not finite.
     """
-    begun, backbone, free = time.perf_counter(), learner.backbone, learner.free
-    contexts = material.contexts or Contexts(backbone, material.examples, bucket_rows=8 * BATCH)
-    buckets, examples = contexts.buckets, list(material.examples)
-    if material.contexts is None:
-        examples = [_without_context(backbone, example) for example in examples]
+    begun, free = time.perf_counter(), learner.free
+    contexts = material.contexts
+    if contexts is None:
+        contexts = Contexts(learner.backbone, material.examples, bucket_rows=8 * BATCH)
     optimizer = torch.optim.AdamW(free, lr=lesson.rate, weight_decay=DECAY)
-    # Keys and values that are cached have a precision of their own.
-    half = material.contexts is None and _half_pays(backbone)
-    epochs = lesson.passes(len(examples))
-    total = epochs * steps_per_epoch(buckets, BATCH)
+    batches = partial(epoch_batches, contexts.buckets, BATCH, lesson.seed, classes=material.classes)
+    gradients = _gradients(learner, material, contexts)
+    epochs = lesson.passes(len(material.examples))
+    total = epochs * steps_per_epoch(contexts.buckets, BATCH)
     best: tuple[float, int, float] | None = None
     kept = [p.detach().clone() for p in free]
     step = 0
-    for epoch in range(epochs):
-        for batch in epoch_batches(buckets, BATCH, lesson.seed, epoch, material.classes):
-            for group in optimizer.param_groups:
-                group["lr"] = lesson.rate * learning_rate_factor(step, total, WARMUP)
-            rows = _rows(buckets, batch)
-            picked = [examples[row] for row in rows], [material.gold[row] for row in rows]
-            before = _before(backbone, material.contexts, batch)
-            _step(learner, *picked, material.objective, half, before)
-            norm = torch.nn.utils.clip_grad_norm_(free, 1.0)
-            _refuse_infinite(_("gradient"), float(norm), lesson.rate, step)
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-            step += 1
-            progress(step, total)
-        if not _validated(epoch + 1, epochs, lesson):
-            continue
-        score = material.score()
-        _refuse_infinite(_("validation score"), score, lesson.rate, step)
-        noted(score)
-        if best is None or score > best[0]:
-            best = score, epoch + 1, time.perf_counter() - begun
-            _copy(free, kept)
+    with threads_of(_threads(learner, optimizer, gradients, batches(0))):
+        for epoch in range(epochs):
+            for batch in batches(epoch):
+                for group in optimizer.param_groups:
+                    group["lr"] = lesson.rate * learning_rate_factor(step, total, WARMUP)
+                gradients(batch)
+                norm = torch.nn.utils.clip_grad_norm_(free, 1.0)
+                _refuse_infinite(_("gradient"), float(norm), lesson.rate, step)
+                optimizer.step()
+                optimizer.zero_grad(set_to_none=True)
+                step += 1
+                progress(step, total)
+            if not _validated(epoch + 1, epochs, lesson):
+                continue
+            score = material.score()
+            _refuse_infinite(_("validation score"), score, lesson.rate, step)
+            noted(score)
+            if best is None or score > best[0]:
+                best = score, epoch + 1, time.perf_counter() - begun
+                _copy(free, kept)
     assert best is not None, "there is at least one epoch"
     _copy(kept, free)
     return Learned(*best, epochs)
+
+
+def _gradients(learner: Learner, material: Material, contexts: Contexts) -> Callable[[Batch], None]:
+    """What leaves the gradients of a batch on the weights that learn."""
+    backbone, examples = learner.backbone, list(material.examples)
+    whole = material.contexts is None
+    if whole:
+        examples = [_without_context(backbone, example) for example in examples]
+
+    def gradients(batch: Batch) -> None:
+        rows = [contexts.buckets[batch.bucket][member] for member in batch.members]
+        if whole:
+            before = Context.empty(len(rows), backbone.device)
+        else:
+            before = contexts.select(batch.bucket, batch.members)
+        picked = [examples[row] for row in rows], [material.gold[row] for row in rows]
+        _step(learner, *picked, material.objective, before)
+
+    return gradients
+
+
+def _threads(
+    learner: Learner,
+    optimizer: torch.optim.Optimizer,
+    gradients: Callable[[Batch], None],
+    batches: Sequence[Batch],
+) -> int:
+    """Processor threads that a step is fastest with, as for a soft prompt; one of middle length
+    stands for all."""
+    middle = sorted(batches, key=lambda batch: batch.bucket)[len(batches) // 2]
+
+    def step() -> None:
+        gradients(middle)
+        optimizer.zero_grad(set_to_none=True)
+
+    return choose_threads(learner.backbone.device, step)
 
 
 def _without_context(backbone: Backbone, example: Example) -> Example:
@@ -253,37 +286,18 @@ def _copy(source: Sequence[Tensor], target: Sequence[Tensor]) -> None:
             other.copy_(one)
 
 
-def _rows(buckets: list[list[int]], batch: Batch) -> list[int]:
-    return [buckets[batch.bucket][member] for member in batch.members]
-
-
-def _before(backbone: Backbone, contexts: Contexts | None, batch: Batch) -> Context:
-    """What stands before the rows of a batch."""
-    if contexts is None:
-        return Context.empty(len(batch.members), backbone.device)
-    return contexts.select(batch.bucket, batch.members)
-
-
-def _half_pays(backbone: Backbone) -> bool:
-    """Whether products of weights in fp32 are faster in bfloat16."""
-    if backbone.compute_dtype != torch.float32:
-        return False
-    return fastest_dtype(backbone.hidden_size, backbone.device) == "bf16"
-
-
 def _step(
     learner: Learner,
     examples: list[Example],
     gold: list[int],
     objective: str,
-    half: bool,
     before: Context,
 ) -> None:
     """Gradients of one batch."""
     device = learner.backbone.device
     what = Continuation.of(examples, device, [len(rows) for rows in learner.prompts])
     how = OBJECTIVES.get(objective)
-    with torch.autocast(device.type, torch.bfloat16, enabled=half):
+    with torch.autocast(device.type, torch.bfloat16, enabled=learner.half):
         tokens_M = token_log_probabilities(learner.backbone, before, what, learner.prompts)
         losses_B = how(tokens_M, what, torch.tensor(gold, device=device))
         loss = losses_B.sum() / sum(how.weight(example) for example in examples)

@@ -1,4 +1,4 @@
-"""Every weight of a model learns, in fp32, with products in bfloat16 where that pays.
+"""Every weight of a model learns, in fp32, with products in bfloat16 where the backbone's are.
 
 What is learned from is the caller's matter. What is stored is what is used afterwards: the weights
 in the backbone's own precision, loaded from the folder they were saved in.
@@ -7,9 +7,11 @@ in the backbone's own precision, loaded from the folder they were saved in.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, cast
+
+import torch
 
 from softprompt.backbones import progress_bars
 from softprompt.comparison.adapters import folder_bytes
@@ -42,13 +44,14 @@ def tuned_model(
         `history` and `details`.
     """
 
-    def make() -> Learner:
-        learner = job.learner(job.backbone(dtype="fp32"))
-        learner.backbone.model.requires_grad_(True)
-        return learner
-
     def do() -> dict[str, Any]:
         dtype = job.backbone().compute_dtype
+
+        def make() -> Learner:
+            learner = job.learner(job.backbone(dtype="fp32"))
+            learner.backbone.model.requires_grad_(True)
+            return replace(learner, half=dtype is torch.bfloat16)
+
         rates, epochs = job.how.full_rates, job.how.epochs
         found = searched(job, make, rates, epochs, lambda learner: learner, material)
         backbone, model = found.kept.backbone, cast(Any, found.kept.backbone.model)

@@ -288,7 +288,7 @@ def recommended(found: Mapping[str, Any]) -> str:
         return _("Only the majority guess is measured, so there is nothing to choose yet.")
     counts = [method["test"]["n"] for method in found["methods"].values()]
     name, best = named(chosen["method"]), named(chosen["best"])
-    if chosen["method"] == "majority":
+    if METHODS.get(chosen["method"]).way is None:
         text = (
             _(
                 "On these {n} test rows nothing is better than guessing beyond chance; a larger "

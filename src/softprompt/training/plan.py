@@ -21,7 +21,15 @@ from softprompt.training.config import TrainingConfig
 from softprompt.training.loop import Course, Loop
 from softprompt.training.schedule import epoch_batches, validation_interval
 
-__all__ = ["Plan", "check_same", "choose_threads", "epochs_for", "measure_step", "threads_of"]
+__all__ = [
+    "Plan",
+    "check_same",
+    "choose_threads",
+    "epochs_for",
+    "measure_step",
+    "step_of",
+    "threads_of",
+]
 
 
 @dataclass(frozen=True)
@@ -164,26 +172,35 @@ def threads_of(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def choose_threads(loop: Loop, config: TrainingConfig) -> int:
-    """The faster of one thread and all of them for the survivors' step.
+def choose_threads(device: torch.device, step: Callable[[], object]) -> int:
+    """The faster of one processor thread and all of them for a step of training.
 
     A small model's operations are too short to be shared out, and waiting for one another costs
     more than a second core brings.
+
+    Args:
+        device: that computes the step; threads count on a processor only.
+        step: forward and backward, without a trace in what is trained.
     """
     every = torch.get_num_threads()
-    if every == 1 or loop.backbone.device.type != "cpu":
+    if every == 1 or device.type != "cpu":
         return every
     taken: dict[int, float] = {}
     for count in (1, every):
         with threads_of(count):
-            taken[count] = _step_seconds(loop, config, config.survivors)
+            taken[count] = _fastest(step)
     return min(taken, key=lambda count: taken[count])
 
 
-def _step_seconds(loop: Loop, config: TrainingConfig, count: int) -> float:
-    """Seconds of forward and backward of the first prompts, parametrisations too; no update.
+def step_of(loop: Loop, config: TrainingConfig, count: int) -> Callable[[], None]:
+    """Forward and backward of the first prompts, parametrisations too; no update.
 
     A batch of the middle of the length order stands for all.
+
+    Args:
+        loop: that trains them.
+        config: whose batches are taken.
+        count: of the prompts.
     """
     batches = epoch_batches(loop.rows.contexts.buckets, config.batch_size, config.seed, 0)
     middle = sorted(batches, key=lambda batch: batch.bucket)[len(batches) // 2]
@@ -198,7 +215,7 @@ def _step_seconds(loop: Loop, config: TrainingConfig, count: int) -> float:
             vectors_PX.backward(leaf.grad)
             member.optimizer.zero_grad(set_to_none=True)
 
-    return _fastest(step)
+    return step
 
 
 def measure_step(loop: Loop, config: TrainingConfig) -> tuple[Course, float]:
@@ -209,8 +226,8 @@ def measure_step(loop: Loop, config: TrainingConfig) -> tuple[Course, float]:
     """
     size = len(loop.members)
     last = min(size, config.survivors)
-    step_last = _step_seconds(loop, config, last)
-    more = _step_seconds(loop, config, size) / step_last if size > last else 1.0
+    step_last = _fastest(step_of(loop, config, last))
+    more = _fastest(step_of(loop, config, size)) / step_last if size > last else 1.0
     survivors = [member.vectors() for member in loop.members[:last]]
     validation = _fastest(lambda: loop.validate(survivors))
 

@@ -38,6 +38,7 @@ from softprompt.training.plan import (
     choose_threads,
     measure_step,
     refuse_changed_settings,
+    step_of,
     threads_of,
 )
 from softprompt.training.readout import Fitted, fit_readout
@@ -292,7 +293,8 @@ class Tuning:
             self._check_same(self.earlier)
             return self.earlier
         self._fit_memory(loop)
-        threads = choose_threads(loop, setup.training)
+        step = step_of(loop, setup.training, setup.training.survivors)
+        threads = choose_threads(setup.backbone.device, step)
         with threads_of(threads):
             course, seconds = measure_step(loop, setup.training)
         assert setup.layout.placement is not None

@@ -148,14 +148,11 @@ def _read(path: Path) -> dict[str, Any]:
     file = path / "report.json" if path.is_dir() else path
     try:
         value = json_module.loads(file.read_text(encoding="utf-8"))
+        if not isinstance(value, dict):
+            raise ValueError("a report is an object")
     except (OSError, ValueError) as error:
         raise UsageError(
             _("{file} holds no report of a comparison.").format(file=file),
             _("Give the report.json that `softprompt compare` wrote, or its folder."),
         ) from error
-    if not isinstance(value, dict):
-        raise UsageError(
-            _("{file} holds no report of a comparison.").format(file=file),
-            _("Give the report.json that `softprompt compare` wrote, or its folder."),
-        )
     return value

@@ -6,7 +6,7 @@ import time
 from dataclasses import replace
 
 from softprompt.comparison.job import Job, Trained
-from softprompt.comparison.methods import METHODS, WRITING, Method
+from softprompt.comparison.methods import EVERY_FORM, METHODS, Method
 from softprompt.comparison.work import Asked
 from softprompt.errors import UsageError
 from softprompt.inference.baselines import BASELINES
@@ -57,7 +57,7 @@ METHODS.register("majority")(
         0,
         trains=False,
         choices_only=True,
-        forms=WRITING | {"pooled"},
+        forms=EVERY_FORM,
         check=_closed,
     )
 )

@@ -57,7 +57,13 @@ def lora_suffix(job: Job) -> Trained:
     def detach() -> Backbone:
         adapter.remove()
         # With the model's own layers back, the plain backbone of the same weights speaks for it.
-        return Backbone(backbone.model, backbone.tokenizer, backbone.identity, backbone.dtype)
+        return Backbone(
+            backbone.model,
+            backbone.tokenizer,
+            backbone.identity,
+            backbone.dtype,
+            backbone.settings,
+        )
 
     def switch() -> None:
         adapter.read(folder)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from softprompt.comparison.job import Job, Trained
-from softprompt.comparison.methods import METHODS, WRITING, Method
+from softprompt.comparison.methods import EVERY_FORM, METHODS, Method
 from softprompt.comparison.prompted import learned_prompt, refuse_prompt, space_of
 from softprompt.locale import mark
 
@@ -27,7 +27,7 @@ METHODS.register("soft_prompt")(
         4,
         way="soft_prompt",
         reads_prompt=True,
-        forms=WRITING | {"pooled"},
+        forms=EVERY_FORM,
         check=refuse_prompt,
         space=space_of,
     )
