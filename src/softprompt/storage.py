@@ -172,7 +172,7 @@ def hold(path: Path) -> int | None:
 def _unwritten(path: Path, reason: str) -> UsageError:
     return UsageError(
         _("Cannot write {path}: {reason}.").format(path=path, reason=_(reason)),
-        _("Free some space or name another place; what was written before is intact."),
+        _("Name another place, or make room there; what was written before is intact."),
     )
 
 

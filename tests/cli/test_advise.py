@@ -84,6 +84,20 @@ def test_short_questions_are_asked_where_nothing_is_said(
     assert "tasks = 1" in ended.out
 
 
+def test_a_question_that_is_not_answered_ends_it(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", Terminal("5\n"))
+    ended = shell("advise")
+    assert ended.code == 130
+    assert "Interrupted." in ended.err and "Traceback" not in ended.err
+
+
+@pytest.mark.parametrize(("said", "private"), [("có", True), ("co", True), ("không", False)])
+def test_yes_and_no_have_other_words(shell: Shell, said: str, private: bool) -> None:
+    assert shell("advise", "--private", said, "--json").value["situation"]["private"] is private
+
+
 def test_mistakes(shell: Shell, tmp_path: Path) -> None:
     assert "--hardware cannot be 'gpus'" in shell.mistake("advise", "--hardware", "gpus")
     assert "Did you mean 'gpu'" in shell.mistake("advise", "--hardware", "gpus")
@@ -91,6 +105,8 @@ def test_mistakes(shell: Shell, tmp_path: Path) -> None:
     assert shell("advise", "--rows", 0).code == 0
     assert "whole number, 1 or more" in shell.mistake("advise", "--tasks", 0)
     absent = tmp_path / "absent.json"
+    assert "holds no report" in shell.mistake("advise", "--report", absent)
+    absent.write_text("[" * 100_000)
     assert "holds no report" in shell.mistake("advise", "--report", absent)
     absent.write_text("[]")
     assert "holds no report" in shell.mistake("advise", "--report", absent)

@@ -213,23 +213,35 @@ def test_another_process_goes_on_with_what_is_left(
     assert next(codes, None) is None
 
 
+@pytest.mark.parametrize("at_a_terminal", [True, False])
 def test_a_method_that_is_interrupted_keeps_what_it_has(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_a_terminal: bool
 ) -> None:
+    """A terminal tells the whole group of Ctrl-C; who sends a signal tells one process."""
+    monkeypatch.setattr(child, "_at_a_terminal", lambda: at_a_terminal)
     wait, file = subprocess.Popen.wait, tmp_path / "kept"
     times: list[float | None] = []
 
     def interrupted(self: Any, timeout: float | None = None) -> int:
         times.append(timeout)
         if len(times) == 1:
+            while not (tmp_path / "ready").exists():
+                time.sleep(0.01)
             raise KeyboardInterrupt
         return int(wait(self, timeout))
 
     monkeypatch.setattr(subprocess.Popen, "wait", interrupted)
-    slow = f"import time; time.sleep(1); open({str(file)!r}, 'w').close()"
+    slow = (
+        "import signal, time\n"
+        "told = []\n"
+        "signal.signal(signal.SIGINT, lambda *_: told.append('told'))\n"
+        f"open({str(tmp_path / 'ready')!r}, 'w').close()\n"
+        "time.sleep(1)\n"
+        f"open({str(file)!r}, 'w').write(*told or [''])\n"
+    )
     with pytest.raises(KeyboardInterrupt):
         child.ended([sys.executable, "-c", slow])
-    assert file.exists()
+    assert file.read_text("utf-8") == ("" if at_a_terminal else "told")
 
 
 def test_a_comparison_that_is_asked_to_end_ends_as_on_ctrl_c(
@@ -272,14 +284,26 @@ def test_who_stops_a_comparison_is_told_how_to_go_on(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(COMMAND, "ended", stopped)
-    run = tmp_path / "run"
+    run = tmp_path / "my run"
     words = [data, "--model", tiny_folder, "--output", run, "--methods", "majority"]
     ended = shell("compare", *words, *QUICK)
     assert ended.code == 130
-    assert f"Go on with `softprompt compare --resume {run}`." in ended.err
+    assert f"Go on with `softprompt compare --resume '{run}'`." in ended.err
+    assert f"--resume '{run}'" in shell.mistake("compare", *words)
 
 
 def test_why_a_process_ended_is_kept(
+    shell: Shell, data: Path, tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(COMMAND, "ended", lambda words: (2, "No such model."))
+    run = tmp_path / "run"
+    words = [data, "--model", tiny_folder, "--output", run, "--methods", "majority"]
+    assert shell("compare", *words, *QUICK).code == 1
+    error = json.loads((run / "methods" / "majority" / "error.json").read_text("utf-8"))
+    assert "No such model." in error["error"]
+
+
+def test_files_that_have_changed_are_refused_before_anything_is_measured(
     shell: Shell, data: Path, tiny_folder: Path, tmp_path: Path
 ) -> None:
     general = tmp_path / "general.txt"
@@ -291,11 +315,11 @@ def test_why_a_process_ended_is_kept(
     how = CompareConfig(methods=("majority",), general=str(general))
     Comparison.begin(tmp_path / "run", run_config(str(data), {"model": str(tiny_folder)}), how)
     general.write_text("another", "utf-8")
-    ended = shell("compare", "--resume", tmp_path / "run")
-    assert ended.code == 2
-    assert "general.txt" in ended.err
-    error = tmp_path / "run" / "methods" / "majority" / "error.json"
-    assert "general.txt" in json.loads(error.read_text("utf-8"))["error"]
+    config = (tmp_path / "run" / "config.json").read_text("utf-8")
+    for more in ([], ["--methods", "zero_shot"]):
+        assert "general.txt" in shell.mistake("compare", "--resume", tmp_path / "run", *more)
+    assert not (tmp_path / "run" / "methods").exists()
+    assert (tmp_path / "run" / "config.json").read_text("utf-8") == config
     assert "already in use" in shell.mistake("compare", *words)
 
 

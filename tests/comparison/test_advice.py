@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import fields
 from typing import Any
 
@@ -124,12 +125,44 @@ def test_too_little_to_tell_rules_no_model_out() -> None:
         assert (found["choice"], found["measured"]["lacking"]) == (None, lacking)
 
 
+def test_too_few_rows_to_tell_methods_apart_recommend_none() -> None:
+    few = a_report("zero_shot", "lora", 0.4)
+    for told in few["methods"].values():
+        told["test"]["n"] = 53
+    found = advise(Situation(), few)
+    assert (found["choice"], found["measured"]["undecided"]) == (None, True)
+    # What is best, or what is asked to be, needs no telling apart.
+    assert advise(Situation(quality="best"), few)["choice"] == "lora"
+    for told in few["methods"].values():
+        told["test"]["n"] = 54
+    assert advise(Situation(), few)["choice"] == "hand_prompt"
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("recommendation", "points"), None),
+        (("methods", "full", "test", "macro_f1"), None),
+        (("methods", "full", "stored_bytes"), "a"),
+        (("methods", "full", "seconds"), {"training": "long"}),
+    ],
+)
+def test_a_damaged_report_is_refused(place: tuple[str, ...], value: Any) -> None:
+    report = copy.deepcopy(a_report("full", "full", None))
+    part = report
+    for name in place[:-1]:
+        part = part[name]
+    part[place[-1]] = value
+    with pytest.raises(UsageError, match="missing or damaged in the report"):
+        advise(Situation(), report)
+
+
 @pytest.mark.parametrize("part", ["recommendation", "methods"])
 def test_a_report_that_lacks_something_is_refused(part: str) -> None:
     report = {**a_report("full", "full", None), part: {}}
     if part == "methods":
         report[part] = {"full": {}}
-    with pytest.raises(UsageError, match="missing in the report"):
+    with pytest.raises(UsageError, match="missing or damaged in the report"):
         advise(Situation(), report)
 
 

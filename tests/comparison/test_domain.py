@@ -14,7 +14,7 @@ from softprompt.comparison import CompareConfig, Comparison
 from softprompt.comparison.domain import domain_of
 from softprompt.comparison.job import Job
 from softprompt.comparison.rates import lesson
-from softprompt.errors import DataError
+from softprompt.errors import ConfigError, DataError
 from softprompt.tasks import Task
 from softprompt.training import Reporter
 
@@ -58,6 +58,18 @@ def test_a_domain_of_other_labels_reads_the_rows_as_the_task_does(
     with pytest.raises(DataError, match="drop-empty"):
         plain = config.model_copy(update={"task": config.task.replace(drop_empty=False)})
         domain_of(replace(job, config=plain))
+
+
+def test_the_tasks_own_answers_are_no_domain(job: Job) -> None:
+    how = job.how.model_copy(update={"domain_target": job.task.target})
+    with pytest.raises(ConfigError, match="'label' has the task's own answers"):
+        domain_of(replace(job, how=how))
+
+
+def test_passages_are_known_by_their_suffix_in_capitals_too(job: Job, tmp_path: Path) -> None:
+    file = tmp_path / "DOMAIN.TXT"
+    file.write_text("\n\n".join(f"Another passage, number {n}." for n in range(6)), "utf-8")
+    assert domain_of(replace(job, how=job.how.model_copy(update={"domain": str(file)}))).count == 6
 
 
 def test_texts_that_stand_twice_are_not_held_out(job: Job, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from softprompt.comparison.page import page
 from softprompt.comparison.page.charts import bars
 from softprompt.comparison.page.tables import classes
 from softprompt.comparison.report import report
-from softprompt.comparison.words import at_edge, price
+from softprompt.comparison.words import at_edge, price, recommended
 
 EVIL = "<script>alert('x')</script>"
 ALIKE = {"macro-F1", "soft prompt", EVIL}
@@ -183,6 +183,19 @@ def test_numbers_of_the_report_stand_in_the_page(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("english")
+def test_few_rows_recommend_nothing_that_is_not_best() -> None:
+    found = a_report()
+    found["recommendation"] |= {"method": "zero_shot", "best": "soft_prompt", "p_value": 0.4}
+    for rows, begins in (
+        (53, "Measured on 53 test rows, too few"),
+        (54, "Choose: best hand prompt"),
+    ):
+        for method in found["methods"].values():
+            method["test"]["n"] = rows
+        assert recommended(found).startswith(begins)
+
+
+@pytest.mark.usefixtures("english")
 def test_a_rate_at_the_end_of_its_space_is_told() -> None:
     found = a_report()
     tried = {"0.0001": 0.4, "0.001": 0.5, "0.003": None}
@@ -201,7 +214,7 @@ def test_a_rate_at_the_end_of_its_space_is_told() -> None:
 
 def test_money_is_nothing_only_where_nothing_is_paid() -> None:
     amounts = (None, 0.0, 4e-8, 0.0000216, 0.25, 1234.5)
-    told = ["", "0.000000", "< 0.000001", "0.000022", "0.2500", "1,234.50"]
+    told = ["", "0", "< 0.000001", "0.000022", "0.2500", "1,234.50"]
     assert [price(amount) for amount in amounts] == told
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from inference.test_conformance import TEXTS, laid, laid_out, module_of, saved
@@ -20,6 +22,7 @@ from softprompt.prompts import Example, Layout
 from softprompt.prompts.depths import DEPTHS
 from softprompt.prompts.parametrisations import PARAMETRISATIONS
 from softprompt.prompts.placements import PLACEMENTS
+from softprompt.tasks import Task
 
 COMBINATIONS = list(product(PLACEMENTS.names(), DEPTHS.names(), PARAMETRISATIONS.names()))
 IN_THE_DECODER = {"suffix": 3, "front": 0, "prefix": 0, "both": 1, "slots": 1}
@@ -157,3 +160,26 @@ def test_the_layout_is_the_same_text_for_both_sides() -> None:
         assert list(example.trunk) == trunk
     beside = laid_out(Layout(backbone, "suffix", 3, "kv"))[0]
     assert list(beside.trunk) == [*marks, 3]
+
+
+@pytest.mark.parametrize("depth", DEPTHS.names())
+def test_a_row_whose_text_after_the_prompt_is_empty_is_the_same_in_company(
+    tmp_path: Path, depth: str
+) -> None:
+    """Its whole prompt stands in the decoder, and that of the others in the encoder."""
+    file = tmp_path / "rows.jsonl"
+    told = [
+        {"a": f"great thing {n}", "b": "nine boxes" if n % 3 else "", "label": "ab"[n % 2]}
+        for n in range(30)
+    ]
+    file.write_text("\n".join(map(json.dumps, told)), "utf-8")
+    task = Task.from_file(file, template="{a}{prompt:2}{b}{prompt:1} {answer}", target="label")
+    backbone = tiny_encoder_decoder()
+    layout = Layout(backbone, "slots", 3, depth)
+    examples = [layout.example(task.render(row), ("a", "b")) for row in task.train[:8]]
+    assert {bool(example.encoder) for example in examples} == {False, True}
+    rows_PX = module_of(backbone, depth, "direct")().detach()
+    together = score_answers(backbone, examples, [rows_PX], depth=depth)[0]
+    for example, scores in zip(examples, together, strict=True):
+        alone = score_answers(backbone, [example], [rows_PX], depth=depth)[0, 0]
+        np.testing.assert_allclose(scores, alone, atol=1e-4)

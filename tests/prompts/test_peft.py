@@ -208,10 +208,10 @@ def test_a_configuration_of_peft_describes_the_axes() -> None:
         prompt_tuning_init_text="good or bad",
         tokenizer_name_or_path="x",
     )
-    found = described(texts)
+    found = described(texts, "continued")
     assert (found.placement, found.length, found.depth) == ("front", 5, "input")
     assert (found.initialisation, found.text) == ("text", "good or bad")
-    axes = {kind: described(make_config()) for kind, make_config in CONFIGS.items()}
+    axes = {kind: described(make_config(), "continued") for kind, make_config in CONFIGS.items()}
     assert axes["prompt tuning"].initialisation == "random"
     assert axes["p-tuning"].parametrisation == "encoder"
     assert axes["p-tuning with an LSTM"].parametrisation == "encoder_lstm"
@@ -220,11 +220,11 @@ def test_a_configuration_of_peft_describes_the_axes() -> None:
     assert (network.depth, network.parametrisation) == ("kv", "encoder")
     assert (axes["prefix tuning"].depth, axes["prefix tuning"].parametrisation) == ("kv", "direct")
     with pytest.raises(ConfigError, match="of type 'LORA' describes no soft prompt"):
-        described(peft.LoraConfig())
+        described(peft.LoraConfig(), "continued")
     with pytest.raises(ConfigError, match="does not begin from 'zero' weights"):
-        described(peft.PrefixTuningConfig(num_virtual_tokens=4, init_weights="zero"))
+        described(peft.PrefixTuningConfig(num_virtual_tokens=4, init_weights="zero"), "continued")
     with pytest.raises(ConfigError, match="does not say num_virtual_tokens"):
-        described(peft.PromptTuningConfig())
+        described(peft.PromptTuningConfig(), "continued")
 
 
 def test_a_configuration_of_peft_trains(tmp_path: Path) -> None:
@@ -317,7 +317,7 @@ def test_a_prefix_of_peft_for_an_encoder_decoder_scores_as_in_peft(
     loaded = SoftPrompt.load(tmp_path)
     assert (loaded.placement, loaded.depth) == ("suffix", "kv")
     same_as_theirs(loaded, EncoderDecoder(base, tiny_tokenizer("encoder_decoder")), theirs)
-    axes = described(config)
+    axes = described(config, "encoder_decoder")
     assert (axes.placement, axes.depth, axes.length) == ("suffix", "kv", 4)
 
 
@@ -348,7 +348,8 @@ def test_one_layer_of_an_lstm_is_what_is_built(recwarn: pytest.WarningsRecorder)
                 num_virtual_tokens=4,
                 encoder_reparameterization_type="LSTM",
                 encoder_num_layers=layers,
-            )
+            ),
+            "continued",
         )
     assert [("encoder_num_layers" in str(w.message)) for w in recwarn] == [True]
 
@@ -386,7 +387,7 @@ def test_the_revision_of_a_hub_model_goes_both_ways(tmp_path: Path) -> None:
 def test_what_stands_elsewhere_or_has_a_head_is_left_to_peft(tmp_path: Path) -> None:
     headed = peft.PrefixTuningConfig(num_virtual_tokens=4, modules_to_save=["score"])
     with pytest.raises(ConfigError, match="modules_to_save"):
-        described(headed)
+        described(headed, "continued")
     model = tiny_model("llama")
     peft.get_peft_model(
         model, peft.PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=4)
@@ -395,3 +396,13 @@ def test_what_stands_elsewhere_or_has_a_head_is_left_to_peft(tmp_path: Path) -> 
     save_file({**load_file(file), "base_model.score.weight": torch.zeros(2, 32)}, file)
     with pytest.raises(ArtifactError, match="'prompt_embeddings' alone is wanted"):
         SoftPrompt.load(tmp_path / "b")
+
+
+def test_the_form_of_the_backbone_says_where_a_prefix_stands() -> None:
+    untold = peft.PrefixTuningConfig(num_virtual_tokens=4)
+    assert described(untold, "encoder_decoder").placement == "suffix"
+    assert described(untold, "continued").placement == "front"
+    for task_type, form in (("SEQ_2_SEQ_LM", "continued"), ("CAUSAL_LM", "encoder_decoder")):
+        other = peft.PrefixTuningConfig(task_type=task_type, num_virtual_tokens=4)
+        with pytest.raises(ConfigError, match=f"is of task type '{task_type}'"):
+            described(other, form)

@@ -189,6 +189,14 @@ def test_a_warm_start_begins_at_the_other_prompt(tmp_path: Path) -> None:
     )
 
 
+def test_a_warm_start_is_as_long_as_the_other_prompt_unless_told(tmp_path: Path) -> None:
+    first = run(tmp_path, length=11)
+    for length, wanted in ((None, 11), (5, 5)):
+        settings = {"initialisation": "prompt", "start": first["prompt"], "length": length}
+        second = run(tmp_path, f"of {length}", **settings, learning_rate=1e-9)
+        assert SoftPrompt.load(second["prompt"]).length == wanted
+
+
 def test_free_text(tmp_path: Path) -> None:
     from softprompt.tasks import Task
 

@@ -115,6 +115,10 @@ def test_a_warm_start_begins_where_the_other_ended(tmp_path: Path) -> None:
     torch.testing.assert_close(before, after)
     (candidate,) = second["population"]
     assert candidate["initialisation"] == "prompt"
+    # As long as the other where no length is asked for.
+    short = {**one, "length": None, "start": second["prompt"]}
+    third = tune_vectors(adapter, inputs, targets, tmp_path / "c", loss=mse_loss, **short)
+    assert SoftPrompt.load(third["prompt"]).length == len(after)
 
 
 def test_few_inputs_give_as_many_vectors_as_asked_for(tmp_path: Path) -> None:
@@ -158,6 +162,14 @@ def test_functions_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     one = Adapter(module, Mean().embed, lambda vectors, mask: vectors.sum())
     with pytest.raises(BackboneError, match=r"an output for each row is needed"):
         tune_vectors(one, inputs, targets, tmp_path / "run", loss=mse_loss)
+    long = Adapter(module, lambda x: torch.zeros(1, len(x), 8), Mean().forward)
+    with pytest.raises(BackboneError, match=r"gives 1 rows for \d+ inputs\. Keep the inputs"):
+        tune_vectors(long, inputs, targets, tmp_path / "run", loss=mse_loss)
+    none = Adapter(module, lambda x: None, Mean().forward)
+    with pytest.raises(BackboneError, match="a sequence of vectors"):
+        tune_vectors(none, inputs, targets, tmp_path / "run", loss=mse_loss)
+    with pytest.raises(BackboneError, match="takes a torch module; function is given"):
+        Adapter(lambda x: x)
     empty = Adapter(module, lambda x: torch.zeros(len(x), 2, 8), Mean().forward)
     with pytest.raises(BackboneError, match="gives nothing but zeros"):
         tune_vectors(empty, inputs, targets, tmp_path / "run", loss=mse_loss)
@@ -354,3 +366,33 @@ def test_the_card_says_how_it_is_used_and_texts_are_refused(tmp_path: Path) -> N
     assert "tiny GRU" in card
     with pytest.raises(UsageError, match="stands among the vectors of a module"):
         Predictor(SoftPrompt.load(result["prompt"]))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"targets": None}, "NoneType, which has no length"),
+        ({"inputs": torch.tensor(1.0)}, "Tensor, which has no length"),
+        ({"loss": "ce"}, "loss is no function: 'ce'"),
+        ({"validation": torch.zeros(4, 2)}, "Tensor; inputs and their targets are needed"),
+    ],
+)
+def test_what_is_no_input_target_or_loss_is_told(
+    tmp_path: Path, given: dict[str, Any], message: str
+) -> None:
+    inputs, targets = some()
+    told = {"inputs": inputs, "targets": targets, "loss": mse_loss, **given}
+    with pytest.raises(UsageError, match=message):
+        tune_vectors(Mean(), output=tmp_path / "run", **told)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_module_is_run_by_an_adapter_and_a_prompt_or_its_folder(tmp_path: Path) -> None:
+    inputs, targets = some()
+    adapter = Mean()
+    result = tune_vectors(adapter, inputs, targets, tmp_path / "run", loss=mse_loss, **FAST)
+    prompt = SoftPrompt.load(result["prompt"])
+    one, other = (run_vectors(given, adapter, inputs) for given in (prompt, result["prompt"]))
+    assert torch.equal(one, other)
+    with pytest.raises(UsageError, match="is no adapter of a module"):
+        run_vectors(prompt, adapter.module, inputs)

@@ -51,6 +51,9 @@ class Adapter:
         forward: from vectors [R, S, D] and a mask [R, S] (False for padding, which is zeros behind
             a row's last vector) to outputs, R of them along the first axis.
         name: what the module is called in artifacts; its class's name when absent.
+
+    Raises:
+        BackboneError: `module` is none.
     """
 
     def __init__(
@@ -60,6 +63,13 @@ class Adapter:
         forward: Forward | None = None,
         name: str = "",
     ) -> None:
+        if not isinstance(module, nn.Module):
+            raise BackboneError(
+                _("Adapter takes a torch module; {kind} is given.").format(
+                    kind=type(module).__name__
+                ),
+                _("Write a function as the forward of an nn.Module."),
+            )
         self.module = module.eval().requires_grad_(False)
         self._embed, self._forward = embed, forward
         self.identity = Identity(
@@ -92,9 +102,17 @@ class Adapter:
         Raises:
             BackboneError: what `embed` returns is not that.
         """
+        inputs = as_kept(inputs)
         with torch.no_grad():
-            found = self.embed(as_kept(inputs))
-        rows = list(found)
+            found = self.embed(inputs)
+        rows = list(found) if isinstance(found, Tensor | Sequence) else []
+        if rows and len(rows) != len(inputs):
+            raise BackboneError(
+                _("`embed` of {name} gives {rows} rows for {n} inputs.").format(
+                    name=self.identity.name, rows=len(rows), n=len(inputs)
+                ),
+                _("Keep the inputs along the first axis."),
+            )
         good = bool(rows) and all(isinstance(row, Tensor) and row.ndim == 2 for row in rows)
         if not good or len({row.shape[1] for row in rows}) != 1:
             shapes = [list(getattr(row, "shape", ())) for row in rows[:3]]

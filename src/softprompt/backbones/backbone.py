@@ -205,7 +205,21 @@ class Backbone(FrozenModel):
         return torch.stack(found[: self.layers])
 
     def check_beside(self) -> None:
-        """Refuses keys and values of prompts (BackboneError) where the layers take none."""
+        """Refuses keys and values of prompts where the layers do not take them.
+
+        Raises:
+            BackboneError: keys and values are of different sizes (MLA), or there are none.
+        """
+        context = self.encode_context([[0]])
+        for key, value in zip(context.keys, context.values, strict=True):
+            if key.shape != value.shape:
+                raise BackboneError(
+                    _(
+                        "{name} keeps keys of {keys} numbers and values of {values}; prompts of"
+                        " keys and values (depth kv) have as many of both."
+                    ).format(name=self.identity.name, keys=key.shape[-1], values=value.shape[-1]),
+                    _("The nearest that works is depth deep."),
+                )
 
     @property
     def key_shapes(self) -> tuple[tuple[int, int], ...]:

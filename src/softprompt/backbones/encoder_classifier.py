@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from softprompt.backbones.backbone import Backbone, Run
 from softprompt.backbones.context import Context
+from softprompt.backbones.inserted import layers_of
 from softprompt.backbones.passing import Pass
 from softprompt.backbones.probe import probe_encoder
 from softprompt.errors import BackboneError
@@ -118,13 +119,15 @@ class EncoderClassifier(Backbone):
         Raises:
             BackboneError: they are not found.
         """
-        for module in self._body.modules():
-            if isinstance(module, nn.ModuleList) and len(module) == self.layers:
-                return list(module)
-        raise BackboneError(
-            _("The layers of {name} are not in one list.").format(name=type(self.model).__name__),
-            _("Use a prompt of depth input."),
-        )
+        layers = layers_of(self._body, self.layers)
+        if layers is None:
+            raise BackboneError(
+                _("The layers of {name} are not in one list.").format(
+                    name=type(self.model).__name__
+                ),
+                _("Use a prompt of depth input."),
+            )
+        return layers
 
     @torch.no_grad()
     def layer_inputs(self, embeds_PD: Tensor, *, encoder: bool = False) -> Tensor:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from softprompt.backbones.fingerprint import module_fingerprint, tokenizer_fingerprint
 from softprompt.backbones.model_config import window_of
-from softprompt.errors import BackboneError, DataError
+from softprompt.errors import BackboneError, DataError, SoftPromptError
 from softprompt.locale import _
 
 __all__ = ["FrozenModel", "Identity"]
@@ -79,6 +79,8 @@ class FrozenModel:
         self.layers: int = config.num_hidden_layers
         self.vocabulary: int = config.vocab_size
         self.window: int = window_of(config)
+        for token in (tokenizer.bos_token_id, tokenizer.eos_token_id):
+            self._refuse_unknown(token or 0, BackboneError)
         self._body = self.model.base_model
         self._embedding = self.model.get_input_embeddings()
         width = self._embedding.weight.shape[-1]
@@ -200,9 +202,28 @@ class FrozenModel:
         return str(self.tokenizer.bos_token or "") if self.bos is not None else ""
 
     def encode(self, text: str) -> list[int]:
-        """Token ids of one segment of text, without special tokens added."""
+        """Token ids of one segment of text, without special tokens added.
+
+        Raises:
+            DataError: the tokenizer gives one that the model does not have.
+        """
         # A text longer than the window is told of by whoever cannot use it, not by the tokenizer.
-        return list(self.tokenizer(text, add_special_tokens=False, verbose=False).input_ids)
+        ids = list(self.tokenizer(text, add_special_tokens=False, verbose=False).input_ids)
+        self._refuse_unknown(max(ids, default=0), DataError)
+        return ids
+
+    def _refuse_unknown(self, token: int, error: type[SoftPromptError]) -> None:
+        """Refuses a token that the tokenizer has and the model has not, by that error."""
+        if token >= self.vocabulary:
+            raise error(
+                _("The token {text!r} has the number {n}, and {name} has {all} tokens.").format(
+                    text=self.tokenizer.convert_ids_to_tokens(token),
+                    n=token,
+                    name=self.identity.name,
+                    all=self.vocabulary,
+                ),
+                _("Use the model's own tokenizer, or resize its embeddings for added tokens."),
+            )
 
     def embed(self, ids: Tensor) -> Tensor:
         """Input embeddings of ids, [..., D]."""

@@ -12,7 +12,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+
+from softprompt.errors import BackboneError
+from softprompt.locale import _
 
 __all__ = ["Inserted", "layers_of"]
 
@@ -43,15 +47,25 @@ class Inserted:
 
         Args:
             layers: of the model, in order.
-            new: positions N of a row; passes of other widths are left as they are.
+            new: positions N of a row; what a model pads behind them stays as it is.
+
+        Raises:
+            BackboneError: a layer gets fewer.
         """
 
         def hook(layer: int) -> Any:
             def change(module: nn.Module, args: Any, kwargs: Any) -> Any:
                 hidden = args[0] if args else kwargs["hidden_states"]
-                if hidden.shape[1] != new:
-                    return None
-                hidden = self.into(layer, hidden.flatten(0, 1)).view(hidden.shape)
+                own = hidden[:, :new]
+                if own.shape[1] < new:
+                    raise BackboneError(
+                        _("Layer {layer} of the model gets {n} positions of {all}.").format(
+                            layer=layer, n=own.shape[1], all=new
+                        ),
+                        _("Use a prompt of depth input."),
+                    )
+                put = self.into(layer, own.flatten(0, 1)).view(own.shape)
+                hidden = torch.cat([put, hidden[:, new:]], 1) if hidden.shape[1] > new else put
                 if args:
                     return (hidden, *args[1:]), kwargs
                 return args, {**kwargs, "hidden_states": hidden}
@@ -71,6 +85,12 @@ class Inserted:
 
 
 def layers_of(body: nn.Module, count: int) -> list[nn.Module] | None:
-    """The layers of a model, in order; None where it does not keep them in one list of its own."""
-    lists = [m for m in body.children() if isinstance(m, nn.ModuleList) and len(m) == count]
-    return list(lists[0]) if len(lists) == 1 else None
+    """The layers of a model, in order; None where it does not keep them in one list.
+
+    Of a module with several such lists (attentions, feed-forwards, ...) none has whole layers.
+    """
+    for module in body.modules():
+        lists = [m for m in module.children() if isinstance(m, nn.ModuleList) and len(m) == count]
+        if lists:
+            return list(lists[0]) if len(lists) == 1 else None
+    return None

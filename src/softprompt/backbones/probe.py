@@ -42,6 +42,7 @@ def probe(backbone: Backbone) -> None:
     name = type(backbone.model).__name__
     try:
         whole_MV, parts_MV = _whole(backbone), _continued(backbone)
+        _take_vectors(backbone)
     except (RuntimeError, TypeError, ValueError, AttributeError, LookupError) as error:
         raise BackboneError(
             _("{name} cannot continue from a cached context ({reason}).").format(
@@ -92,6 +93,16 @@ def _continued(backbone: Backbone) -> torch.Tensor:
     return backbone.logits(hidden_MD)
 
 
+def _take_vectors(backbone: Backbone) -> None:
+    """Passes a vector that is no token's; some models look for its token, and raise."""
+    pair_2 = torch.tensor([3, 4], device=backbone.device) % backbone.vocabulary
+    between_11D = backbone.embed(pair_2).mean(0)[None, None]
+    place_11 = torch.zeros_like(pair_2[:1])[None]
+    backbone.continue_from(
+        Context.empty(1, backbone.device), between_11D, place_11, torch.zeros_like(place_11)
+    )
+
+
 def _reason(error: Exception) -> str:
     """The first line that an error says, or its kind where it says nothing."""
     return next(iter(str(error).splitlines()), "") or type(error).__name__
@@ -138,9 +149,9 @@ def probe_encoder(backbone: EncoderClassifier) -> None:
     device = backbone.device
     ids_1N = torch.arange(3, 10, device=device)[None] % backbone.vocabulary
     name = type(backbone.model).__name__
-    embeds_1ND = torch.cat([backbone.embed(ids_1N), backbone.embed(ids_1N[:, :2])], 1)
     position_1N = torch.tensor([[*range(7), -1, -1]], device=device)
     try:
+        embeds_1ND = torch.cat([backbone.embed(ids_1N), backbone.embed(ids_1N[:, :2])], 1)
         body = backbone.model.base_model
         own_ND = body(input_ids=ids_1N).last_hidden_state[0].float()
         mine_ND = backbone.continue_from(

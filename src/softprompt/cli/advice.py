@@ -10,7 +10,7 @@ from rich.console import Console
 from softprompt.cli.amounts import duration, measure_name
 from softprompt.cli.tables import table
 from softprompt.comparison.advice import OPTIONS
-from softprompt.comparison.words import beside_best, named
+from softprompt.comparison.words import UNDECIDED, beside_best, named
 from softprompt.locale import _, mark, number, percent, size
 
 __all__ = ["QUESTIONS", "show_advice"]
@@ -123,6 +123,9 @@ def _measurements(console: Console, measured: Mapping[str, Any]) -> None:
     }
     if measured["option"] is None:
         text = _(_GUESSING[measured["lacking"]])
+    elif measured["undecided"]:
+        text = _(UNDECIDED)
+        values["method"] = named(measured["cheapest"])
     elif measured["cheapest"] != measured["method"]:
         text = _(
             "Measured on {n} test rows: {best} scores highest, which is what you ask for; "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import threading
@@ -44,14 +45,30 @@ def ended(command: list[str]) -> tuple[int, str]:
             output.seek(0)
             return code, _mistake(output.read()) if code > 0 else ""
         except KeyboardInterrupt as stop:
-            # The terminal has told it as well, and it keeps what it has learned so far.
-            if isinstance(stop, Ended):
+            # It keeps what it has learned so far. Ctrl-C has reached it as well.
+            if isinstance(stop, Ended) or not _at_a_terminal():
                 child.send_signal(signal.SIGINT)
             try:
                 child.wait(_SECONDS_TO_KEEP)
             except (subprocess.TimeoutExpired, KeyboardInterrupt):
                 child.terminate()
             raise KeyboardInterrupt from None
+
+
+def _at_a_terminal() -> bool:
+    """Whether this process is in the group that a terminal tells of Ctrl-C."""
+    if not hasattr(os, "ctermid"):
+        return True
+    try:
+        terminal = os.open(os.ctermid(), os.O_RDONLY | os.O_NOCTTY)
+    except OSError:
+        return False
+    try:
+        return os.tcgetpgrp(terminal) == os.getpgrp()
+    except OSError:
+        return False
+    finally:
+        os.close(terminal)
 
 
 def _mistake(output: bytes) -> str:

@@ -60,11 +60,11 @@ def show_comparison(console: Console, found: Mapping[str, Any]) -> None:
     methods = found["methods"]
     if methods:
         console.print(_quality(found))
-        console.print(
-            _("p: the chance of so large a difference from the soft prompt if both were equal."),
-            style="dim",
-            soft_wrap=True,
-        )
+        if any(method["p_value"] is not None for method in methods.values()):
+            told = _(
+                "p: the chance of so large a difference from the soft prompt if both were equal."
+            )
+            console.print(told, style="dim", soft_wrap=True)
         console.print(_costs(found))
         if any(_adherence(method["test"]) for method in methods.values()):
             console.print(_kept_to(found))

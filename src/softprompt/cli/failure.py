@@ -94,7 +94,8 @@ def _tell(error: BaseException) -> tuple[str, str, int] | None:
         told = _usage(error).rstrip()
         # Messages of the library end without a full stop.
         return told if told.endswith((".", "?", "!")) else f"{told}.", hint, MISTAKE
-    if isinstance(error, KeyboardInterrupt):
+    # A question that is answered with Ctrl-C or Ctrl-D.
+    if isinstance(error, (KeyboardInterrupt, typer.Abort)):
         return _("Interrupted."), _("What was written before is intact."), INTERRUPTED
     if isinstance(error, OSError) and error.errno in _SYSTEM:
         place = f"{error.filename}: " if error.filename else ""

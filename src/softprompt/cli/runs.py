@@ -194,7 +194,9 @@ def asked_with(prompt: Path) -> list[str]:
 
 
 def show_commands(console: Console, commands: Sequence[Sequence[str]]) -> None:
-    """Command lines to paste, never broken by the terminal's width."""
+    """Command lines to paste, if any, never broken by the terminal's width."""
+    if not commands:
+        return
     console.print()
     console.print(_("Next:"), style="bold")
     for words in commands:

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from softprompt.comparison.methods import METHODS
 from softprompt.comparison.report import VERSION
-from softprompt.comparison.significance import LEVEL
+from softprompt.comparison.significance import LEVEL, can_tell
 from softprompt.errors import UsageError
 from softprompt.locale import _, mark
 
@@ -94,9 +94,6 @@ class Rule:
     points: Mapping[str, float]
     why: str
 
-
-_TELLING = 0.1
-"""A gain that test rows must be able to show beyond chance before it counts that there is none."""
 
 RULES: tuple[Rule, ...] = (
     Rule(
@@ -242,7 +239,9 @@ def advise(situation: Situation, report: Mapping[str, Any] | None = None) -> dic
         for name in points:
             points[name] += rule.points.get(name, 0.0)
     measured = None if report is None else _read(report, full.quality)
-    if measured is not None and measured["option"] in points:
+    if measured is not None and measured["undecided"]:
+        choice, basis = None, "measurements"
+    elif measured is not None and measured["option"] in points:
         choice, basis = measured["option"], "measurements"
     elif measured is not None:
         # Nothing beats guessing: a larger model has to be found, elsewhere only where it is known
@@ -280,9 +279,9 @@ def _read(report: Mapping[str, Any], quality: str | None) -> dict[str, Any]:
     """
     try:
         return _measured(report, quality)
-    except (AttributeError, KeyError, TypeError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UsageError(
-            _("Something is missing in the report: {what}.").format(what=error),
+            _("Something is missing or damaged in the report: {what}.").format(what=error),
             _("Give the report.json that `softprompt compare` wrote."),
         ) from error
 
@@ -293,7 +292,7 @@ def _measured(report: Mapping[str, Any], quality: str | None) -> dict[str, Any]:
     `option` is None where no method that was measured is better than the majority guess; `cheapest`
     is the cheapest method that `best` does not beat beyond chance. `lacking` is what keeps that
     from telling something of the model: no method that learns (`learning`), or too few test `rows`;
-    None where neither does.
+    None where neither does. `undecided`: too few rows to tell the chosen method from a better one.
 
     Raises:
         UsageError: it is no report, or has nothing measured.
@@ -315,25 +314,28 @@ def _measured(report: Mapping[str, Any], quality: str | None) -> dict[str, Any]:
     metric, cheapest, best = report["metric"], chosen["method"], chosen["best"]
     beyond_guessing = METHODS.get(cheapest).way is not None
     name = best if quality == "best" and beyond_guessing else cheapest
-    rows = report["methods"][name]["test"]["n"]
+    rows = int(report["methods"][name]["test"]["n"])
+    lacking = _lacking(report["methods"], rows)
     return {
         "option": METHODS.get(name).way,
-        "lacking": _lacking(report["methods"], rows),
+        "lacking": lacking,
+        "undecided": beyond_guessing and name != best and lacking == "rows",
         "method": name,
         "cheapest": cheapest,
         "best": best,
-        "points_behind": chosen["points"],
-        "p_value": chosen["p_value"],
+        "points_behind": float(chosen["points"]),
+        "p_value": None if chosen["p_value"] is None else float(chosen["p_value"]),
         "level": LEVEL,
         "metric": metric,
         "test_rows": rows,
         "methods": {
             each: {
                 "title": METHODS.get(each).title if each in METHODS else each,
-                "score": told["test"][metric],
-                "stored_bytes": told["stored_bytes"],
+                "score": float(told["test"][metric]),
+                "stored_bytes": int(told["stored_bytes"]),
                 "seconds": sum(
-                    (told["seconds"] or {}).get(stage, 0.0) for stage in ("search", "training")
+                    float((told["seconds"] or {}).get(stage, 0.0))
+                    for stage in ("search", "training")
                 ),
             }
             for each, told in report["methods"].items()
@@ -345,6 +347,4 @@ def _lacking(methods: Iterable[str], rows: int) -> str | None:
     """What is too little measured to say that a model does not carry a task."""
     if not any(METHODS.get(name).trains for name in methods if name in METHODS):
         return "learning"
-    # A gain on so many rows, and a loss on none, is as likely by chance as that many heads or tails
-    # in a row.
-    return "rows" if 2.0 ** (1 - _TELLING * rows) >= LEVEL else None
+    return None if can_tell(rows) else "rows"

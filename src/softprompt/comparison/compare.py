@@ -133,6 +133,7 @@ class Comparison:
             ConfigError: a number of rows cannot hold every label.
         """
         refuse_fixed(how)
+        _ = self.task  # Refuses files that have changed, before anything is written.
         given = {name: getattr(how, name) for name in how.model_fields_set}
         changed = self.how.model_copy(update=given)
         refuse_absent(changed)
@@ -275,9 +276,8 @@ class Comparison:
 
     def escalated(self, steps: list[Step], reason: str) -> None:
         """Writes down how far an escalation went, and why no further."""
-        self.directory.write(
-            "escalation.json", {"steps": [asdict(step) for step in steps], "stopped": reason}
-        )
+        told = {"steps": [asdict(step) for step in steps], "stopped": reason}
+        self.directory.write("escalation.json", told)
 
     def held(self, name: str) -> Held | None:
         """A method's answers to the validation rows, where it was measured."""
@@ -353,6 +353,7 @@ def compare(
             apart(name)
 
     with comparison.directory.alone():
+        _ = comparison.task  # Refuses files that have changed, before anything is measured.
         if comparison.how.escalate:
             _escalate(comparison, measure)
         else:
@@ -367,8 +368,7 @@ def _escalate(comparison: Comparison, measure: Callable[[str], None]) -> None:
     (comparison.directory.path / "escalation.json").unlink(missing_ok=True)
     methods = sorted(comparison.how.methods, key=lambda name: METHODS.get(name).cost)
     others = set(METHODS) - set(methods)  # measured before, perhaps, and cheaper
-    before, steps = list[Held](), list[Step]()
-    reason, failed = "all_measured", False
+    before, steps, reason, failed = list[Held](), list[Step](), "all_measured", False
     for names in steps_of([(name, METHODS.get(name).trains) for name in methods]):
         for name in names:
             if name in comparison.missing():

@@ -118,6 +118,17 @@ class CompareConfig(BaseModel):
         """Whether the broad domain is another than the task's own texts."""
         return self.domain is not None or self.domain_target is not None
 
+    @property
+    def has_passages(self) -> bool:
+        """Whether the broad domain is a file of text without columns."""
+        return (self.domain or "").lower().endswith(".txt")
+
+    @field_validator("lora_rates", "full_rates", mode="before")
+    @classmethod
+    def _several(cls, rates: object) -> object:
+        """One rate by itself is a search of one."""
+        return (rates,) if isinstance(rates, int | float) else rates
+
     @field_validator("methods")
     @classmethod
     def _once(cls, names: tuple[str, ...]) -> tuple[str, ...]:

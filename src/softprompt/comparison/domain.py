@@ -21,7 +21,7 @@ from softprompt.comparison.held_out import HeldOut, words
 from softprompt.comparison.job import Job
 from softprompt.comparison.learner import Learner
 from softprompt.comparison.weights import Lesson, Material, of_task
-from softprompt.errors import DataError
+from softprompt.errors import ConfigError, DataError
 from softprompt.evaluation import default_metric
 from softprompt.inference.continuation import Continuation, token_log_probabilities
 from softprompt.locale import _, mark
@@ -65,6 +65,7 @@ def domain_of(job: Job) -> Domain:
 
     Raises:
         DataError: the file cannot be read, or too little is left of it.
+        ConfigError: its answers are those of the task itself.
     """
     how = job.how
     texts = [_text(job.task, row) for row in job.task.train]
@@ -72,7 +73,7 @@ def domain_of(job: Job) -> Domain:
     held = HeldOut(apart, texts)
     if not how.names_domain:
         return _of_texts(mark("the task's own texts"), texts, held.__contains__)
-    if how.domain is not None and how.domain.endswith(".txt"):
+    if how.domain is not None and how.has_passages:
         return _of_texts(Path(how.domain).name, passages_of(Path(how.domain)), held.within)
     if how.domain is not None:
         settings = TaskConfig(target=how.domain_target, test_share=0.0, drop_empty=True)
@@ -86,6 +87,7 @@ def domain_of(job: Job) -> Domain:
             )
             raise DataError(error.message, hint) from error
     else:
+        _refuse_own(job)
         # The same rows, read in the same way; what speaks of the task's own answers is another's.
         same = job.config.task.model_dump(exclude=_OF_ANSWERS, exclude_unset=True)
         inputs = job.task.inputs or None
@@ -115,6 +117,17 @@ def domain_of(job: Job) -> Domain:
         return of_task(learner, learned, own)
 
     return Domain(f"{task.name}: {task.target}", len(kept), left_out, material)
+
+
+def _refuse_own(job: Job) -> None:
+    """Refuses the task's own answers in the place of a domain's (ConfigError)."""
+    if job.how.domain_target == job.task.target:
+        raise ConfigError(
+            _("The column {name!r} has the task's own answers; a domain has others.").format(
+                name=job.how.domain_target
+            ),
+            _("Name another column with --domain-target, or leave it out."),
+        )
 
 
 def _same(task: Task, held: HeldOut, row: Row) -> bool:

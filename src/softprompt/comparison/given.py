@@ -104,7 +104,7 @@ def refuse_unused(config: RunConfig, how: CompareConfig) -> None:
                 _("compare.{name} belongs to another task, and there is none.").format(name=name),
                 _("Name its file with --other, or leave it out."),
             )
-    if how.domain_target is not None and (how.domain or "").endswith(".txt"):
+    if how.domain_target is not None and how.has_passages:
         raise ConfigError(
             _("compare.domain_target is a column, and {name} has passages.").format(
                 name=how.domain

@@ -22,13 +22,22 @@ from softprompt.evaluation import (
 )
 from softprompt.evaluation.metrics.chrf import chrf_of_rows
 
-__all__ = ["LEVEL", "macro_f1_of_rows", "p_value", "shared_scores"]
+__all__ = ["LEVEL", "can_tell", "macro_f1_of_rows", "p_value", "shared_scores"]
 
 Score = Callable[[NDArray[np.int64]], float]
 """From places of rows to the metric of these rows."""
 
 LEVEL = 0.05
 """Differences that chance makes more often than this do not count."""
+
+_GAIN = 0.1
+"""That test rows must be able to show beyond chance before they tell anything."""
+
+
+def can_tell(rows: int) -> bool:
+    """Whether a gain of ten points on so many rows, and a loss on none, would be beyond chance: as
+    many heads or tails in a row."""
+    return bool(2.0 ** (1 - _GAIN * rows) < LEVEL)
 
 
 def p_value(

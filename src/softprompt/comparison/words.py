@@ -9,11 +9,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from softprompt.comparison.methods import METHODS
+from softprompt.comparison.significance import can_tell
 from softprompt.evaluation import default_metric, interval_of
 from softprompt.evaluation.titles import measure_name
 from softprompt.locale import _, figure, mark, ngettext, number, percent
 
 __all__ = [
+    "UNDECIDED",
     "answered_in",
     "at_edge",
     "beside_best",
@@ -36,6 +38,11 @@ __all__ = [
     "unmeasured",
 ]
 
+UNDECIDED = mark(
+    "Measured on {n} test rows, too few to tell the methods apart: {best} scores highest, {points} "
+    "points ahead of {method}, the cheapest that is not beaten beyond chance (p = {p}). Measure on "
+    "more of them."
+)
 _KINDS = {
     "memory": mark("{method}: ran out of memory ({reason})"),
     "refused": mark("{method}: cannot be done here. {reason}"),
@@ -49,7 +56,8 @@ _LEAST_PRICE = 0.000001
 _STOPPED = {
     "too_few_rows": mark(
         "Stopped after {method}: of so few validation rows no difference would be beyond chance. "
-        "Give more with --validation, or leave out --escalate."
+        "Begin anew with more (--validation), or go on without it: --resume DIR --set "
+        "compare.escalate=false."
     ),
     "no_room": mark(
         "Stopped after {method}: on the validation rows not even right answers throughout would be "
@@ -109,7 +117,9 @@ def price(money: float | None) -> str:
     """Money without a currency; small amounts with more digits, nothing for none."""
     if money is None:
         return ""
-    if 0 < money < _LEAST_PRICE:
+    if not money:
+        return "0"
+    if money < _LEAST_PRICE:
         return f"< {number(_LEAST_PRICE, 6)}"
     return number(money, 2 if money >= 100 else 4 if money >= 0.1 else 6)
 
@@ -304,13 +314,17 @@ def recommended(found: Mapping[str, Any]) -> str:
     if chosen["method"] == chosen["best"]:
         told = _("Choose: {method}.").format(method=name)
         return f"{told} {beside_best(chosen['method'], found['methods'])}"
-    return _(
-        "Choose: {method}. On these {n} test rows nothing is better beyond chance; {best} is "
-        "{points} points ahead (p = {p}), and more test rows may tell them apart."
-    ).format(
+    rows = max(counts, default=0)
+    text = UNDECIDED
+    if can_tell(rows):
+        text = mark(
+            "Choose: {method}. On these {n} test rows nothing is better beyond chance; {best} is "
+            "{points} points ahead (p = {p}), and more test rows may tell them apart."
+        )
+    return _(text).format(
         method=name,
         best=best,
-        n=number(max(counts, default=0)),
+        n=number(rows),
         points=number(chosen["points"], 1),
         p=number(chosen["p_value"], 2),
     )

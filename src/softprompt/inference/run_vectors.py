@@ -7,6 +7,7 @@ Shapes: B inputs, P vectors of a prompt, D numbers of a vector.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,7 +21,7 @@ from softprompt.prompts import SoftPrompt
 from softprompt.prompts.placements import PLACEMENTS, pieces
 from softprompt.tasks import Slot
 
-__all__ = ["run_vectors", "vectors_before", "vectors_of"]
+__all__ = ["refuse_no_adapter", "run_vectors", "vectors_before", "vectors_of"]
 
 
 def vectors_before(placement: str, length: int) -> int:
@@ -46,12 +47,16 @@ def vectors_before(placement: str, length: int) -> int:
 
 @torch.no_grad()
 def run_vectors(
-    prompt: SoftPrompt, adapter: Adapter, inputs: Any, *, batch_size: int | None = None
+    prompt: SoftPrompt | str | Path,
+    adapter: Adapter,
+    inputs: Any,
+    *,
+    batch_size: int | None = None,
 ) -> Tensor:
     """The outputs [B, ...] of a module for inputs with a prompt.
 
     Args:
-        prompt: that `tune_vectors` made.
+        prompt: that `tune_vectors` made, or its folder.
         adapter: of the same module.
         inputs: B inputs, as the adapter's `embed` takes them.
         batch_size: inputs that are run at once; all of them when None. Outputs that depend on the
@@ -59,8 +64,12 @@ def run_vectors(
 
     Raises:
         ArtifactError: the prompt belongs to a module with other weights.
-        UsageError: the prompt belongs to a language model, or a batch has no input.
+        UsageError: the prompt belongs to a language model, a batch has no input, or what is given
+            is no adapter.
     """
+    refuse_no_adapter(adapter)
+    if not isinstance(prompt, SoftPrompt):
+        prompt = SoftPrompt.load(prompt)
     _refuse_foreign(prompt, adapter)
     if prompt.depth != "input" or prompt.heads:
         raise UsageError(
@@ -84,6 +93,19 @@ def run_vectors(
         rows = adapter.embedded(batch)
         found.append(adapter.run(rows, [prompt.vectors.to(rows[0])], before))
     return torch.cat(found)
+
+
+def refuse_no_adapter(adapter: object) -> None:
+    """Refuses what is no adapter, a module by itself for example.
+
+    Raises:
+        UsageError: what it is.
+    """
+    if not isinstance(adapter, Adapter):
+        raise UsageError(
+            _("{kind} is no adapter of a module.").format(kind=type(adapter).__name__),
+            _("Give Adapter(module, embed, forward), or a class of your own made from Adapter."),
+        )
 
 
 def vectors_of(folder: str, adapter: Adapter) -> Tensor:

@@ -56,8 +56,12 @@ class Example:
 
     @property
     def reading(self) -> Example:
-        """What the encoder reads, as a row of its own without answers."""
-        return Example((), self.encoder, ())
+        """What the encoder reads, as a row of its own without answers.
+
+        A text behind which the whole prompt stands, since what follows it is empty, is read here
+        too: the encoder reads all rows of a batch in one pass.
+        """
+        return Example((), self.encoder or self.context, ())
 
     @property
     def tokens(self) -> int:

@@ -14,18 +14,23 @@ from softprompt.errors import ConfigError, refusal
 from softprompt.locale import _
 from softprompt.prompts.config import PromptConfig
 
-__all__ = ["described"]
+__all__ = ["TASK_FORMS", "described"]
 
 
-def described(config: Any) -> PromptConfig:
+TASK_FORMS = {"CAUSAL_LM": "continued", "SEQ_2_SEQ_LM": "encoder_decoder"}
+"""The form of backbone that PEFT's task types are of; others say nothing of it."""
+
+
+def described(config: Any, form: str) -> PromptConfig:
     """The prompt that a `PromptTuningConfig`, `PromptEncoderConfig` or `PrefixTuningConfig` means.
 
     Args:
         config: of PEFT; its number of virtual tokens must be set.
+        form: of the backbone that the prompt is for.
 
     Raises:
-        ConfigError: another configuration, one without a length, or one that trains layers beside
-            the prompt.
+        ConfigError: another configuration, one of a backbone of another form, one without a length,
+            or one that trains layers beside the prompt.
     """
     kind = str(getattr(getattr(config, "peft_type", ""), "value", getattr(config, "peft_type", "")))
     if kind not in _AXES:
@@ -44,10 +49,19 @@ def described(config: Any) -> PromptConfig:
             ).format(config=type(config).__name__),
             _("Leave modules_to_save out; an encoder classifier has a head of its own."),
         )
+    task = getattr(config, "task_type", None)
+    task = str(getattr(task, "value", task))
+    if TASK_FORMS.get(task, form) != form:
+        raise ConfigError(
+            _("{config} is of task type {task!r}, and the backbone is of another form.").format(
+                config=type(config).__name__, task=task
+            ),
+            _("Leave task_type out: the form of the backbone decides."),
+        )
     _tell_unused(config)
     axes: dict[str, Any] = {"placement": "front", "length": config.num_virtual_tokens}
     try:
-        return PromptConfig(**{**axes, **_AXES[kind](config)})
+        return PromptConfig(**{**axes, **_AXES[kind](config, form)})
     except ValidationError as error:
         first = error.errors()[0]
         raise ConfigError(
@@ -74,14 +88,14 @@ def _tell_unused(config: Any) -> None:
         )
 
 
-def _prompt_tuning(config: Any) -> dict[str, Any]:
+def _prompt_tuning(config: Any, form: str) -> dict[str, Any]:
     start = str(getattr(config.prompt_tuning_init, "value", config.prompt_tuning_init)).upper()
     if start == "TEXT":
         return {"initialisation": "text", "text": config.prompt_tuning_init_text}
     return {"initialisation": "vocabulary" if start == "SAMPLE_VOCAB" else "random"}
 
 
-def _p_tuning(config: Any) -> dict[str, Any]:
+def _p_tuning(config: Any, form: str) -> dict[str, Any]:
     emitted = "encoder_lstm" if _has_lstm(config) else "encoder"
     return {"parametrisation": emitted, "initialisation": "random"}
 
@@ -91,8 +105,7 @@ def _has_lstm(config: Any) -> bool:
     return str(getattr(kind, "value", kind)).upper() == "LSTM"
 
 
-def _prefix_tuning(config: Any) -> dict[str, Any]:
-    task = getattr(config, "task_type", None)
+def _prefix_tuning(config: Any, form: str) -> dict[str, Any]:
     weights = getattr(config, "init_weights", None)
     if weights is not None:
         raise ConfigError(
@@ -104,8 +117,7 @@ def _prefix_tuning(config: Any) -> dict[str, Any]:
     emitted = "encoder" if config.prefix_projection else "direct"
     axes = {"depth": "kv", "parametrisation": emitted, "initialisation": "random"}
     # Of an encoder-decoder the prefix stands in the decoder, before its start token.
-    decoder = getattr(task, "value", task) == "SEQ_2_SEQ_LM"
-    return {**axes, "placement": "suffix"} if decoder else axes
+    return {**axes, "placement": "suffix"} if form == "encoder_decoder" else axes
 
 
 _AXES = {

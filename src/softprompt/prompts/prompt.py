@@ -21,6 +21,7 @@ from softprompt.locale import _
 from softprompt.prompts.depths import DEPTHS
 from softprompt.prompts.head import HEAD, headless, with_head
 from softprompt.prompts.layout import Layout, Scoring
+from softprompt.prompts.peft_config import TASK_FORMS
 from softprompt.prompts.readout import Readout, numbers_read, without_readout
 from softprompt.tasks import Choice, Template
 from softprompt.tasks.demands import demands_of
@@ -86,10 +87,6 @@ class PromptTask:
     def wordings(self) -> tuple[str, ...]:
         """What the model reads for each label, in the same order."""
         return tuple(choice.wording for choice in self.choices)
-
-
-_FORMS = {"CAUSAL_LM": "continued", "SEQ_2_SEQ_LM": "encoder_decoder"}
-"""Of a backbone, by PEFT's task type."""
 
 
 @dataclass(frozen=True)
@@ -204,7 +201,7 @@ class SoftPrompt:
     def _check_form(self, backbone: Backbone) -> None:
         """Refuses a backbone of another form than PEFT's folder is of, or with other heads."""
         task_type = self.configured("peft", "task_type")
-        if _FORMS.get(str(task_type), backbone.form) != backbone.form:
+        if TASK_FORMS.get(str(task_type), backbone.form) != backbone.form:
             raise ArtifactError(
                 _("PEFT's prompt is of task type {task!r}; {model} is of another form.").format(
                     task=task_type, model=backbone.identity.name

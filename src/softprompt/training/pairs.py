@@ -23,11 +23,22 @@ def divided(
     """Inputs and targets to learn from, and those to choose by; columns of a table as arrays.
 
     Raises:
-        UsageError: there are too few, or not as many targets as inputs.
+        UsageError: there are too few, or not as many targets as inputs, or they cannot be counted.
     """
+    if validation is not None and not (
+        isinstance(validation, tuple | list) and len(validation) == 2
+    ):
+        raise UsageError(
+            _("validation is of type {kind}; inputs and their targets are needed.").format(
+                kind=type(validation).__name__
+            ),
+            _("Give a pair: validation=(inputs, targets)."),
+        )
     inputs, targets = as_kept(inputs), _numbers(targets)
     if validation is not None:
         validation = as_kept(validation[0]), _numbers(validation[1])
+    for values in (inputs, targets, *(validation or ())):
+        _refuse_without_length(values)
     pairs = [(inputs, targets)] if validation is None else [(inputs, targets), validation]
     for some, other in pairs:
         if len(some) != len(other) or len(some) < 3 - len(pairs):
@@ -49,6 +60,19 @@ def divided(
         (picked(inputs, rows), picked(targets, rows)) for rows in (order[border:], order[:border])
     )
     return train, held
+
+
+def _refuse_without_length(values: Any) -> None:
+    """Refuses what has no first axis (UsageError): None, a single number, a generator."""
+    try:
+        len(values)
+    except TypeError as error:
+        raise UsageError(
+            _("Inputs or targets are of type {kind}, which has no length.").format(
+                kind=type(values).__name__
+            ),
+            _("Give tensors, arrays or lists, one entry for each input."),
+        ) from error
 
 
 def _numbers(values: Any) -> Any:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,7 +58,7 @@ class RunDirectory:
                 _("The output folder {folder} is already in use.").format(folder=self.path),
                 _(
                     "Go on with `softprompt {command} --resume {folder}`, or name another folder."
-                ).format(command=command, folder=self.path)
+                ).format(command=command, folder=shlex.quote(str(self.path)))
                 if begun
                 else _("Name another folder, or empty this one."),
             )

@@ -38,7 +38,7 @@ from softprompt.training.config import TrainingConfig
 from softprompt.training.member import Member
 from softprompt.training.objectives import OBJECTIVES
 
-__all__ = ["Setup"]
+__all__ = ["Setup", "usual_length"]
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class Setup:
         lengths = tuple(slot.length for slot in slots)
         placement = "slots" if slots else prompt.placement
         closed = bool(task.choices)
-        several = training.lengths or (prompt.vectors(choices=closed),)
+        several = training.lengths or (usual_length(prompt, choices=closed),)
         longest = sum(lengths) or training.grow_to or max(several)
         heads = len(task.choices) if backbone.form == "pooled" else 0
         resolved = {
@@ -319,6 +319,22 @@ class Setup:
             # Without a trained head an encoder has no answer.
             names = [name for name in names if name not in ASKING]
         return {name: partial(BASELINES.get(name), request) for name in names}
+
+
+def usual_length(prompt: PromptConfig, *, choices: bool) -> int:
+    """Vectors of a prompt: as many as are asked for, else as the prompt has that it starts from,
+    else as tasks of the kind have.
+
+    Args:
+        prompt: the settings.
+        choices: whether the task has answer choices.
+
+    Raises:
+        ArtifactError: the prompt to start from cannot be read.
+    """
+    if prompt.length is None and prompt.start is not None:
+        return SoftPrompt.load(prompt.start).length
+    return prompt.vectors(choices=choices)
 
 
 def _shows(prompt: SoftPrompt) -> bool:

@@ -64,7 +64,7 @@ def tune(
         SoftPromptError: what is wrong with data, settings or folder.
     """
     if prompt is not None and not isinstance(prompt, PromptConfig):
-        prompt = _axes_of(prompt, settings)
+        prompt = _axes_of(prompt, settings, backbone.form)
     prompt, training = with_settings(
         settings, prompt or PromptConfig(), training or TrainingConfig()
     )
@@ -85,8 +85,8 @@ def tune(
     return make(setup, directory, resolved, reporter or Reporter()).run()
 
 
-def _axes_of(config: Any, settings: dict[str, Any]) -> PromptConfig:
-    """What a configuration of PEFT describes, beside which there is no method by name.
+def _axes_of(config: Any, settings: dict[str, Any], form: str) -> PromptConfig:
+    """What a configuration of PEFT describes for a form of backbone, with no method by name beside.
 
     Raises:
         UsageError: one is given.
@@ -99,7 +99,7 @@ def _axes_of(config: Any, settings: dict[str, Any]) -> PromptConfig:
             ).format(method=settings["method"]),
             _("Leave one of the two out."),
         )
-    return described(config)
+    return described(config, form)
 
 
 def with_settings(

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from softprompt.backbones import Adapter, Backbone, InputVocabulary
 from softprompt.errors import DivergedError, UsageError
-from softprompt.inference.run_vectors import vectors_before, vectors_of
+from softprompt.inference.run_vectors import refuse_no_adapter, vectors_before, vectors_of
 from softprompt.locale import _
 from softprompt.prompts import PromptConfig, PromptTask, SoftPrompt
 from softprompt.prompts.initialisers import INITIALISERS, TAKING_PROMPTS, Request
@@ -94,7 +94,7 @@ def tune_vectors(
     """
     begun = time.perf_counter()
     prompt, training = with_settings(settings, PromptConfig(), TrainingConfig())
-    _refuse(adapter, prompt, training)
+    _refuse(adapter, loss, prompt, training)
     refuse_untried(prompt, training)
     directory = RunDirectory(Path(output))
     directory.refuse_used()
@@ -192,10 +192,12 @@ class _Course:
         self.adapter, self.loss, self.training = adapter, loss, training
         self.reporter = reporter
         self.train, self.held = train, held
+        source = vectors_of(prompt.start, adapter) if prompt.start is not None else None
+        if prompt.length is None and source is not None:
+            prompt = prompt.model_copy(update={"length": len(source)})
         length = prompt.vectors(choices=True)
         self.before = vectors_before(prompt.placement, length)
         some = adapter.embedded(picked(train[0], range(min(len(train[0]), VOCABULARY_ROWS))))
-        source = None if prompt.start is None else vectors_of(prompt.start, adapter)
         words = InputVocabulary(some, length)
         self.members = _members(words, some[0], prompt, training, source)
         self.step = 0
@@ -351,16 +353,13 @@ def _beginning(prompt: PromptConfig) -> str:
     return "vocabulary" if prompt.start is None else "prompt"
 
 
-def _refuse(adapter: object, prompt: PromptConfig, training: TrainingConfig) -> None:
-    """Refuses what is no adapter, and settings that cannot be, or that would do nothing.
-
-    Raises:
-        UsageError: which.
-    """
-    if not isinstance(adapter, Adapter):
+def _refuse(adapter: object, loss: object, prompt: PromptConfig, training: TrainingConfig) -> None:
+    """Refuses (UsageError) what is no adapter, and settings that cannot be or would do nothing."""
+    refuse_no_adapter(adapter)
+    if not callable(loss):
         raise UsageError(
-            _("{kind} is no adapter of a module.").format(kind=type(adapter).__name__),
-            _("Give Adapter(module, embed, forward), or a class of your own made from Adapter."),
+            _("loss is no function: {value!r}.").format(value=loss),
+            _("Give one such as torch.nn.functional.cross_entropy."),
         )
     unknown = sorted(training.model_fields_set - KNOWN)
     if unknown:

@@ -94,6 +94,10 @@ def advise(
     return Outcome(found, partial(show_advice, found=found), as_json)
 
 
+_YES_OR_NO = {"y": "yes", "n": "no", "có": "yes", "co": "yes", "không": "no", "khong": "no"}
+"""What else is answered to a question of yes or no."""
+
+
 def _checked(name: str, text: str) -> Any:
     """An answer as the situation holds it.
 
@@ -104,6 +108,7 @@ def _checked(name: str, text: str) -> Any:
 
     allowed = QUESTIONS[name][1]
     text = text.strip().lower()
+    text = _YES_OR_NO.get(text, text) if name == "private" else text
     if not allowed:
         least = 1 if name == "tasks" else 0
         if not text.isdecimal() or int(text) < least:
@@ -150,7 +155,7 @@ def _read(path: Path) -> dict[str, Any]:
         value = json_module.loads(file.read_text(encoding="utf-8"))
         if not isinstance(value, dict):
             raise ValueError("a report is an object")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(
             _("{file} holds no report of a comparison.").format(file=file),
             _("Give the report.json that `softprompt compare` wrote, or its folder."),

@@ -119,8 +119,10 @@ def _report(settings: RunConfig, backbone: Backbone) -> tuple[CheckReport, Examp
 
 def _longest(settings: RunConfig, *, choices: bool) -> int:
     """Vectors of the longest prompt that will be trained."""
+    from softprompt.training.setup import usual_length
+
     training = settings.training
-    several = training.lengths or (settings.prompt.vectors(choices=choices),)
+    several = training.lengths or (usual_length(settings.prompt, choices=choices),)
     return training.grow_to or max(several)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import sys
 import threading
@@ -203,7 +204,7 @@ def _outcome(used: dict[str, Any], *, as_json: bool) -> Outcome:
         if threading.current_thread() is threading.main_thread():
             # What a script starts in the background begins with Ctrl-C switched off.
             signal.signal(signal.SIGINT, signal.default_int_handler)
-        with Display() as display:
+        with Display() as display, stoppable():
             comparison.measure(alone, display)
         found, code = comparison.report(), 0
     else:
@@ -211,7 +212,9 @@ def _outcome(used: dict[str, Any], *, as_json: bool) -> Outcome:
             with stoppable():
                 found = measure(comparison, apart=partial(_apart, comparison, folder))
         except KeyboardInterrupt:
-            line = _("Go on with `softprompt compare --resume {folder}`.").format(folder=folder)
+            line = _("Go on with `softprompt compare --resume {folder}`.").format(
+                folder=shlex.quote(str(folder))
+            )
             sys.stderr.write(f"\n{line}\n")
             raise
         code = _code(found)

@@ -20,12 +20,10 @@ from softprompt.comparison.page.tables import (
     saved,
     searches,
 )
-from softprompt.comparison.report import REFERENCE
 from softprompt.comparison.words import (
     escalation,
     kept_out,
     left_out,
-    named,
     parts_told,
     recommended,
     rows_saved,
@@ -137,9 +135,9 @@ def _notes(found: Mapping[str, Any]) -> str:
     }
     told = [
         _(
-            "Intervals are 95%; p is the chance of so large a difference from {method} if both "
-            "were equally good."
-        ).format(method=named(REFERENCE)),
+            "Intervals are 95%; p, where the soft prompt is measured, is the chance of so large a "
+            "difference from it if both were equally good."
+        ),
         _("Recommended is the cheapest method that the best one does not beat beyond chance (5%)."),
         _("Time and energy include the search for a learning rate."),
         _("Memory is the peak of the method's own process, the model included."),

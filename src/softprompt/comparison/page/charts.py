@@ -115,7 +115,7 @@ def bars(found: Mapping[str, Any]) -> str:
 
 
 def _signed(value: float) -> str:
-    return ("+" if value > 0 else "") + number(value, 3)
+    return ("+" if round(value, 3) > 0 else "") + number(value, 3)
 
 
 def _colour(found: Mapping[str, Any], name: str) -> str:
