@@ -321,8 +321,8 @@ def finding(
             continue
         best = found["best"] or found["closest"]
         below = found["forms"][best]["below"]
-        where = "within" if below <= NEAR else "not within"
-        text = f"{name}: {best} comes {where} 2 points of full fine-tuning ({below:+.1f} below)"
+        comes = "comes" if below <= NEAR else "does not come"
+        text = f"{name}: {best} {comes} within 2 points of full fine-tuning ({below:+.1f} below)"
         if found["closest"] != best:
             closest = found["forms"][found["closest"]]
             text += (
