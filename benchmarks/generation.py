@@ -2,14 +2,13 @@
 
     python -m benchmarks.generation [--data FOLDER] [--plot FILE] [--json]
 
-Small budgets: 500 training rows, 60 of validation (BoolQ 204, since choosing is fast), 200 of
-test, and prompts of a population of
-three, where the default has more. The best of several hand prompts, four examples in context,
-suffix prompts of three lengths, LoRA and full fine-tuning. Translation is judged by chrF, headline
-and report by ROUGE-L, record and note by exact match; beside it stand adherence to the task's
-format and to its fixed terms. `headline` and `report` are two prompts of one model over the same
-texts. BoolQ (yes or no, long passages) is judged by accuracy. With a model as small as `nano` it
-is the order of the methods that counts.
+Small budgets: 500 training rows, 60 of validation (BoolQ 204, since choosing is fast), 200 of test,
+and prompts of a population of three, where the default has more. The best of several hand prompts,
+four examples in context, suffix prompts of three lengths, LoRA and full fine-tuning. Translation is
+judged by chrF, headline and report by ROUGE-L, record and note by exact match; beside it stand
+adherence to the task's format and to its fixed terms. `headline` and `report` are two prompts of
+one model over the same texts. BoolQ (yes or no, long passages) is judged by accuracy. With a model
+as small as `nano` it is the order of the methods that counts.
 """
 
 from __future__ import annotations
@@ -95,9 +94,10 @@ def metric_of(name: str) -> str:
 
 
 def _why_missing(study: Study, name: str) -> str:
-    if name in SOURCES and not (study.data / SOURCES[name].folder / "train.jsonl").is_file():
-        return f"the data of {name} are not in {study.data}; see --data"
-    return study.why_missing(CHOICES)
+    if name not in SOURCES:
+        return study.why_missing(name)
+    there = (study.data / SOURCES[name].folder / "train.jsonl").is_file()
+    return study.why_missing(name, there)
 
 
 def _cell(study: Study, name: str, side: Side, seed: int) -> Cell | None:

@@ -122,9 +122,14 @@ class Study:
         cells.only_read = True
         return replace(self, cells=cells)
 
-    def why_missing(self, name: str) -> str:
-        """Why some of a task's cells are not there."""
-        if not has_data(name, self.data):
+    def why_missing(self, name: str, there: bool | None = None) -> str:
+        """Why some of a task's cells are not there.
+
+        Args:
+            name: of the task.
+            there: whether its data are; looked up in `benchmarks.data` where None.
+        """
+        if not (has_data(name, self.data) if there is None else there):
             return f"the data of {name} are not in {self.data}; see --data"
         if find_spec("peft") is None:
             return "PEFT is not installed: pip install 'softprompt[compare]'"

@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 import torch
 import transformers as hf
-from tiny import VOCABULARY, feedback_task, tiny_model, tiny_tokenizer
+from tiny import VOCABULARY, feedback_task, tiny_encoder_model, tiny_model, tiny_tokenizer
 
 from softprompt import tune
 from softprompt.backbones import Backbone, Context, EncoderClassifier, Inserted
+from softprompt.backbones.inserted import layers_of
 from softprompt.errors import BackboneError, DataError
+from softprompt.prompts.readout import numbers_read, read_values
 
 SMALL = {"vocab_size": VOCABULARY, "hidden_size": 32, "num_hidden_layers": 2}
 SMALL |= {"num_attention_heads": 4, "pad_token_id": 0}
@@ -78,6 +80,34 @@ def test_an_encoder_whose_layers_are_in_parts_is_refused_for_depth_deep(tmp_path
     assert not (tmp_path / "run").exists()
 
 
+def test_layers_of_another_tower_are_not_taken_for_those_of_the_text() -> None:
+    def tower(layers: int) -> torch.nn.Module:
+        module = torch.nn.Module()
+        module.layers = torch.nn.ModuleList(torch.nn.Linear(2, 2) for _ in range(layers))
+        return module
+
+    both = torch.nn.Module()
+    both.vision, both.text = tower(2), tower(2)
+    assert layers_of(both, 2) is None
+    both.vision = tower(3)
+    assert layers_of(both, 2) == list(both.text.layers)
+    # What lies inside a layer is the layer's own.
+    both.text.layers[0].experts = torch.nn.ModuleList([torch.nn.Linear(2, 2)] * 2)
+    assert layers_of(both, 2) == list(both.text.layers)
+
+
+def test_a_readout_reads_as_many_numbers_as_values_have() -> None:
+    config = hf.DeepseekV3Config(
+        **SMALL, intermediate_size=64, moe_intermediate_size=32, num_key_value_heads=4,
+        q_lora_rank=16, kv_lora_rank=32, qk_rope_head_dim=8, qk_nope_head_dim=16, v_head_dim=16,
+        n_routed_experts=4, n_group=1, topk_group=1, num_experts_per_tok=2, first_k_dense_replace=1,
+        max_position_embeddings=128,
+    )  # fmt: skip
+    backbone = Backbone(random_model(hf.DeepseekV3ForCausalLM, config), tiny_tokenizer())
+    read = read_values(backbone, backbone.encode_context([[1, 5, 6], [1, 9]]))
+    assert read.shape == (2, numbers_read(backbone))
+
+
 def test_keys_wider_than_values_are_refused_for_depth_kv(tmp_path: Path) -> None:
     config = hf.DeepseekV3Config(
         **SMALL, intermediate_size=64, moe_intermediate_size=32, num_key_value_heads=4,
@@ -124,3 +154,18 @@ def test_tokens_that_the_model_does_not_have_are_refused() -> None:
     tokenizer.eos_token = f"<new{VOCABULARY - 1}>"
     with pytest.raises(BackboneError, match="resize its embeddings"):
         Backbone(tiny_model("llama"), tokenizer)
+
+
+def test_an_opening_token_that_is_never_put_need_not_be_known() -> None:
+    tokenizer = copy.deepcopy(tiny_tokenizer())
+    tokenizer.add_tokens([f"<new{n}>" for n in range(VOCABULARY)])
+    tokenizer.bos_token = f"<new{VOCABULARY - 1}>"
+    assert Backbone(tiny_model("llama"), tokenizer).bos is None
+
+
+def test_an_encoders_own_tokens_have_to_be_known() -> None:
+    tokenizer = copy.deepcopy(tiny_tokenizer("encoder"))
+    tokenizer.add_tokens([f"<new{n}>" for n in range(VOCABULARY)])
+    tokenizer.sep_token = f"<new{VOCABULARY - 1}>"
+    with pytest.raises(BackboneError, match="resize its embeddings"):
+        EncoderClassifier(tiny_encoder_model("bert"), tokenizer)

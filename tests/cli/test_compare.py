@@ -105,7 +105,7 @@ def test_what_to_type_next(tmp_path: Path, curves: dict[str, Any]) -> None:
     }
 
     def shown(method: str | None) -> str:
-        chosen = None if method is None else {"method": method}
+        chosen = None if method is None else {"method": method, "best": method}
         console = Console(file=io.StringIO(), width=80)
         show_next(console, {**found, "recommendation": chosen}, tmp_path)
         return console.file.getvalue()  # type: ignore[attr-defined,no-any-return]

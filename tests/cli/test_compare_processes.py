@@ -132,6 +132,39 @@ def test_a_comparison_that_is_asked_to_end_ends_as_on_ctrl_c(
     assert file.exists()
 
 
+def test_a_signal_that_comes_twice_at_once_is_one() -> None:
+    """From the group and from the process that started this one."""
+    once = child.Once()
+    with pytest.raises(KeyboardInterrupt):
+        once(signal.SIGINT, None)
+    once(signal.SIGINT, None)
+    once._last -= 2
+    with pytest.raises(KeyboardInterrupt):
+        once(signal.SIGINT, None)
+
+
+def test_only_the_group_in_front_is_told_by_a_terminal(tmp_path: Path) -> None:
+    import pty
+
+    told = tmp_path / "told"
+    code = """if True:
+        import os, pathlib, sys
+        from softprompt.cli.child import _at_a_terminal
+        front = _at_a_terminal()
+        behind = os.fork()
+        if not behind:
+            os.setpgid(0, 0)
+            pathlib.Path(sys.argv[1]).write_text(f"{front} {_at_a_terminal()}")
+            os._exit(0)
+        os.waitpid(behind, 0)
+    """
+    number, _terminal = pty.fork()
+    if number == 0:
+        os.execv(sys.executable, [sys.executable, "-c", code, str(told)])
+    os.waitpid(number, 0)
+    assert told.read_text("utf-8") == "True False"
+
+
 def test_who_stops_a_comparison_is_told_how_to_go_on(
     shell: Shell, data: Path, tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

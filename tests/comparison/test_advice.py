@@ -67,7 +67,7 @@ def a_report(method: str, best: str, p_value: float | None) -> dict[str, Any]:
     return {
         "format": VERSION,
         "metric": "macro_f1",
-        "methods": {"majority": told, method: told, best: told},
+        "methods": {name: copy.deepcopy(told) for name in ("majority", method, best)},
         "recommendation": {"method": method, "best": best, "p_value": p_value, "points": 1.5},
     }
 
@@ -133,9 +133,16 @@ def test_too_few_rows_to_tell_methods_apart_recommend_none() -> None:
     assert (found["choice"], found["measured"]["undecided"]) == (None, True)
     # What is best, or what is asked to be, needs no telling apart.
     assert advise(Situation(quality="best"), few)["choice"] == "lora"
-    for told in few["methods"].values():
-        told["test"]["n"] = 54
+    few["methods"]["lora"]["test"]["n"] = 54
     assert advise(Situation(), few)["choice"] == "hand_prompt"
+    # Two that go the same way need no telling apart, nor do rows that one has left out.
+    same = a_report("lora_suffix", "lora", 0.4)
+    untrained = a_report("zero_shot", "few_shot", 0.4)
+    for report in (same, untrained):
+        for told in report["methods"].values():
+            told["test"]["n"] = 40
+    assert advise(Situation(), same)["choice"] == "lora"
+    assert advise(Situation(), untrained)["choice"] == "hand_prompt"
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from softprompt.comparison.page import page
 from softprompt.comparison.page.charts import bars
 from softprompt.comparison.page.tables import classes
 from softprompt.comparison.report import report
-from softprompt.comparison.words import at_edge, price, recommended
+from softprompt.comparison.words import at_edge, decided, price, recommended
 
 EVIL = "<script>alert('x')</script>"
 ALIKE = {"macro-F1", "soft prompt", EVIL}
@@ -193,6 +193,7 @@ def test_few_rows_recommend_nothing_that_is_not_best() -> None:
         for method in found["methods"].values():
             method["test"]["n"] = rows
         assert recommended(found).startswith(begins)
+        assert decided(found) == (None if rows == 53 else "zero_shot")
 
 
 @pytest.mark.usefixtures("english")

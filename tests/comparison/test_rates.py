@@ -18,6 +18,8 @@ from softprompt.comparison.measures import quality
 from softprompt.comparison.words import at_edge
 from softprompt.errors import DivergedError
 
+pytest.importorskip("peft")
+
 RATES = importlib.import_module("softprompt.comparison.rates")
 WEIGHTS = importlib.import_module("softprompt.comparison.weights")
 
@@ -266,13 +268,15 @@ def test_rates_that_come_to_the_same_have_no_best() -> None:
     assert "is the smallest that was tried" in at_edge(found)[0]
 
 
-@pytest.mark.parametrize(("dtype", "half"), [("fp32", False), ("bf16", True)])
+@pytest.mark.parametrize(
+    ("dtype", "fastest", "half"),
+    [("auto", "bf16", True), ("auto", "fp32", False), ("fp32", "bf16", False)],
+)
 def test_every_weight_learns_with_products_as_the_backbone_has_them(
-    job: Job, monkeypatch: pytest.MonkeyPatch, dtype: str, half: bool
+    job: Job, monkeypatch: pytest.MonkeyPatch, dtype: str, fastest: str, half: bool
 ) -> None:
-    """Whatever a stopwatch would say between one training and the next."""
     loading = importlib.import_module("softprompt.backbones.load")
-    monkeypatch.setattr(loading, "fastest_dtype", lambda *about: "fp32" if half else "bf16")
+    monkeypatch.setattr(loading, "fastest_dtype", lambda *about: fastest)
     learn, seen = RATES.learn, []
 
     def noted(learner: Any, *given: Any, **more: Any) -> Any:

@@ -22,6 +22,8 @@ from softprompt.inference.scoring import score_answers
 from softprompt.prompts import Layout
 from softprompt.training.plan import epochs_for
 
+pytest.importorskip("peft")
+
 
 def test_the_context_before_a_suffix_adapter_stays_exact(job: Job) -> None:
     plain = job.backbone()

@@ -530,3 +530,13 @@ def test_a_full_disk_keeps_what_was_written(
     monkeypatch.undo()
     assert Checkpoint.newest(tmp_path / "run" / "checkpoints") is not None
     assert run(tmp_path)["stopped"] == "finished"
+
+
+def test_a_wish_to_stop_that_comes_twice_at_once_is_one() -> None:
+    with Interrupt() as interrupt:
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+        assert interrupt.asked
+        interrupt._asked_at -= 2
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)

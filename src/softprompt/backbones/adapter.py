@@ -105,8 +105,9 @@ class Adapter:
         inputs = as_kept(inputs)
         with torch.no_grad():
             found = self.embed(inputs)
-        rows = list(found) if isinstance(found, Tensor | Sequence) else []
-        if rows and len(rows) != len(inputs):
+        rows = [] if found is None else list(found)
+        counted = isinstance(inputs, Tensor | np.ndarray | list)
+        if rows and counted and len(rows) != len(inputs):
             raise BackboneError(
                 _("`embed` of {name} gives {rows} rows for {n} inputs.").format(
                     name=self.identity.name, rows=len(rows), n=len(inputs)
@@ -115,12 +116,12 @@ class Adapter:
             )
         good = bool(rows) and all(isinstance(row, Tensor) and row.ndim == 2 for row in rows)
         if not good or len({row.shape[1] for row in rows}) != 1:
-            shapes = [list(getattr(row, "shape", ())) for row in rows[:3]]
+            shapes: Any = [list(getattr(row, "shape", ())) for row in rows[:3]]
             raise BackboneError(
                 _(
                     "`embed` of {name} gives rows of shapes {shapes}; a sequence of vectors [T, D]"
                     " is needed for each input, D the same for all."
-                ).format(name=self.identity.name, shapes=shapes),
+                ).format(name=self.identity.name, shapes=shapes or type(found).__name__),
                 _("For inputs of one vector each, return x[:, None]."),
             )
         return rows

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
+from functools import cached_property
 from inspect import signature
 from typing import Any, ClassVar
 
@@ -208,7 +209,7 @@ class Backbone(FrozenModel):
         """Refuses keys and values of prompts where the layers do not take them.
 
         Raises:
-            BackboneError: keys and values are of different sizes (MLA), or there are none.
+            BackboneError: keys and values are of different sizes (MLA).
         """
         context = self.encode_context([[0]])
         for key, value in zip(context.keys, context.values, strict=True):
@@ -228,6 +229,12 @@ class Backbone(FrozenModel):
             keys = self.encode_context([[0]]).keys
             self._key_shapes = tuple((int(x.shape[1]), int(x.shape[3])) for x in keys)
         return self._key_shapes
+
+    @cached_property
+    def value_numbers(self) -> tuple[int, ...]:
+        """Numbers of a position's values at each layer; others than of its keys with MLA."""
+        values = self.encode_context([[0]]).values
+        return tuple(int(x.shape[1] * x.shape[3]) for x in values)
 
     @property
     def position_bytes(self) -> int:

@@ -79,7 +79,7 @@ class FrozenModel:
         self.layers: int = config.num_hidden_layers
         self.vocabulary: int = config.vocab_size
         self.window: int = window_of(config)
-        for token in (tokenizer.bos_token_id, tokenizer.eos_token_id):
+        for token in (self.bos, self.eos):
             self._refuse_unknown(token or 0, BackboneError)
         self._body = self.model.base_model
         self._embedding = self.model.get_input_embeddings()

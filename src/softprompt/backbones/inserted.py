@@ -87,10 +87,17 @@ class Inserted:
 def layers_of(body: nn.Module, count: int) -> list[nn.Module] | None:
     """The layers of a model, in order; None where it does not keep them in one list.
 
-    Of a module with several such lists (attentions, feed-forwards, ...) none has whole layers.
+    Of a module with several such lists (attentions, feed-forwards, ...) none has whole layers, and
+    of two modules with one each it is not known which reads the text.
     """
-    for module in body.modules():
-        lists = [m for m in module.children() if isinstance(m, nn.ModuleList) and len(m) == count]
-        if lists:
-            return list(lists[0]) if len(lists) == 1 else None
-    return None
+    found = list(_lists(body, count))
+    return list(found[0]) if len(found) == 1 else None
+
+
+def _lists(module: nn.Module, count: int) -> Iterator[nn.ModuleList]:
+    """The lists of so many modules, without what lies inside or beside one."""
+    lists = [m for m in module.children() if isinstance(m, nn.ModuleList) and len(m) == count]
+    yield from lists
+    if not lists:
+        for child in module.children():
+            yield from _lists(child, count)

@@ -125,7 +125,6 @@ def _measurements(console: Console, measured: Mapping[str, Any]) -> None:
         text = _(_GUESSING[measured["lacking"]])
     elif measured["undecided"]:
         text = _(UNDECIDED)
-        values["method"] = named(measured["cheapest"])
     elif measured["cheapest"] != measured["method"]:
         text = _(
             "Measured on {n} test rows: {best} scores highest, which is what you ask for; "

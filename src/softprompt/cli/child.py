@@ -3,21 +3,38 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from tempfile import TemporaryFile
 
-__all__ = ["Ended", "ended", "stoppable"]
+from softprompt.training.interrupt import ONCE_SECONDS
+
+__all__ = ["Ended", "Once", "ended", "stoppable"]
 
 _SECONDS_TO_KEEP = 60
 
 
 class Ended(KeyboardInterrupt):
     """This process alone was asked to end."""
+
+
+class Once:
+    """What SIGINT does: it interrupts, once within a second. A signal to a whole group reaches a
+    process by itself and through who started it."""
+
+    def __init__(self) -> None:
+        self._last = -math.inf
+
+    def __call__(self, number: int, frame: object) -> None:
+        last, self._last = self._last, time.monotonic()
+        if self._last - last > ONCE_SECONDS:
+            raise KeyboardInterrupt
 
 
 @contextmanager
@@ -45,7 +62,7 @@ def ended(command: list[str]) -> tuple[int, str]:
             output.seek(0)
             return code, _mistake(output.read()) if code > 0 else ""
         except KeyboardInterrupt as stop:
-            # It keeps what it has learned so far. Ctrl-C has reached it as well.
+            # It keeps what it has learned so far. A terminal has told it as well.
             if isinstance(stop, Ended) or not _at_a_terminal():
                 child.send_signal(signal.SIGINT)
             try:

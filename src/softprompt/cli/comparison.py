@@ -20,6 +20,7 @@ from softprompt.comparison.words import (
     answered_in,
     at_edge,
     clock,
+    decided,
     energy,
     escalation,
     interval,
@@ -97,8 +98,8 @@ def show_next(console: Console, found: Mapping[str, Any], folder: Path) -> None:
         found: the report.
         folder: of the comparison.
     """
-    chosen = found["recommendation"]
-    parts = found["methods"][chosen["method"]]["kept"] if chosen else ()
+    chosen = decided(found)
+    parts = found["methods"][chosen]["kept"] if chosen else ()
     kept = [folder / part for part in parts]
     # A path that is cut is no path.
     if kept:
@@ -231,8 +232,7 @@ def _rows(*headers: str) -> Table:
 
 
 def _style(found: Mapping[str, Any], name: str) -> str:
-    chosen = found["recommendation"]
-    return "bold" if chosen is not None and chosen["method"] == name else ""
+    return "bold" if decided(found) == name else ""
 
 
 def _spent(method: Mapping[str, Any]) -> float:

@@ -292,7 +292,8 @@ def _measured(report: Mapping[str, Any], quality: str | None) -> dict[str, Any]:
     `option` is None where no method that was measured is better than the majority guess; `cheapest`
     is the cheapest method that `best` does not beat beyond chance. `lacking` is what keeps that
     from telling something of the model: no method that learns (`learning`), or too few test `rows`;
-    None where neither does. `undecided`: too few rows to tell the chosen method from a better one.
+    None where neither does. `undecided`: too few rows to tell the chosen method from a better one
+    that goes another way.
 
     Raises:
         UsageError: it is no report, or has nothing measured.
@@ -314,12 +315,12 @@ def _measured(report: Mapping[str, Any], quality: str | None) -> dict[str, Any]:
     metric, cheapest, best = report["metric"], chosen["method"], chosen["best"]
     beyond_guessing = METHODS.get(cheapest).way is not None
     name = best if quality == "best" and beyond_guessing else cheapest
-    rows = int(report["methods"][name]["test"]["n"])
-    lacking = _lacking(report["methods"], rows)
+    rows = max(int(told["test"]["n"]) for told in report["methods"].values())
+    other = METHODS.get(best).way != METHODS.get(name).way
     return {
         "option": METHODS.get(name).way,
-        "lacking": lacking,
-        "undecided": beyond_guessing and name != best and lacking == "rows",
+        "lacking": _lacking(report["methods"], rows),
+        "undecided": beyond_guessing and other and not can_tell(rows),
         "method": name,
         "cheapest": cheapest,
         "best": best,

@@ -20,6 +20,7 @@ __all__ = [
     "at_edge",
     "beside_best",
     "clock",
+    "decided",
     "energy",
     "escalation",
     "interval",
@@ -289,6 +290,19 @@ def beside_best(best: str, methods: Iterable[str]) -> str:
     return _(_BESIDE[any(cost < own for cost in costs), any(cost > own for cost in costs)])
 
 
+def decided(found: Mapping[str, Any]) -> str | None:
+    """The method to choose; None where test rows are too few to tell it from a better one."""
+    chosen = found["recommendation"]
+    if chosen is None or (chosen["method"] != chosen["best"] and not can_tell(_tested(found))):
+        return None
+    return str(chosen["method"])
+
+
+def _tested(found: Mapping[str, Any]) -> int:
+    """Test rows that were answered."""
+    return max((method["test"]["n"] for method in found["methods"].values()), default=0)
+
+
 def recommended(found: Mapping[str, Any]) -> str:
     """What to choose, and by what rule; nothing where nothing was measured."""
     chosen = found["recommendation"]
@@ -296,7 +310,7 @@ def recommended(found: Mapping[str, Any]) -> str:
         return ""
     if all(METHODS.get(method).way is None for method in found["methods"]):
         return _("Only the majority guess is measured, so there is nothing to choose yet.")
-    counts = [method["test"]["n"] for method in found["methods"].values()]
+    rows = _tested(found)
     name, best = named(chosen["method"]), named(chosen["best"])
     if METHODS.get(chosen["method"]).way is None:
         text = (
@@ -310,13 +324,12 @@ def recommended(found: Mapping[str, Any]) -> str:
                 "chance; none that learns is measured."
             )
         )
-        return text.format(n=number(max(counts, default=0)))
+        return text.format(n=number(rows))
     if chosen["method"] == chosen["best"]:
         told = _("Choose: {method}.").format(method=name)
         return f"{told} {beside_best(chosen['method'], found['methods'])}"
-    rows = max(counts, default=0)
     text = UNDECIDED
-    if can_tell(rows):
+    if decided(found) is not None:
         text = mark(
             "Choose: {method}. On these {n} test rows nothing is better beyond chance; {best} is "
             "{points} points ahead (p = {p}), and more test rows may tell them apart."

@@ -67,7 +67,8 @@ class PromptConfig(BaseModel):
         ge=1,
         le=512,
         description=mark(
-            "Vectors of the prompt; not given: 8 for answer choices, 32 for free text."
+            "Vectors of the prompt; not given: as many as the prompt has that it starts from, else "
+            "8 for answer choices and 32 for free text."
         ),
     )
     text: str | None = Field(

@@ -110,13 +110,12 @@ def read_values(backbone: Backbone, context: Context) -> Tensor:
 
 def numbers_read(backbone: Backbone) -> int:
     """F of a backbone: two for each value of a position that is read."""
-    shapes = backbone.key_shapes
-    return 2 * sum(shapes[n][0] * shapes[n][1] for n in _layers(backbone))
+    return 2 * sum(backbone.value_numbers[n] for n in _layers(backbone))
 
 
 def _layers(backbone: Backbone) -> list[int]:
     """Layers that are read: all, or as many, evenly spaced, as fit into MOST_NUMBERS."""
-    sizes = [heads * size for heads, size in backbone.key_shapes]
+    sizes = backbone.value_numbers
     count = len(sizes)
     while count > 1 and sum(sizes[n] for n in _spaced(len(sizes), count)) > MOST_NUMBERS:
         count -= 1

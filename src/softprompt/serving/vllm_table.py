@@ -46,6 +46,11 @@ class EmbeddingTable(FrozenModel):
         size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
         return ((int(heads), int(size)),) * self.layers
 
+    @property
+    def value_numbers(self) -> tuple[int, ...]:
+        """Numbers of a position's values at each layer."""
+        return tuple(heads * size for heads, size in self.key_shapes)
+
     def decoder_layers(self) -> list[nn.Module]:
         """Refuses vectors for the layers (BackboneError): they cannot be sent."""
         raise BackboneError(f"The prompt has vectors at every layer; {_ONLY_INPUT}.", _HINT)

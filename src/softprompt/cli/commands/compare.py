@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from softprompt.cli import flags
-from softprompt.cli.child import ended, stoppable
+from softprompt.cli.child import Once, ended, stoppable
 from softprompt.cli.commands import Outcome, command
 from softprompt.cli.configuration import given, run_config
 from softprompt.cli.failure import MISTAKE
@@ -203,8 +203,8 @@ def _outcome(used: dict[str, Any], *, as_json: bool) -> Outcome:
 
         if threading.current_thread() is threading.main_thread():
             # What a script starts in the background begins with Ctrl-C switched off.
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-        with Display() as display, stoppable():
+            signal.signal(signal.SIGINT, Once())
+        with Display() as display:
             comparison.measure(alone, display)
         found, code = comparison.report(), 0
     else:

@@ -15,6 +15,7 @@ from softprompt.comparison.words import (
     answered_in,
     at_edge,
     clock,
+    decided,
     energy,
     interval,
     named,
@@ -209,8 +210,8 @@ def _size(count: int | None) -> str:
 
 
 def _ours(found: Mapping[str, Any]) -> str | None:
-    chosen = found["recommendation"]
-    return None if chosen is None else named(chosen["method"])
+    chosen = decided(found)
+    return None if chosen is None else named(chosen)
 
 
 def _table(
