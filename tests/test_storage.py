@@ -24,7 +24,7 @@ from softprompt.storage import (
     write_json,
 )
 
-KEPT = "Free some space or name another place; what was written before is intact."
+KEPT = "Name another place, or make room there; what was written before is intact."
 
 
 def failing(code: int) -> Callable[..., NoReturn]:

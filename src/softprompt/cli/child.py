@@ -13,8 +13,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from tempfile import TemporaryFile
 
-from softprompt.training.interrupt import ONCE_SECONDS
-
 __all__ = ["Ended", "Once", "ended", "stoppable"]
 
 _SECONDS_TO_KEEP = 60
@@ -29,11 +27,14 @@ class Once:
     process by itself and through who started it."""
 
     def __init__(self) -> None:
-        self._last = -math.inf
+        # Help and mistakes are told without waiting for what trains.
+        from softprompt.training.interrupt import ONCE_SECONDS
+
+        self._last, self._apart = -math.inf, ONCE_SECONDS
 
     def __call__(self, number: int, frame: object) -> None:
         last, self._last = self._last, time.monotonic()
-        if self._last - last > ONCE_SECONDS:
+        if self._last - last > self._apart:
             raise KeyboardInterrupt
 
 
