@@ -30,6 +30,17 @@ def random_model(make: Any, config: Any) -> Any:
     return model.float()
 
 
+def latent_attention(rank: int) -> Backbone:
+    """A decoder whose keys and values differ in size (MLA)."""
+    config = hf.DeepseekV3Config(
+        **SMALL, intermediate_size=64, moe_intermediate_size=32, num_key_value_heads=4,
+        q_lora_rank=16, kv_lora_rank=rank, qk_rope_head_dim=8, qk_nope_head_dim=16, v_head_dim=16,
+        n_routed_experts=4, n_group=1, topk_group=1, num_experts_per_tok=2, first_k_dense_replace=1,
+        max_position_embeddings=128,
+    )  # fmt: skip
+    return Backbone(random_model(hf.DeepseekV3ForCausalLM, config), tiny_tokenizer())
+
+
 def one_pass(backbone: Backbone, inserted: Inserted | None) -> torch.Tensor:
     whole = backbone.embed(torch.tensor([[1, 30, 31, 32, 2]]))
     position = torch.arange(5)[None]
@@ -97,25 +108,13 @@ def test_layers_of_another_tower_are_not_taken_for_those_of_the_text() -> None:
 
 
 def test_a_readout_reads_as_many_numbers_as_values_have() -> None:
-    config = hf.DeepseekV3Config(
-        **SMALL, intermediate_size=64, moe_intermediate_size=32, num_key_value_heads=4,
-        q_lora_rank=16, kv_lora_rank=32, qk_rope_head_dim=8, qk_nope_head_dim=16, v_head_dim=16,
-        n_routed_experts=4, n_group=1, topk_group=1, num_experts_per_tok=2, first_k_dense_replace=1,
-        max_position_embeddings=128,
-    )  # fmt: skip
-    backbone = Backbone(random_model(hf.DeepseekV3ForCausalLM, config), tiny_tokenizer())
+    backbone = latent_attention(32)
     read = read_values(backbone, backbone.encode_context([[1, 5, 6], [1, 9]]))
     assert read.shape == (2, numbers_read(backbone))
 
 
 def test_keys_wider_than_values_are_refused_for_depth_kv(tmp_path: Path) -> None:
-    config = hf.DeepseekV3Config(
-        **SMALL, intermediate_size=64, moe_intermediate_size=32, num_key_value_heads=4,
-        q_lora_rank=16, kv_lora_rank=16, qk_rope_head_dim=8, qk_nope_head_dim=16, v_head_dim=16,
-        n_routed_experts=4, n_group=1, topk_group=1, num_experts_per_tok=2, first_k_dense_replace=1,
-        max_position_embeddings=128,
-    )  # fmt: skip
-    backbone = Backbone(random_model(hf.DeepseekV3ForCausalLM, config), tiny_tokenizer())
+    backbone = latent_attention(16)
     with pytest.raises(BackboneError, match=r"keys of \d+ numbers and values of \d+"):
         tune(feedback_task(tmp_path), backbone, tmp_path / "run", method="prefix-tuning")
     assert not (tmp_path / "run").exists()

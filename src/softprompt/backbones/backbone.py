@@ -31,7 +31,7 @@ from softprompt.backbones.passing import Pass
 from softprompt.backbones.probe import probe
 from softprompt.backbones.shared_context import SharedContext, reading_contexts, register
 from softprompt.errors import BackboneError
-from softprompt.locale import _
+from softprompt.locale import _, mark
 
 __all__ = ["Backbone", "Identity"]
 
@@ -57,6 +57,8 @@ class Backbone(FrozenModel):
 
     form: ClassVar[str] = "continued"
     """How rows are laid out for it (see `softprompt.prompts.forms`)."""
+    _shallower: ClassVar[str] = mark("Use a prompt of depth input or kv.")
+    """What works where the layers are not found."""
 
     def __init__(
         self,
@@ -187,7 +189,7 @@ class Backbone(FrozenModel):
                 _("The layers of {name} are not in one list.").format(
                     name=type(self.model).__name__
                 ),
-                _("Use a prompt of depth input or kv."),
+                _(self._shallower),
             )
         return layers
 

@@ -20,11 +20,10 @@ from torch import Tensor, nn
 
 from softprompt.backbones.backbone import Backbone, Run
 from softprompt.backbones.context import Context
-from softprompt.backbones.inserted import layers_of
 from softprompt.backbones.passing import Pass
 from softprompt.backbones.probe import probe_encoder
 from softprompt.errors import BackboneError
-from softprompt.locale import _
+from softprompt.locale import _, mark
 
 __all__ = ["EncoderClassifier"]
 
@@ -40,6 +39,7 @@ class EncoderClassifier(Backbone):
     """
 
     form: ClassVar[str] = "pooled"
+    _shallower: ClassVar[str] = mark("Use a prompt of depth input.")
 
     def _exact_run(self) -> Run:
         # Some families count positions from the padding id on, and their window is shorter by it.
@@ -112,22 +112,6 @@ class EncoderClassifier(Backbone):
                 inputs_embeds=step.embeds_RND, attention_mask=(step.position_RN >= 0).long()
             )
         return step.wanted(output.last_hidden_state)
-
-    def decoder_layers(self) -> list[nn.Module]:
-        """The encoder's layers, in order.
-
-        Raises:
-            BackboneError: they are not found.
-        """
-        layers = layers_of(self._body, self.layers)
-        if layers is None:
-            raise BackboneError(
-                _("The layers of {name} are not in one list.").format(
-                    name=type(self.model).__name__
-                ),
-                _("Use a prompt of depth input."),
-            )
-        return layers
 
     @torch.no_grad()
     def layer_inputs(self, embeds_PD: Tensor, *, encoder: bool = False) -> Tensor:
