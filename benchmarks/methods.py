@@ -81,9 +81,21 @@ SIDES = (
 )
 HYBRIDS = (
     Side("lora_suffix", "LoRA after the context", "lora_suffix", rates="lora_rates"),
-    Side("lora_prompt", "LoRA + prompt", "lora_prompt"),
-    Side("lora_domain_prompt", "domain LoRA + prompt", "lora_domain_prompt"),
-    Side("full_prompt", "domain model + prompt", "full_prompt"),
+    Side("lora_prompt", "LoRA + prompt", "lora_prompt", rates="lora_rates", searched="lora"),
+    Side(
+        "lora_domain_prompt",
+        "domain LoRA + prompt",
+        "lora_domain_prompt",
+        rates="lora_rates",
+        searched="lora",
+    ),
+    Side(
+        "full_prompt",
+        "domain model + prompt",
+        "full_prompt",
+        rates="full_rates",
+        searched="model",
+    ),
 )
 CONTEXT = "kv_context"
 PARAMETRISATIONS = (

@@ -55,6 +55,7 @@ class Side:
         prompt, training, how: settings that differ from the defaults.
         seeded: whether another seed gives another result.
         rates: name of the setting in `how` that holds learning rates to choose among, or nothing.
+        searched: part of a cell's details that tells of that choice where they tell of more.
     """
 
     name: str
@@ -65,10 +66,16 @@ class Side:
     how: Mapping[str, Any] = field(default_factory=dict)
     seeded: bool = True
     rates: str = ""
+    searched: str = ""
 
     def at(self, rate: float) -> Side:
         """The same side at one learning rate, without a search."""
         return replace(self, how={**self.how, self.rates: (rate,)})
+
+    def rate(self, cell: Cell) -> float:
+        """The learning rate that it had in a cell."""
+        details = cell["details"]
+        return float((details[self.searched] if self.searched else details)["rate"])
 
 
 WITHOUT = {"readout": "off"}

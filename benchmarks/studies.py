@@ -166,7 +166,7 @@ class Study:
         found = self._finished(name, side, seed, changed and changed[0])
         if found is not None and seed and side.rates:
             first = self._finished(name, side, 0, changed and changed[0])
-            if first is None or first["details"]["rate"] != found["details"]["rate"]:
+            if first is None or side.rate(first) != side.rate(found):
                 # The first seed has chosen another rate since, or is to choose yet.
                 found = None
         if found is not None or self.cells.only_read or self.lacks(side):
@@ -205,7 +205,7 @@ class Study:
         if first is None and not seed:
             return side
         first = first or self.side(name, side, 0, changed)
-        return first and side.at(first["details"]["rate"])
+        return first and side.at(side.rate(first))
 
     def _finished(self, name: str, side: Side, seed: int, changed: str | None) -> Cell | None:
         """A side's cell, of whichever benchmark has measured it.

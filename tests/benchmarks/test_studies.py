@@ -16,6 +16,7 @@ from benchmarks import (
     generation,
     initialisation,
     length,
+    methods,
     noise,
     scale,
     stability,
@@ -295,6 +296,22 @@ def test_further_seeds_take_the_rate_that_the_first_chose(
     write_json(tmp_path / "stamp" / "vsfc-full-0-forgetting.json", told)
     assert study.side("vsfc", FULL, 0) == told
     assert study.chosen("vsfc", FULL, 0) == FULL.at(0.001)
+
+
+def test_a_hybrid_takes_the_rate_of_what_learned_before_its_prompt(tmp_path: Path) -> None:
+    cells = Cells(tmp_path, "stamp", only_read=True)
+    study = Study(cells, None, "nano", tmp_path, 2000)
+    parts = {"lora_prompt": "lora", "lora_domain_prompt": "lora", "full_prompt": "model"}
+    hybrids = {side.name: side for side in methods.HYBRIDS if side.name in parts}
+    assert set(hybrids) == set(parts)
+    for name, part in parts.items():
+        for seed, rate in ((0, 3e-3), (1, 3e-3), (2, 1e-3)):
+            told = cell(60 + seed, details={part: {"rate": rate}, "population": [{"rate": 0.3}]})
+            write_json(tmp_path / "stamp" / f"sst2-{name}-{seed}.json", told)
+        side = hybrids[name]
+        chosen = study.chosen("sst2", side, 1)
+        assert chosen is not None and chosen.how == {side.rates: (3e-3,)}
+        assert study.points("sst2", side, 3) == [pytest.approx(60), pytest.approx(61)]
 
 
 def test_a_seed_at_another_rate_than_the_first_is_measured_anew(tmp_path: Path) -> None:
