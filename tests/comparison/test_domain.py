@@ -135,3 +135,15 @@ def test_a_row_of_a_domain_with_an_empty_cell_is_left_out(job: Job, tmp_path: Pa
         named = replace(job, how=job.how.model_copy(update={"domain": str(file)}))
         counts.append(domain_of(named).count)
     assert counts == [35, 35]
+
+
+@pytest.mark.parametrize("name", ["domain.csv", "domain.txt"])
+def test_a_domain_in_another_encoding_is_refused_with_what_works(
+    job: Job, tmp_path: Path, name: str
+) -> None:
+    file = tmp_path / name
+    file.write_bytes("text,label\ncafé,good\nthé,bad\n".encode("cp1252"))
+    with pytest.raises(DataError, match="UTF-8") as error:
+        domain_of(replace(job, how=job.how.model_copy(update={"domain": str(file)})))
+    # There is no flag for the encoding of this file.
+    assert error.value.hint == "Save the file as UTF-8."

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from softprompt.backbones import Backbone, Context
+from softprompt.comparison.files import rows_of
 from softprompt.comparison.general import passages_of
 from softprompt.comparison.held_out import HeldOut, words
 from softprompt.comparison.job import Job
@@ -77,15 +78,8 @@ def domain_of(job: Job) -> Domain:
         return _of_texts(Path(how.domain).name, passages_of(Path(how.domain)), held.within)
     if how.domain is not None:
         settings = TaskConfig(target=how.domain_target, test_share=0.0, drop_empty=True)
-        try:
-            task = Task.from_file(how.domain, settings)
-        except DataError as error:
-            if "--target" not in error.hint and "--input" not in error.hint:
-                raise
-            hint = _(
-                "Name the column of answers with --domain-target, or give a .txt file of texts."
-            )
-            raise DataError(error.message, hint) from error
+        hint = _("Name the column of answers with --domain-target, or give a .txt file of texts.")
+        task = rows_of(how.domain, settings, hint)
     else:
         _refuse_own(job)
         # The same rows, read in the same way; what speaks of the task's own answers is another's.

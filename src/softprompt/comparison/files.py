@@ -8,8 +8,9 @@ from softprompt.comparison.config import CompareConfig
 from softprompt.errors import DataError, system_reason
 from softprompt.locale import _
 from softprompt.storage import sha256
+from softprompt.tasks import Task, TaskConfig
 
-__all__ = ["hashes"]
+__all__ = ["hashes", "rows_of"]
 
 _HUB = "hf:"
 
@@ -34,3 +35,25 @@ def hashes(how: CompareConfig) -> dict[str, str]:
                 _("Put it back, or name a file that can be read."),
             ) from error
     return found
+
+
+def rows_of(file: str, settings: TaskConfig, columns: str) -> Task:
+    """The rows of such a file.
+
+    Args:
+        file: name of a file, or a hub's set.
+        settings: how it is read.
+        columns: what to do where it is not clear which of its columns are meant.
+
+    Raises:
+        DataError: it cannot be read, with a hint that names flags of this file and no others.
+    """
+    try:
+        return Task.from_file(file, settings)
+    except DataError as error:
+        hint = error.hint
+        if "--input" in hint or "--target" in hint:
+            hint = columns
+        elif "--encoding" in hint:
+            hint = _("Save the file as UTF-8.")
+        raise DataError(error.message, hint) from error

@@ -39,7 +39,7 @@ def passages_of(file: Path) -> list[str]:
         ) from error
     except UnicodeDecodeError as error:
         raise DataError(
-            _("The text {file} is not UTF-8.").format(file=file), _("Convert it first.")
+            _("The text {file} is not UTF-8.").format(file=file), _("Save the file as UTF-8.")
         ) from error
     parts = re.split(r"\n\s*\n", text)
     if len(parts) == 1:

@@ -13,6 +13,7 @@ import torch
 from softprompt.backbones import Backbone
 from softprompt.comparison.config import CompareConfig
 from softprompt.comparison.domain import domain_of
+from softprompt.comparison.files import rows_of
 from softprompt.comparison.job import Job
 from softprompt.comparison.methods import METHODS
 from softprompt.comparison.prompted import refuse_prompt
@@ -166,12 +167,15 @@ def other_of(how: CompareConfig) -> Task:
         DataError: it cannot be read, or it is not clear which of its columns are meant.
     """
     assert how.other is not None, "asked for"
-    try:
-        whole = TaskConfig(validation_share=0.0, test_share=0.0, drop_empty=True)
-        task = Task.from_file(how.other, whole, input=how.other_input, target=how.other_target)
-    except DataError as error:
-        hint = error.hint.replace("--input", "--other-input").replace("--target", "--other-target")
-        raise DataError(error.message, hint) from error
+    settings = TaskConfig(
+        input=how.other_input,
+        target=how.other_target,
+        validation_share=0.0,
+        test_share=0.0,
+        drop_empty=True,
+    )
+    hint = _("Name them with --other-input and --other-target.")
+    task = rows_of(how.other, settings, hint)
     return task if task.test else replace(task, test=(*task.train, *task.validation))
 
 
