@@ -121,9 +121,13 @@ def test_what_to_type_next(tmp_path: Path, curves: dict[str, Any]) -> None:
     assert f"  softprompt advise --report {tmp_path}\n" in told
     (prompt / "prompt.json").write_text('{"task": {"inputs": ["title", "text"]}}')
     assert f"  softprompt predict {prompt} --file your-rows.csv\n" in shown("soft_prompt")
-    # What stands over a changed model is no prompt for the plain one.
     assert "predict" not in shown("lora_prompt")
     assert "methods/lora_prompt/adapter" in shown("lora_prompt")
+    over = tmp_path / "methods" / "lora_prompt" / "prompt"
+    over.mkdir(parents=True)
+    (over / "prompt.json").write_text("{}")
+    # The prompt itself says which model it stands over.
+    assert f"  softprompt predict {over} 'your text'\n" in shown("lora_prompt")
     for method in ("majority", None):
         assert "keeps" not in shown(method)
         assert "Page: " in shown(method)

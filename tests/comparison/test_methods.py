@@ -11,18 +11,21 @@ from typing import Any
 import pytest
 import torch
 
+from softprompt.backbones import BackboneConfig, load_backbone
 from softprompt.comparison import METHODS
 from softprompt.comparison.adapters import Adapter, folder_bytes
 from softprompt.comparison.domain import domain_of
 from softprompt.comparison.job import Job
 from softprompt.comparison.learner import Learner
 from softprompt.comparison.measures import measured
+from softprompt.comparison.methods import refuse
 from softprompt.comparison.prompted import history_of
 from softprompt.comparison.rates import lesson
 from softprompt.comparison.weights import learn
 from softprompt.comparison.whole import loaded
 from softprompt.comparison.work import Taught
 from softprompt.errors import DataError, UsageError
+from softprompt.inference import predict
 from softprompt.prompts import Layout, SoftPrompt
 
 pytest.importorskip("peft")
@@ -141,6 +144,29 @@ def test_matrices_of_a_domain_are_shared(job: Job) -> None:
     # The prompt was trained over the model with the matrices, not over the untouched one.
     prompt = SoftPrompt.load(job.folder / hybrid["kept"][-1])
     assert prompt.backbone.weights != job.backbone().identity.weights
+
+
+@pytest.mark.parametrize("name", ["lora_prompt", "lora_domain_prompt", "full_prompt"])
+def test_the_prompt_of_a_hybrid_finds_its_model_again(name: str, job: Job) -> None:
+    trained = METHODS.get(name).run(job)
+    rows = job.task.test
+    kept = job.folder / trained.kept[-1]
+    prompt = SoftPrompt.load(kept)
+    backbone = load_backbone(prompt.backbone.name, dtype=prompt.dtype)
+    found = predict(prompt, [row.columns["text"] for row in rows], backbone)
+    assert trained.work.taught is not None
+    answered = trained.work.taught.answered(job.task, rows)
+    assert [one.answer for one in found] == list(answered.texts)
+    # The model with its matrices is one to train other prompts over, and no other weights.
+    config = job.config.model_copy(
+        update={"backbone": BackboneConfig(model=backbone.identity.name)}
+    )
+    over = replace(job, config=config, folder=job.folder / "over")
+    if name != "full_prompt":
+        for other in ("lora", "lora_suffix", "full"):
+            with pytest.raises(UsageError, match="not trained further"):
+                refuse(other, over)
+    refuse("soft_prompt", over)
 
 
 def test_a_hybrid_goes_on_after_the_part_that_is_done(

@@ -22,6 +22,7 @@ from softprompt.backbones.fingerprint import (
     tokenizer_fingerprint,
 )
 from softprompt.backbones.kinds import Kind, kind_of
+from softprompt.backbones.lora import CONFIG, base_of, is_lora, with_matrices
 from softprompt.backbones.precision import DTYPES, fastest_dtype
 from softprompt.errors import BackboneError
 from softprompt.locale import _, mark
@@ -36,7 +37,9 @@ class BackboneConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    model: str = Field("nano", description=mark("`nano`, a folder, or a Hugging Face Hub id."))
+    model: str = Field(
+        "nano", description=mark("`nano`, a folder (of LoRA too), or a Hugging Face Hub id.")
+    )
     revision: str | None = Field(None, description=mark("Branch, tag or commit of a hub model."))
     dtype: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         "auto", description=mark("Precision; `auto` measures which is fastest here.")
@@ -54,13 +57,16 @@ def load_backbone(model: str = "nano", **settings: Any) -> Backbone:
     """Loads and freezes a model: a decoder, an encoder-decoder or an encoder.
 
     Args:
-        model: `nano`, a folder with safetensors weights, or a hub id.
+        model: `nano`, a folder with safetensors weights, a folder of LoRA as PEFT writes it, which
+            names the model that it is for, or a hub id.
         settings: the other fields of `BackboneConfig`.
 
     Raises:
         BackboneError: it cannot be found, read or used.
     """
     config = BackboneConfig(model=model, **settings)
+    if is_lora(Path(config.model)):
+        return _load_with_lora(Path(config.model), settings)
     source = str(NANO) if config.model == "nano" else config.model
     device = _device(config.device)
     options: dict[str, Any] = {"trust_remote_code": False}
@@ -86,6 +92,22 @@ def load_backbone(model: str = "nano", **settings: Any) -> Backbone:
     )
     resolved = config.model_copy(update={"dtype": dtype, "device": str(device)})
     return kind.backbone(weights, tokenizer, identity, dtype, resolved.model_dump())
+
+
+def _load_with_lora(folder: Path, settings: dict[str, Any]) -> Backbone:
+    """The model that a folder of LoRA names, with its matrices."""
+    name, revision = base_of(folder)
+    if Path(name).parts[-3:] == NANO.parts[-3:]:
+        # PEFT names it by its place, which is another one in another installation.
+        name = "nano"
+    try:
+        plain = load_backbone(name, **{**settings, "revision": revision})
+    except BackboneError as error:
+        raise BackboneError(
+            error.message,
+            _("{file} names it: write there where it is.").format(file=folder / CONFIG),
+        ) from error
+    return with_matrices(plain, folder)
 
 
 def _device(name: str) -> torch.device:

@@ -113,8 +113,8 @@ def show_next(console: Console, found: Mapping[str, Any], folder: Path) -> None:
 def _commands(found: Mapping[str, Any], folder: Path, kept: Sequence[Path]) -> list[list[str]]:
     """Command lines that a comparison leads to."""
     commands = []
-    if len(kept) == 1 and (kept[0] / "prompt.json").is_file():
-        commands.append(["predict", str(kept[0]), *asked_with(kept[0])])
+    if kept and (kept[-1] / "prompt.json").is_file():
+        commands.append(["predict", str(kept[-1]), *asked_with(kept[-1])])
     rows, labels = found["task"]["rows"]["train"], len(found["task"]["labels"])
     sizes = [str(size) for size in _SIZES if 2 * labels <= size < rows]
     learned = [name for name in found["methods"] if METHODS.get(name).trains]

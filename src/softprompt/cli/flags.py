@@ -112,7 +112,7 @@ Model = Annotated[
     typer.Option(
         "--model",
         metavar="M",
-        help=mark("`nano`, a folder or a Hub id; `nano` when not given."),
+        help=mark("`nano`, a folder (of LoRA too) or a Hub id; `nano` when not given."),
     ),
 ]
 PromptModel = Annotated[

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from softprompt.backbones import Backbone, Context
+from softprompt.backbones.lora import TENSORS
 from softprompt.comparison.learner import Learner
 from softprompt.errors import UsageError
 from softprompt.locale import _
@@ -81,9 +82,15 @@ class Adapter:
             name: tensor.detach().cpu().contiguous()
             for name, tensor in get_peft_model_state_dict(self.model).items()
         }
+        settings, identity = self.model.peft_config[_NAME], self.learner.backbone.identity
+        place = Path(settings.base_model_name_or_path or identity.name)
+        if place.is_dir():
+            settings.base_model_name_or_path = str(place.absolute())
+        else:
+            settings.revision = identity.revision
         with atomic_folder(folder) as fresh:
-            self.model.peft_config[_NAME].save_pretrained(str(fresh))
-            save_file(tensors, str(fresh / "adapter_model.safetensors"), {"format": "pt"})
+            settings.save_pretrained(str(fresh))
+            save_file(tensors, str(fresh / TENSORS), {"format": "pt"})
             self.learner.save_head(fresh)
         return folder_bytes(folder)
 
@@ -92,7 +99,7 @@ class Adapter:
         from peft import set_peft_model_state_dict
         from safetensors.torch import load_file
 
-        set_peft_model_state_dict(self.model, load_file(folder / "adapter_model.safetensors"))
+        set_peft_model_state_dict(self.model, load_file(folder / TENSORS))
         self.learner.read_head(folder)
 
     def off(self) -> Any:

@@ -21,10 +21,11 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from softprompt.backbones import Backbone, Identity
+from softprompt.backbones.lora import CONFIG, NOTE
 from softprompt.errors import UsageError
 from softprompt.locale import _, mark
 from softprompt.prompts.artifact import refuse_foreign
-from softprompt.prompts.peft_folder import CONFIG, NOTE, TENSOR, member_folder
+from softprompt.prompts.peft_folder import TENSOR, member_folder
 from softprompt.prompts.prompt import SoftPrompt
 from softprompt.storage import atomic_folder
 

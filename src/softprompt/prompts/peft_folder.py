@@ -21,16 +21,14 @@ from safetensors.torch import load as load_tensors
 from torch import Tensor
 
 from softprompt.backbones import Identity
+from softprompt.backbones.lora import CONFIG, NOTE
 from softprompt.errors import ArtifactError
 from softprompt.locale import _
 from softprompt.prompts.prompt import PromptTask, SoftPrompt
 
-__all__ = ["CONFIG", "NOTE", "TENSOR", "is_peft", "load_peft", "member_folder"]
+__all__ = ["TENSOR", "is_peft", "load_peft", "member_folder"]
 
 TENSOR = "prompt_embeddings"
-NOTE = "softprompt.json"
-"""What PEFT's own files do not hold."""
-CONFIG = "adapter_config.json"
 _READ = {"PROMPT_TUNING": "input", "P_TUNING": "input", "PREFIX_TUNING": "kv"}
 """Depth by PEFT's types."""
 
@@ -94,7 +92,7 @@ def _load_one(path: Path) -> SoftPrompt:
             _("{path} is a PEFT folder of type {kind!r}; read are {names}.").format(
                 path=path, kind=config.get("peft_type"), names=", ".join(_READ)
             ),
-            _("Use PEFT for it."),
+            _("Use PEFT for it, or LoRA as a model (--model)."),
         )
     vectors_PX = _first_module(_table(path), config)
     ours = _read(path / NOTE) if (path / NOTE).is_file() else {}

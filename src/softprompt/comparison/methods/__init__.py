@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from softprompt.backbones import Backbone
+from softprompt.backbones.lora import is_lora
 from softprompt.comparison.job import Job, Trained
 from softprompt.errors import UsageError
 from softprompt.locale import _, mark
@@ -21,6 +23,7 @@ __all__ = [
     "WRITING",
     "Method",
     "refuse",
+    "refuse_adapted",
     "refuse_writing",
     "whole_weights",
 ]
@@ -126,12 +129,28 @@ def refuse_writing(job: Job, backbone: Backbone) -> None:
         )
 
 
-def whole_weights(job: Job) -> None:
-    """Refuses to train weights that are quantized or spread over devices.
+def refuse_adapted(job: Job) -> None:
+    """Refuses to train weights or matrices of a model that has LoRA in it already.
 
     Raises:
         UsageError: naming the nearest that works.
     """
+    if is_lora(Path(job.config.backbone.model)):
+        raise UsageError(
+            _("{model} is LoRA over a model; its weights are not trained further.").format(
+                model=job.config.backbone.model
+            ),
+            _("The nearest that works is {method}.").format(method="soft_prompt"),
+        )
+
+
+def whole_weights(job: Job) -> None:
+    """Refuses to train weights that are quantized, spread over devices or beside LoRA's matrices.
+
+    Raises:
+        UsageError: naming the nearest that works.
+    """
+    refuse_adapted(job)
     settings = job.config.backbone
     if settings.quantization != "none" or settings.device_map is not None:
         raise UsageError(

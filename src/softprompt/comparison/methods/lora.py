@@ -9,7 +9,13 @@ from typing import Any
 from softprompt.comparison.adapters import Adapter
 from softprompt.comparison.job import Job, Trained
 from softprompt.comparison.learner import Learner
-from softprompt.comparison.methods import EVERY_FORM, METHODS, Method, refuse_writing
+from softprompt.comparison.methods import (
+    EVERY_FORM,
+    METHODS,
+    Method,
+    refuse_adapted,
+    refuse_writing,
+)
 from softprompt.comparison.rates import searched
 from softprompt.comparison.stages import stage
 from softprompt.comparison.trainings import Trainings
@@ -87,6 +93,7 @@ def refuse_lora(job: Job) -> None:
     Raises:
         SoftPromptError: why, and what works.
     """
+    refuse_adapted(job)
     learner = job.learner(job.backbone())
     refuse_writing(job, learner.backbone)
     job.refuse_long(learner.layout)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from softprompt.backbones import Identity
+from softprompt.backbones.lora import with_lora
 from softprompt.comparison.adapters import Adapter
 from softprompt.comparison.job import Job, Trained
 from softprompt.comparison.learner import Learner
@@ -21,7 +21,6 @@ from softprompt.comparison.methods.lora import space as lora_space
 from softprompt.comparison.prompted import learned_prompt, refuse_prompt, space_of
 from softprompt.comparison.weights import Lesson, Material, of_task
 from softprompt.locale import mark
-from softprompt.storage import sha256
 
 __all__ = ["lora_prompt", "prompt_over", "refuse_lora_prompt", "space"]
 
@@ -50,12 +49,7 @@ def prompt_over(job: Job, adapter: Adapter, told: Mapping[str, Any], **how: Any)
         told: what they took (see `tuned_adapter`).
         how: they are used beside that (see `learned_prompt`).
     """
-    plain = adapter.learner.backbone
-    content = (job.folder / FOLDER / "adapter_model.safetensors").read_bytes()
-    weights = sha256((plain.identity.weights + sha256(content)).encode())
-    name = f"{plain.identity.name} with {job.folder / FOLDER}"
-    identity = Identity(name, None, weights, plain.identity.tokenizer)
-    backbone = type(plain)(plain.model, plain.tokenizer, identity, plain.dtype, plain.settings)
+    backbone = with_lora(adapter.learner.backbone, job.folder / FOLDER)
     return learned_prompt(
         job,
         backbone,

@@ -9,6 +9,7 @@ on from an invocation sequence on; here the last tokens of the row are that sequ
 from __future__ import annotations
 
 from softprompt.backbones import Backbone, free_memory_budget
+from softprompt.backbones.lora import NOTE
 from softprompt.comparison.adapters import Adapter, SuffixBackbone
 from softprompt.comparison.job import Job, Trained
 from softprompt.comparison.learner import Learner
@@ -18,7 +19,6 @@ from softprompt.comparison.methods.lora import space as lora_space
 from softprompt.comparison.weights import Lesson, Material, of_task
 from softprompt.comparison.work import after_context
 from softprompt.locale import mark
-from softprompt.prompts.peft_folder import NOTE
 from softprompt.storage import write_json
 
 __all__ = ["lora_suffix"]

@@ -17,12 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
+from softprompt.backbones.lora import CONFIG
 from softprompt.errors import ArtifactError, SoftPromptError
 from softprompt.inference.predictor import refuse_vectors
 from softprompt.prompts import Scoring, SoftPrompt
 from softprompt.prompts.artifact import artifact_bytes
 from softprompt.prompts.depths import DEPTHS
-from softprompt.prompts.peft_folder import CONFIG, is_peft, member_folder
+from softprompt.prompts.peft_folder import is_peft, member_folder
 from softprompt.prompts.placements import PLACEMENTS
 from softprompt.tasks import Template
 
