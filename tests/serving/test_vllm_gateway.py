@@ -129,3 +129,10 @@ def test_figures_and_failures_have_the_servers_own_shape(
             body = {"model": "story", "prompt": "a"}
             error = checked(http.post("/v1/completions", json=body), wanted)
             assert "/srv" not in json.dumps(error)
+
+
+def test_a_model_with_lora_is_served_by_the_own_engine(tmp_path: Path) -> None:
+    (tmp_path / "adapter_config.json").write_text('{"peft_type": "LORA"}')
+    with pytest.raises(BackboneError, match="LoRA over a model") as error:
+        load_embedding_table(str(tmp_path))
+    assert "--engine own" in error.value.hint

@@ -19,6 +19,7 @@ from softprompt.backbones.fingerprint import files_fingerprint, tokenizer_finger
 from softprompt.backbones.frozen import FrozenModel, Identity
 from softprompt.backbones.kinds import kind_of
 from softprompt.backbones.load import NANO
+from softprompt.backbones.lora import is_lora
 from softprompt.backbones.precision import DTYPES
 from softprompt.errors import BackboneError
 
@@ -78,6 +79,11 @@ def load_embedding_table(
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
     folder = _folder(model, revision)
+    if is_lora(folder):
+        raise BackboneError(
+            f"{model!r} is LoRA over a model, and a vLLM server has that model alone.",
+            "Serve it with --engine own.",
+        )
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
