@@ -80,7 +80,18 @@ def test_matrices_are_part_of_what_a_backbone_is(made: Path, lora: Path) -> None
         value.add_(1)
     save_file(tensors, lora / "adapter_model.safetensors")
     changed = load_backbone(str(lora)).identity.weights
-    assert len({plain.identity.weights, first.identity.weights, changed}) == 3
+    change(lora, lora_alpha=4)
+    scaled = load_backbone(str(lora)).identity.weights
+    assert len({plain.identity.weights, first.identity.weights, changed, scaled}) == 4
+
+
+def test_loading_draws_nothing_from_the_generator(made: Path) -> None:
+    torch.manual_seed(5)
+    load_backbone(str(made / "model"))
+    wanted = torch.rand(3)
+    torch.manual_seed(5)
+    load_backbone(str(made / "lora"))
+    assert torch.equal(torch.rand(3), wanted)
 
 
 def test_the_models_own_place_is_another_one_elsewhere(tmp_path: Path) -> None:

@@ -10,13 +10,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
 from softprompt.backbones.backbone import Backbone, Identity
 from softprompt.errors import BackboneError
 from softprompt.locale import _
-from softprompt.storage import sha256
+from softprompt.storage import canonical_json, sha256
 
 __all__ = ["CONFIG", "NOTE", "TENSORS", "base_of", "is_lora", "with_lora", "with_matrices"]
 
@@ -30,6 +31,10 @@ _FURTHER = (
     "target_parameters", "trainable_token_indices",
 )  # fmt: skip
 """Settings with which a folder holds more than matrices, or fewer tokens pass through them."""
+_SCALES = (
+    "alpha_pattern", "fan_in_fan_out", "lora_alpha", "r", "rank_pattern", "use_dora", "use_rslora",
+)  # fmt: skip
+"""Settings that say what is computed with the matrices."""
 _FIRST_VALUES = (None, True, False, "gaussian")
 """Beginnings of the matrices that leave the weights beside them as they are."""
 
@@ -104,7 +109,9 @@ def with_matrices(backbone: Backbone, folder: Path) -> Backbone:
         settings.init_lora_weights = True
         # PEFT warns of a model that lies elsewhere than the folder says.
         settings.base_model_name_or_path = None
-        model: Any = get_peft_model(backbone.model, settings)
+        # Their first values, which are not kept, are drawn from torch's own generator.
+        with torch.random.fork_rng():
+            model: Any = get_peft_model(backbone.model, settings)
     except (OSError, SafetensorError, TypeError, ValueError) as error:
         raise _foreign(backbone, folder, str(error).splitlines()[0]) from error
     wanted = {name: list(one.shape) for name, one in get_peft_model_state_dict(model).items()}
@@ -125,9 +132,10 @@ def with_lora(backbone: Backbone, folder: Path) -> Backbone:
         backbone: with the matrices in it.
         folder: that they are kept in.
     """
-    plain, name = backbone.identity, str(folder.absolute())
+    plain, name, config = backbone.identity, str(folder.absolute()), _read(folder / CONFIG)
     matrices = sha256((folder / TENSORS).read_bytes())
-    weights = sha256((plain.weights + matrices).encode())
+    scales = {setting: config.get(setting) for setting in _SCALES}
+    weights = sha256(canonical_json([plain.weights, matrices, scales]).encode())
     identity = Identity(name, None, weights, plain.tokenizer)
     settings = {**backbone.settings, "model": name, "revision": None}
     loaded = type(backbone)
