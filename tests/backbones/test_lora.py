@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
 from safetensors.torch import load_file, save_file
 from tiny import save_tiny
 
 from softprompt.backbones import Backbone, load_backbone
 from softprompt.backbones.load import NANO
+from softprompt.backbones.precision import DTYPES
 from softprompt.errors import BackboneError
 
 peft = pytest.importorskip("peft")
@@ -57,18 +59,58 @@ def logits(backbone: Backbone, row: list[int], new: int) -> torch.Tensor:
 
 
 @torch.no_grad()
-def test_it_computes_what_peft_computes(made: Path) -> None:
+@pytest.mark.parametrize("dtype", ["fp32", "bf16"])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"target_modules": "all-linear"},
+        {"target_modules": ["q_proj", "v_proj"], "use_rslora": True, "lora_alpha": 3},
+        {"target_modules": ["k_proj"], "use_dora": True, "rank_pattern": {"layers.0.*": 2}},
+        {"target_modules": "all-linear", "lora_dropout": 0.5, "bias": "lora_only"},
+    ],
+)
+def test_it_computes_what_peft_computes(
+    made: Path, tmp_path: Path, settings: dict[str, Any], dtype: str
+) -> None:
     from transformers import AutoModelForCausalLM
 
-    plain = AutoModelForCausalLM.from_pretrained(made / "model")
+    def base() -> Any:
+        return AutoModelForCausalLM.from_pretrained(made / "model", dtype=DTYPES[dtype])
+
     row = [1, 30, 31, 32, 33]
-    untouched = plain(input_ids=torch.tensor([row])).logits[0, -2:]
-    theirs = peft.PeftModel.from_pretrained(plain, made / "lora").eval()
+    untouched = base()(input_ids=torch.tensor([row])).logits[0, -2:]
+    lora = peft.LoraConfig(task_type="CAUSAL_LM", r=4, init_lora_weights=False, **settings)
+    torch.manual_seed(3)
+    peft.get_peft_model(base(), lora).save_pretrained(tmp_path / "lora")
+    theirs = peft.PeftModel.from_pretrained(base(), tmp_path / "lora").eval()
     wanted = theirs(input_ids=torch.tensor([row])).logits[0, -2:]
     assert not torch.allclose(wanted, untouched, atol=1e-2)
-    backbone = load_backbone(str(made / "lora"), dtype="fp32")
-    torch.testing.assert_close(logits(backbone, row, 2), wanted, rtol=1e-4, atol=1e-4)
+    backbone = load_backbone(str(tmp_path / "lora"), dtype=dtype)
+    near = {"rtol": 1e-4, "atol": 1e-4} if dtype == "fp32" else {"rtol": 0.02, "atol": 0.02}
+    torch.testing.assert_close(logits(backbone, row, 2).to(wanted.dtype), wanted, **near)
     assert not any(p.requires_grad for p in backbone.model.parameters())
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    ("architecture", "auto", "task"),
+    [("t5", "AutoModelForSeq2SeqLM", "SEQ_2_SEQ_LM"), ("bert", "AutoModel", "FEATURE_EXTRACTION")],
+)
+def test_other_backbones_take_matrices(
+    tmp_path: Path, architecture: str, auto: str, task: str
+) -> None:
+    model = getattr(transformers, auto).from_pretrained(save_tiny(tmp_path / "m", architecture))
+    settings = peft.LoraConfig(
+        task_type=task, r=4, target_modules="all-linear", init_lora_weights=False
+    )
+    torch.manual_seed(3)
+    theirs = peft.get_peft_model(model, settings).eval()
+    theirs.save_pretrained(tmp_path / "lora")
+    backbone = load_backbone(str(tmp_path / "lora"), dtype="fp32")
+    assert backbone.form == load_backbone(str(tmp_path / "m")).form
+    ids = torch.tensor([[1, 30, 31, 32]])
+    given = {"input_ids": ids, **({"decoder_input_ids": ids} if architecture == "t5" else {})}
+    torch.testing.assert_close(backbone.model(**given)[0], model(**given)[0])
 
 
 def test_matrices_are_part_of_what_a_backbone_is(made: Path, lora: Path) -> None:
@@ -117,6 +159,10 @@ def test_the_models_own_place_is_another_one_elsewhere(tmp_path: Path) -> None:
         ({"base_model_name_or_path": "/no/such/model"}, "no model folder /no/such/model"),
         ({"r": 8}, r"does not fit .*lora_A.*: \[4, 64\], \[8, 64\]"),
         ({"r": 0}, "does not fit"),
+        ({"target_modules": "("}, "does not fit"),
+        ({"rank_pattern": [1]}, "does not fit"),
+        ({"bias": "some"}, "does not fit"),
+        ({"kasa_config": {}, "some_new_setting": True}, "alone: some_new_setting"),
         ({"target_modules": ["q_proj"]}, r"does not fit .*lora_A.*, None\)"),
     ],
 )
@@ -133,6 +179,47 @@ def test_lora_that_is_active_on_some_tokens_is_refused(lora: Path) -> None:
     (lora / "softprompt.json").write_text(json.dumps({"active_tokens": 16}))
     with pytest.raises(BackboneError, match="active_tokens"):
         load_backbone(str(lora))
+
+
+def test_a_folder_of_a_model_and_an_adapter_is_neither(made: Path, tmp_path: Path) -> None:
+    for part in ("model", "lora"):
+        shutil.copytree(made / part, tmp_path / "both", dirs_exist_ok=True)
+    with pytest.raises(BackboneError, match="holds a model and an adapter"):
+        load_backbone(str(tmp_path / "both"))
+
+
+def test_a_copy_of_the_configuration_makes_no_model(made: Path, lora: Path) -> None:
+    wanted = load_backbone(str(lora)).identity.weights
+    shutil.copy(made / "model" / "config.json", lora)
+    assert load_backbone(str(lora)).identity.weights == wanted
+
+
+def test_the_tokenizer_is_the_one_that_was_trained_with(made: Path, lora: Path) -> None:
+    plain = load_backbone(str(lora))
+    for file in (made / "model").glob("*token*"):
+        shutil.copy(file, lora)
+    (lora / "chat_template.jinja").write_text("{{ messages[0].content }}!")
+    changed = load_backbone(str(lora))
+    assert changed.identity.tokenizer != plain.identity.tokenizer
+    assert changed.encode("great coffee") == plain.encode("great coffee")
+
+
+def test_no_folder_takes_the_place_of_the_models_own(
+    made: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    own = load_backbone().identity
+    shutil.copytree(made / "lora", tmp_path / "nano")
+    monkeypatch.chdir(tmp_path)
+    assert load_backbone().identity == own
+    shutil.copy(made / "lora" / "adapter_config.json", tmp_path)
+    with pytest.raises(BackboneError, match="No model is named"):
+        load_backbone("")
+
+
+def test_what_is_wrong_with_the_model_is_told_as_it_is(lora: Path) -> None:
+    with pytest.raises(BackboneError, match="Device 'nowhere'") as error:
+        load_backbone(str(lora), device="nowhere")
+    assert error.value.hint == "Use `auto` or `cpu`."
 
 
 def test_lora_over_lora_is_refused(made: Path, lora: Path) -> None:
@@ -155,5 +242,5 @@ def test_a_damaged_folder_is_refused(lora: Path, file: str, content: bytes | Non
     (lora / file).unlink()
     if content is not None:
         (lora / file).write_bytes(content)
-    with pytest.raises(BackboneError, match=r"cannot be read|does not fit"):
+    with pytest.raises(BackboneError, match=r"cannot be read|does not fit|has no adapter_model"):
         load_backbone(str(lora))

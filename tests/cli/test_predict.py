@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from cli.conftest import Shell, write_jsonl
 from softprompt.cli.answer_file import added_columns, render
 from softprompt.cli.lines import text_batches
 from softprompt.errors import DataError
+from softprompt.prompts import SoftPrompt
 
 
 def test_json_has_the_promised_shape(shell: Shell, trained: Path) -> None:
@@ -204,3 +206,15 @@ def test_lines_are_handed_on_as_they_come() -> None:
     assert list(text_batches(stream)) == [["one"], ["two"], ["chậm"], ["x"]]
     with pytest.raises(DataError, match="Line 1"):
         list(text_batches(io.BufferedReader(Slow(b"\n", b"two\n"))))
+
+
+def test_a_model_that_has_moved_is_asked_for(shell: Shell, trained: Path, tmp_path: Path) -> None:
+    prompt = SoftPrompt.load(trained / "prompt")
+    gone = replace(prompt, backbone=replace(prompt.backbone, name=str(tmp_path / "gone")))
+    gone.save(tmp_path / "moved")
+    assert "Say with --model" in shell.mistake("predict", tmp_path / "moved", "late")
+    found = shell("predict", tmp_path / "moved", "late", "--model", prompt.backbone.name, "--json")
+    assert (
+        found.value["predictions"]
+        == shell("predict", trained, "late", "--json").value["predictions"]
+    )

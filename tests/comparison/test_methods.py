@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -157,6 +158,10 @@ def test_the_prompt_of_a_hybrid_finds_its_model_again(name: str, job: Job) -> No
     assert trained.work.taught is not None
     answered = trained.work.taught.answered(job.task, rows)
     assert [one.answer for one in found] == list(answered.texts)
+    assert answered.given is not None
+    wanted = np.asarray(answered.given[1].probabilities)
+    ours = [[one.probabilities[label] for label in answered.given[1].labels] for one in found]
+    np.testing.assert_allclose(ours, wanted, atol=1e-6)
     # The model with its matrices is one to train other prompts over, and no other weights.
     config = job.config.model_copy(
         update={"backbone": BackboneConfig(model=backbone.identity.name)}

@@ -22,7 +22,7 @@ from softprompt.backbones.fingerprint import (
     tokenizer_fingerprint,
 )
 from softprompt.backbones.kinds import Kind, kind_of
-from softprompt.backbones.lora import CONFIG, base_of, is_lora, with_matrices
+from softprompt.backbones.lora import base_of, identity_with, is_lora, put_in
 from softprompt.backbones.precision import DTYPES, fastest_dtype
 from softprompt.errors import BackboneError
 from softprompt.locale import _, mark
@@ -64,15 +64,18 @@ def load_backbone(model: str = "nano", **settings: Any) -> Backbone:
     Raises:
         BackboneError: it cannot be found, read or used.
     """
-    config = BackboneConfig(model=model, **settings)
-    if is_lora(Path(config.model)):
-        return _load_with_lora(Path(config.model), settings)
+    config = asked = BackboneConfig(model=model, **settings)
+    lora = Path(config.model).absolute() if is_lora(config.model) else None
+    if lora is not None:
+        name, revision = base_of(lora)
+        config = config.model_copy(update={"model": name, "revision": revision})
+        asked = asked.model_copy(update={"model": str(lora), "revision": None})
     source = str(NANO) if config.model == "nano" else config.model
     device = _device(config.device)
     options: dict[str, Any] = {"trust_remote_code": False}
     if config.revision and not Path(source).is_dir():
         options["revision"] = config.revision
-    model_config, tokenizer = _load_small_parts(source, config, options)
+    model_config, tokenizer = _load_small_parts(source, config, options, lora)
     dtype: str = config.dtype
     if dtype == "auto":
         dtype = fastest_dtype(model_config.get_text_config().hidden_size, device)
@@ -84,30 +87,13 @@ def load_backbone(model: str = "nano", **settings: Any) -> Backbone:
     revision = getattr(model_config, "_commit_hash", None) or config.revision
     if nano_version := getattr(model_config, "nano_version", None):
         revision = f"nano {nano_version}"
-    identity = Identity(
-        config.model,
-        revision,
-        _weights_fingerprint(source, weights),
-        tokenizer_fingerprint(tokenizer),
-    )
-    resolved = config.model_copy(update={"dtype": dtype, "device": str(device)})
+    fingerprint = _weights_fingerprint(source, weights)
+    identity = Identity(config.model, revision, fingerprint, tokenizer_fingerprint(tokenizer))
+    if lora is not None:
+        put_in(weights, lora)
+        identity = identity_with(identity, lora)
+    resolved = asked.model_copy(update={"dtype": dtype, "device": str(device)})
     return kind.backbone(weights, tokenizer, identity, dtype, resolved.model_dump())
-
-
-def _load_with_lora(folder: Path, settings: dict[str, Any]) -> Backbone:
-    """The model that a folder of LoRA names, with its matrices."""
-    name, revision = base_of(folder)
-    if Path(name).parts[-3:] == NANO.parts[-3:]:
-        # PEFT names it by its place, which is another one in another installation.
-        name = "nano"
-    try:
-        plain = load_backbone(name, **{**settings, "revision": revision})
-    except BackboneError as error:
-        raise BackboneError(
-            error.message,
-            _("{file} names it: write there where it is.").format(file=folder / CONFIG),
-        ) from error
-    return with_matrices(plain, folder)
 
 
 def _device(name: str) -> torch.device:
@@ -127,7 +113,7 @@ def _device(name: str) -> torch.device:
 
 
 def _load_small_parts(
-    source: str, config: BackboneConfig, options: dict[str, Any]
+    source: str, config: BackboneConfig, options: dict[str, Any], lora: Path | None
 ) -> tuple[Any, Any]:
     from transformers import AutoConfig, AutoTokenizer
 
@@ -149,7 +135,11 @@ def _load_small_parts(
         )
     try:
         model_config = AutoConfig.from_pretrained(source, **options)
-        tokenizer = AutoTokenizer.from_pretrained(source, **options)
+        if lora is not None and (lora / "tokenizer_config.json").is_file():
+            # What was learned was learned with it.
+            tokenizer = AutoTokenizer.from_pretrained(lora, trust_remote_code=False)
+        else:
+            tokenizer = AutoTokenizer.from_pretrained(source, **options)
     except Exception as error:
         raise _cannot_load(config.model, error) from error
     return model_config, tokenizer
@@ -179,6 +169,12 @@ def _load_weights(
             )
     except Exception as error:
         raise _cannot_load(config.model, error) from error
+    if getattr(model, "peft_config", None):
+        # Transformers puts an adapter in that lies beside a model, and says nothing of it.
+        raise BackboneError(
+            _("The model {name!r} holds an adapter as well.").format(name=config.model),
+            _("Put each into a folder of its own, and name the one that is meant."),
+        )
     missing = sorted(name for name in about["missing_keys"] if not name.startswith(kind.unused))
     if missing:
         raise BackboneError(

@@ -1,54 +1,72 @@
 """A model with LoRA's matrices in it, from the folder that PEFT writes them to: as frozen as any.
 
-The folder names the model that the matrices are for. They stay beside its weights, in the precision
-that they were stored in, as while they were trained. It does not know what they have learned.
+The folder names the model that the matrices are for. They stay beside its weights, in fp32 where
+those are in half precision, as PEFT trains them. It does not know what they have learned.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
 
-from softprompt.backbones.backbone import Backbone, Identity
+from softprompt.backbones.frozen import Identity
 from softprompt.errors import BackboneError
 from softprompt.locale import _
 from softprompt.storage import canonical_json, sha256
 
-__all__ = ["CONFIG", "NOTE", "TENSORS", "base_of", "is_lora", "with_lora", "with_matrices"]
+__all__ = ["CONFIG", "NOTE", "TENSORS", "base_of", "identity_with", "is_lora", "put_in"]
 
 CONFIG = "adapter_config.json"
 TENSORS = "adapter_model.safetensors"
 NOTE = "softprompt.json"
 """What PEFT's own files do not hold."""
 
-_FURTHER = (
-    "alora_invocation_tokens", "layer_replication", "megatron_config", "modules_to_save",
-    "target_parameters", "trainable_token_indices",
-)  # fmt: skip
-"""Settings with which a folder holds more than matrices, or fewer tokens pass through them."""
 _SCALES = (
     "alpha_pattern", "fan_in_fan_out", "lora_alpha", "r", "rank_pattern", "use_dora", "use_rslora",
 )  # fmt: skip
 """Settings that say what is computed with the matrices."""
+_PLAIN = frozenset({
+    *_SCALES, "auto_mapping", "base_model_name_or_path", "bias", "corda_config",
+    "ensure_weight_tying", "eva_config", "exclude_modules", "inference_mode", "init_lora_weights",
+    "layers_pattern", "layers_to_transform", "loftq_config", "lora_bias", "lora_dropout",
+    "lora_ga_config", "megatron_core", "peft_type", "peft_version", "qalora_group_size",
+    "revision", "runtime_config", "target_modules", "task_type",
+})  # fmt: skip
+"""Settings of matrices that every token passes through, beside weights that stay as they are."""
 _FIRST_VALUES = (None, True, False, "gaussian")
 """Beginnings of the matrices that leave the weights beside them as they are."""
 
 
-def is_lora(folder: Path) -> bool:
-    """Whether a folder holds an adapter and no model of its own."""
-    return (folder / CONFIG).is_file() and not (folder / "config.json").is_file()
+def is_lora(name: str) -> bool:
+    """Whether a model's name is that of a folder with an adapter.
+
+    Raises:
+        BackboneError: it holds a model as well.
+    """
+    folder = Path(name)
+    # The package's own model is no folder of this name, and no name is no folder.
+    if name in ("", "nano") or not (folder / CONFIG).is_file():
+        return False
+    if any(folder.glob("model*.safetensors")):
+        raise BackboneError(
+            _("The folder {folder} holds a model and an adapter.").format(folder=folder),
+            _("Put each into a folder of its own, and name the one that is meant."),
+        )
+    return True
 
 
 def base_of(folder: Path) -> tuple[str, str | None]:
     """Name and revision of the model that a folder's matrices are for.
 
     Raises:
-        BackboneError: it holds something else than LoRA on every token, or names no model.
+        BackboneError: it holds something else than LoRA on every token, or names no model that
+            can be.
     """
     config = _read(folder / CONFIG)
     kind, name = config.get("peft_type"), config.get("base_model_name_or_path")
@@ -59,7 +77,7 @@ def base_of(folder: Path) -> tuple[str, str | None]:
             ),
             _("A prompt is named in the place of PROMPT, not as --model."),
         )
-    further = [setting for setting in _FURTHER if config.get(setting)]
+    further = sorted(setting for setting in config if config[setting] and setting not in _PLAIN)
     if config.get("init_lora_weights") not in _FIRST_VALUES:
         further.append("init_lora_weights")
     if (folder / NOTE).is_file() and _read(folder / NOTE).get("active_tokens"):
@@ -76,25 +94,37 @@ def base_of(folder: Path) -> tuple[str, str | None]:
             _("{file} does not say which model it is for.").format(file=folder / CONFIG),
             _("Write its name as base_model_name_or_path."),
         )
-    if Path(name).is_dir() and is_lora(Path(name)):
+    if is_lora(name):
         raise BackboneError(
             _("The LoRA in {folder} is for another LoRA ({name}).").format(
                 folder=folder, name=name
             ),
             _("Name a folder of LoRA over a model."),
         )
+    if Path(name).is_absolute() and not Path(name).is_dir() and not _own(name):
+        raise BackboneError(
+            _("There is no model folder {folder}.").format(folder=name),
+            _("{file} names it: write there where it is.").format(file=folder / CONFIG),
+        )
     revision = config.get("revision")
-    return name, revision if isinstance(revision, str) else None
+    return "nano" if _own(name) else name, revision if isinstance(revision, str) else None
 
 
-def with_matrices(backbone: Backbone, folder: Path) -> Backbone:
-    """A backbone with a folder's matrices put into its layers, which are changed in place.
+def put_in(model: Any, folder: Path) -> None:
+    """Puts a folder's matrices into the layers of a model, which are changed in place.
+
+    Args:
+        model: of Transformers, as its class loads it.
+        folder: that `base_of` takes.
 
     Raises:
         BackboneError: the folder is damaged or for another model, or PEFT is not installed.
     """
-    from safetensors.torch import load_file
-
+    if not (folder / TENSORS).is_file():
+        raise BackboneError(
+            _("{folder} has no {file}.").format(folder=folder, file=TENSORS),
+            _("Save the LoRA again with save_pretrained, as safetensors."),
+        )
     try:
         from peft import LoraConfig, get_peft_model, get_peft_model_state_dict
         from peft import set_peft_model_state_dict as put
@@ -104,42 +134,55 @@ def with_matrices(backbone: Backbone, folder: Path) -> Backbone:
             _("Run: pip install 'softprompt[compare]'"),
         ) from error
     try:
-        tensors: dict[str, Tensor] = load_file(folder / TENSORS)
+        tensors = load_file(folder / TENSORS)
         settings = LoraConfig.from_pretrained(str(folder))
         settings.init_lora_weights = True
         # PEFT warns of a model that lies elsewhere than the folder says.
         settings.base_model_name_or_path = None
         # Their first values, which are not kept, are drawn from torch's own generator.
         with torch.random.fork_rng():
-            model: Any = get_peft_model(backbone.model, settings)
-    except (OSError, SafetensorError, TypeError, ValueError) as error:
-        raise _foreign(backbone, folder, str(error).splitlines()[0]) from error
-    wanted = {name: list(one.shape) for name, one in get_peft_model_state_dict(model).items()}
-    found = {name: list(one.shape) for name, one in tensors.items()}
-    odd = sorted(name for name in {**wanted, **found} if wanted.get(name) != found.get(name))
+            adapted: Any = get_peft_model(model, settings)
+        wanted = get_peft_model_state_dict(adapted, save_embedding_layers=False)
+        odd = _odd(_shapes(tensors), _shapes(wanted))
+        if not odd:
+            put(adapted, tensors)
+    # PEFT raises whatever the folder's settings lead it to.
+    except Exception as error:
+        raise _foreign(folder, next(iter(str(error).splitlines()), type(error).__name__)) from error
     if odd:
-        reason = f"{odd[0]}: {found.get(odd[0])}, {wanted.get(odd[0])}"
-        raise _foreign(backbone, folder, reason)
-    put(model, tensors)
+        raise _foreign(folder, odd)
     model.requires_grad_(False)
-    return with_lora(backbone, folder)
 
 
-def with_lora(backbone: Backbone, folder: Path) -> Backbone:
-    """A backbone whose layers have a folder's matrices, under the name and fingerprint of both.
+def identity_with(plain: Identity, folder: Path) -> Identity:
+    """What a model is that has a folder's matrices in it: the folder's name, and a fingerprint of
+    its weights and of what is computed beside them.
 
     Args:
-        backbone: with the matrices in it.
+        plain: of the model without them.
         folder: that they are kept in.
     """
-    plain, name, config = backbone.identity, str(folder.absolute()), _read(folder / CONFIG)
+    config = _read(folder / CONFIG)
     matrices = sha256((folder / TENSORS).read_bytes())
     scales = {setting: config.get(setting) for setting in _SCALES}
     weights = sha256(canonical_json([plain.weights, matrices, scales]).encode())
-    identity = Identity(name, None, weights, plain.tokenizer)
-    settings = {**backbone.settings, "model": name, "revision": None}
-    loaded = type(backbone)
-    return loaded(backbone.model, backbone.tokenizer, identity, backbone.dtype, settings)
+    return Identity(str(folder.absolute()), None, weights, plain.tokenizer)
+
+
+def _own(name: str) -> bool:
+    """Whether it is the package's own model, which PEFT names by its place; another installation
+    has it at another one."""
+    return Path(name).parts[-3:] == ("softprompt", "backbones", "nano")
+
+
+def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, list[int]]:
+    return {name: list(tensor.shape) for name, tensor in tensors.items()}
+
+
+def _odd(found: Mapping[str, list[int]], wanted: Mapping[str, list[int]]) -> str:
+    """The first tensor that is not as it should be, with both sizes; nothing where all are."""
+    names = sorted(n for n in {**wanted, **found} if wanted.get(n) != found.get(n))
+    return f"{names[0]}: {found.get(names[0])}, {wanted.get(names[0])}" if names else ""
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -159,10 +202,10 @@ def _damaged(file: Path, reason: str) -> BackboneError:
     )
 
 
-def _foreign(backbone: Backbone, folder: Path, reason: str) -> BackboneError:
+def _foreign(folder: Path, reason: str) -> BackboneError:
     return BackboneError(
-        _("The LoRA in {folder} does not fit {model} ({reason}).").format(
-            folder=folder, model=backbone.identity.name, reason=reason
+        _("The LoRA in {folder} does not fit its model ({reason}).").format(
+            folder=folder, reason=reason
         ),
         _(
             "Copy the folder again, or name the model that it was trained over in its {file}."

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from softprompt.backbones import load_backbone
-from softprompt.errors import UsageError, nearest
+from softprompt.errors import BackboneError, UsageError, nearest
 from softprompt.evaluation import default_metric
 from softprompt.inference import Predictor
 from softprompt.inference.predictor import refuse_vectors
@@ -72,6 +72,11 @@ def load_predictor(
     refuse_vectors(prompt)
     name = model or prompt.backbone.name
     revision = prompt.backbone.revision if model is None else None
+    if model is None and Path(name).is_absolute() and not Path(name).exists():
+        raise BackboneError(
+            _("There is no model folder {folder}.").format(folder=name),
+            _("Say with --model where the prompt's model is now."),
+        )
     backbone = load_backbone(name, revision=revision, dtype=prompt.dtype, device=device or "auto")
     return Predictor(prompt, backbone)
 

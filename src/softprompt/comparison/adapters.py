@@ -78,10 +78,8 @@ class Adapter:
         from peft import get_peft_model_state_dict
         from safetensors.torch import save_file
 
-        tensors = {
-            name: tensor.detach().cpu().contiguous()
-            for name, tensor in get_peft_model_state_dict(self.model).items()
-        }
+        matrices = get_peft_model_state_dict(self.model, save_embedding_layers=False)
+        tensors = {name: part.detach().cpu().contiguous() for name, part in matrices.items()}
         settings, identity = self.model.peft_config[_NAME], self.learner.backbone.identity
         place = Path(settings.base_model_name_or_path or identity.name)
         if place.is_dir():

@@ -79,7 +79,7 @@ def load_embedding_table(
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
     folder = _folder(model, revision)
-    if is_lora(folder):
+    if is_lora(model):
         raise BackboneError(
             f"{model!r} is LoRA over a model, and a vLLM server has that model alone.",
             "Serve it with --engine own.",

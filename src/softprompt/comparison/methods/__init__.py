@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from softprompt.backbones import Backbone
@@ -135,7 +134,7 @@ def refuse_adapted(job: Job) -> None:
     Raises:
         UsageError: naming the nearest that works.
     """
-    if is_lora(Path(job.config.backbone.model)):
+    if is_lora(job.config.backbone.model):
         raise UsageError(
             _("{model} is LoRA over a model; its weights are not trained further.").format(
                 model=job.config.backbone.model

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from softprompt.backbones.lora import with_lora
+from softprompt.backbones.lora import identity_with
 from softprompt.comparison.adapters import Adapter
 from softprompt.comparison.job import Job, Trained
 from softprompt.comparison.learner import Learner
@@ -49,7 +49,10 @@ def prompt_over(job: Job, adapter: Adapter, told: Mapping[str, Any], **how: Any)
         told: what they took (see `tuned_adapter`).
         how: they are used beside that (see `learned_prompt`).
     """
-    backbone = with_lora(adapter.learner.backbone, job.folder / FOLDER)
+    plain, folder = adapter.learner.backbone, job.folder / FOLDER
+    identity = identity_with(plain.identity, folder)
+    settings = {**plain.settings, "model": identity.name, "revision": None}
+    backbone = type(plain)(plain.model, plain.tokenizer, identity, plain.dtype, settings)
     return learned_prompt(
         job,
         backbone,
