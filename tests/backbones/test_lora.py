@@ -188,6 +188,17 @@ def test_a_folder_of_a_model_and_an_adapter_is_neither(made: Path, tmp_path: Pat
         load_backbone(str(tmp_path / "both"))
 
 
+def test_an_adapter_that_is_put_in_unasked_is_refused(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for part in ("model", "lora"):
+        shutil.copytree(made / part, tmp_path / "both", dirs_exist_ok=True)
+    # As with a model of the hub, whose files are not looked at before they are loaded.
+    monkeypatch.setattr("softprompt.backbones.load.is_lora", lambda name: False)
+    with pytest.raises(BackboneError, match="holds an adapter as well"):
+        load_backbone(str(tmp_path / "both"))
+
+
 def test_a_copy_of_the_configuration_makes_no_model(made: Path, lora: Path) -> None:
     wanted = load_backbone(str(lora)).identity.weights
     shutil.copy(made / "model" / "config.json", lora)

@@ -12,6 +12,7 @@ import pytest
 
 from softprompt.comparison import CompareConfig, Comparison
 from softprompt.comparison.domain import domain_of
+from softprompt.comparison.given import other_of
 from softprompt.comparison.job import Job
 from softprompt.comparison.rates import lesson
 from softprompt.errors import ConfigError, DataError
@@ -70,6 +71,18 @@ def test_passages_are_known_by_their_suffix_in_capitals_too(job: Job, tmp_path: 
     file = tmp_path / "DOMAIN.TXT"
     file.write_text("\n\n".join(f"Another passage, number {n}." for n in range(6)), "utf-8")
     assert domain_of(replace(job, how=job.how.model_copy(update={"domain": str(file)}))).count == 6
+
+
+def test_hints_name_the_flags_of_the_file_that_they_are_about(job: Job, tmp_path: Path) -> None:
+    file = tmp_path / "rows.csv"
+    file.write_text("\n".join(["text,label", *(f"passage number {n},same" for n in range(40))]))
+    asked = {"domain": str(file), "other": str(file)}
+    with pytest.raises(DataError) as error:
+        domain_of(replace(job, how=job.how.model_copy(update=asked)))
+    assert "Check --domain-target" in error.value.hint
+    with pytest.raises(DataError) as error:
+        other_of(job.how.model_copy(update=asked))
+    assert "Check --other-target" in error.value.hint
 
 
 def test_texts_that_stand_twice_are_not_held_out(job: Job, tmp_path: Path) -> None:

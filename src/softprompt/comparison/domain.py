@@ -79,7 +79,7 @@ def domain_of(job: Job) -> Domain:
     if how.domain is not None:
         settings = TaskConfig(target=how.domain_target, test_share=0.0, drop_empty=True)
         hint = _("Name the column of answers with --domain-target, or give a .txt file of texts.")
-        task = rows_of(how.domain, settings, hint)
+        task = rows_of(how.domain, settings, {"--target": "--domain-target"}, hint)
     else:
         _refuse_own(job)
         # The same rows, read in the same way; what speaks of the task's own answers is another's.

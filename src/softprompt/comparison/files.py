@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from softprompt.comparison.config import CompareConfig
@@ -13,6 +14,7 @@ from softprompt.tasks import Task, TaskConfig
 __all__ = ["hashes", "rows_of"]
 
 _HUB = "hf:"
+_COLUMNS = ("--input", "--target")
 
 
 def hashes(how: CompareConfig) -> dict[str, str]:
@@ -37,13 +39,14 @@ def hashes(how: CompareConfig) -> dict[str, str]:
     return found
 
 
-def rows_of(file: str, settings: TaskConfig, columns: str) -> Task:
+def rows_of(file: str, settings: TaskConfig, flags: Mapping[str, str], lacking: str = "") -> Task:
     """The rows of such a file.
 
     Args:
         file: name of a file, or a hub's set.
         settings: how it is read.
-        columns: what to do where it is not clear which of its columns are meant.
+        flags: that name its columns, by those that name the task's own.
+        lacking: what to do in the place of a hint at a flag that it has no counterpart of.
 
     Raises:
         DataError: it cannot be read, with a hint that names flags of this file and no others.
@@ -52,8 +55,9 @@ def rows_of(file: str, settings: TaskConfig, columns: str) -> Task:
         return Task.from_file(file, settings)
     except DataError as error:
         hint = error.hint
-        if "--input" in hint or "--target" in hint:
-            hint = columns
-        elif "--encoding" in hint:
+        if "--encoding" in hint:
             hint = _("Save the file as UTF-8.")
+        for flag in _COLUMNS:
+            if flag in hint:
+                hint = hint.replace(flag, flags[flag]) if flag in flags else lacking
         raise DataError(error.message, hint) from error

@@ -41,6 +41,7 @@ __all__ = [
 
 CHANGEABLE = ("methods", "curve", "escalate", "price_per_hour", "price_per_kwh")
 """Settings that a comparison may be given anew when it goes on."""
+_OTHER_FLAGS = {"--input": "--other-input", "--target": "--other-target"}
 
 
 def up_to_date(how: Mapping[str, Any]) -> dict[str, Any]:
@@ -174,8 +175,7 @@ def other_of(how: CompareConfig) -> Task:
         test_share=0.0,
         drop_empty=True,
     )
-    hint = _("Name them with --other-input and --other-target.")
-    task = rows_of(how.other, settings, hint)
+    task = rows_of(how.other, settings, _OTHER_FLAGS)
     return task if task.test else replace(task, test=(*task.train, *task.validation))
 
 

@@ -78,12 +78,12 @@ def load_embedding_table(
     """
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-    folder = _folder(model, revision)
     if is_lora(model):
         raise BackboneError(
             f"{model!r} is LoRA over a model, and a vLLM server has that model alone.",
             "Serve it with --engine own.",
         )
+    folder = _folder(model, revision)
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
