@@ -196,6 +196,34 @@ def test_without_a_terminal_there_are_plain_lines(monkeypatch: pytest.MonkeyPatc
     assert left[0].endswith(f"about {duration((100 - done) * 0.4)} left")
 
 
+@pytest.mark.parametrize(
+    ("told", "begun"),
+    [
+        ({}, 0),
+        ({"estimate_seconds": 200, "steps": 1000}, 0),
+        ({"estimate_seconds": 100, "steps": 1000}, 500),
+    ],
+)
+def test_the_time_left_is_that_of_most_steps(
+    monkeypatch: pytest.MonkeyPatch, told: dict[str, int], begun: int
+) -> None:
+    """Neither a slow first step nor steps of an earlier process make it another."""
+    clock = [0.0]
+    monkeypatch.setattr(display.time, "monotonic", lambda: clock[0])
+    console, file = printed(force_terminal=False)
+    with Display(console) as shown:
+        shown.stage("training", told)
+        clock[0] += 9.9
+        for step in range(begun + 1, 1001):
+            clock[0] += 0.2
+            shown.progress(step, 1000)
+    left = [line for line in file.getvalue().splitlines() if line.endswith(" left")]
+    assert len(left) > 8
+    for line in left[2:]:
+        done = int(line.split()[1])
+        assert line.endswith(f"about {duration((1000 - done) * 0.2)} left")
+
+
 def test_decimals_suit_the_language() -> None:
     set_language("vi")
     console, file = printed(force_terminal=True)

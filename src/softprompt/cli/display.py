@@ -77,6 +77,7 @@ class Display(Reporter):
         self._text, self._begun, self._spoke = "", time.monotonic(), time.monotonic()
         self._recorded = self._begun
         self._ends: float | None = None
+        self._told, self._first = False, (self._begun, 0)
         self._best = float("-inf")
 
     def __enter__(self) -> Display:
@@ -101,11 +102,12 @@ class Display(Reporter):
             self._finish()
             self._text, self._begun = text, time.monotonic()
             self._ends, self._best = None, float("-inf")
+            self._told, self._first = False, (self._begun, 0)
             self._task = self._progress.add_task(text, total=None, note="", ends=None)
         amount = _amount(about)
         if amount:
             estimate = float(about["estimate_seconds"])
-            self._ends = self._begun + estimate
+            self._ends, self._told = self._begun + estimate, True
             if self._task is not None:
                 self._progress.update(self._task, note=amount)
             line = _("{stage}: {amount}, about {time}")
@@ -117,11 +119,16 @@ class Display(Reporter):
     def progress(self, done: int, total: int) -> None:
         """Moves the bar; the time left follows from the stage's own speed so far."""
         now = time.monotonic()
-        elapsed = now - self._begun
-        if done and (self._ends is None or done >= total * 0.1):
-            self._ends = now + elapsed * (total - done) / done
+        since, before = self._first
+        much = done - before >= 0.1 * (total - before)
+        known = (much or not self._told) if before else (much and not self._told)
+        if done > before and known:
+            self._ends = now + (now - since) * (total - done) / (done - before)
+        if not before or done < before:
+            # What comes first takes its time, and a run that goes on does not begin at 0.
+            self._first = now, done
         if self._task is not None:
-            ends = self._ends if elapsed > 1.0 else None
+            ends = self._ends if now - self._begun > 1.0 else None
             self._progress.update(self._task, completed=done, total=total, ends=ends)
         if self._ends is not None and done < total:
             line = _("{stage}: {done} of {total}, about {time} left")
