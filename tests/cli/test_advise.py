@@ -41,6 +41,14 @@ def test_advice_from_measurements(shell: Shell, tmp_path: Path) -> None:
     assert "Recommended: LoRA." in shown
     assert "rules of thumb" not in shown
     assert "full fine-tuning is 1.5 points ahead (p = 0.30)" in shown
+    file.write_text(json.dumps(a_report("lora_prompt", "full", 0.3)))
+    assert "Recommended: LoRA + soft prompt." in shell("advise", "--report", file).out
+    ahead = a_report("soft_prompt", "full", 0.01)
+    nearest = {"method": "soft_prompt", "points": 0.25, "p_value": 0.0004}
+    ahead["recommendation"] |= {"method": "full", "p_value": None, "cheaper": nearest}
+    file.write_text(json.dumps(ahead))
+    told = "The best of what is cheaper, soft prompt, is 0.2 points behind (p < 0.001). Nothing"
+    assert f"full fine-tuning is best. {told}" in shell("advise", "--report", file).out
     alone = a_report("lora", "lora", None)
     alone["methods"] = {"lora": alone["methods"]["lora"]}
     file.write_text(json.dumps(alone))

@@ -74,7 +74,14 @@ def test_every_table_fits_eighty_columns(language: str, monkeypatch: pytest.Monk
         "switch_seconds": 12.34,
         "money": 0.012345,
         "forgetting": {
-            "loss": {"untouched": 12.345, "attached": 12.345, "detached": None},
+            "loss": {
+                "untouched": 12.345,
+                "attached": 12.345,
+                "detached": None,
+                "passages": 12,
+                "tokens": 345,
+                "change_interval": [-0.1234, 10.1234],
+            },
             "other": None,
             "detached_identical": 1.0,
         },

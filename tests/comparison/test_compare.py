@@ -14,10 +14,12 @@ from tiny import feedback_task, save_tiny, tiny_backbone
 
 from comparison.conftest import FAST, HOW
 from softprompt.comparison import METHODS, CompareConfig, Comparison, compare
+from softprompt.comparison.given import other_of
 from softprompt.comparison.job import Job, Trained
 from softprompt.comparison.learner import Learner
 from softprompt.comparison.methods import Method
 from softprompt.comparison.weights import Lesson, learn, of_task
+from softprompt.comparison.words import other_told
 from softprompt.errors import ConfigError, DataError, SoftPromptError, UsageError
 from softprompt.training import RunConfig
 from softprompt.training.run_directory import RunDirectory
@@ -275,8 +277,32 @@ def test_columns_of_another_task_are_named(begun: Any, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"Name them with --other-input and --other-target"):
         begun("soft_prompt", other=str(other), folder="a")
     named = {"other": str(other), "other_input": "text", "other_target": "kind"}
-    found = compare(begun("soft_prompt", folder="b", **named))["methods"]["soft_prompt"]
+    # Its labels have words of their own, and its question.
+    named |= {"other_choices": "a=early,b=late", "other_template": "{text}\nIt was {answer}"}
+    with pytest.raises(DataError, match="label 'c', which no training row has"):
+        begun("soft_prompt", folder="c", **{**named, "other_choices": "a=early,c=late"})
+    with pytest.raises(ConfigError, match="--other-choices 0=negative"):
+        CompareConfig(other_choices="a")
+    comparison = begun("soft_prompt", folder="b", **named)
+    found = compare(comparison)["methods"]["soft_prompt"]
     assert set(found["forgetting"]["other"]["untouched"]["per_class"]) == {"a", "b"}
+    other_task = other_of(comparison.how)
+    assert [choice.wording for choice in other_task.choices] == ["early", "late"]
+    assert other_task.template is not None and "It was" in other_task.template.text
+
+
+def test_what_an_untouched_model_does_not_do_cannot_be_forgotten() -> None:
+    confusion = {"labels": ["0", "1"], "counts": [[0, 4], [0, 5]]}
+    other = {"name": "dev", "untouched": {"confusion": confusion}}
+    found = {
+        "methods": {"majority": {"forgetting": None}, "lora": {"forgetting": {"other": other}}}
+    }
+    (line,) = other_told(found)
+    assert line.startswith("dev: the untouched model answers 1 to every row")
+    confusion["counts"][0] = [1, 3]
+    assert other_told(found) == []
+    other["untouched"] = {"token_f1": 0.5}
+    assert other_told(found) == []
 
 
 def test_escalation_stops_where_it_does_not_pay(begun: Any, tmp_path: Path) -> None:

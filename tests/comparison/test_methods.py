@@ -101,6 +101,9 @@ def test_a_method_is_measured_in_every_respect(name: str, job: Job) -> None:
     loss = found["forgetting"]["loss"]
     assert loss["tokens"] > 100
     assert loss["attached"] != loss["untouched"]
+    low, high = loss["change_interval"]
+    assert low <= loss["attached"] - loss["untouched"] <= high
+    assert found["suited_score"] >= found["validation_score"] - 0.5
 
 
 @pytest.mark.parametrize(
@@ -118,7 +121,7 @@ def test_what_cannot_be_measured_does_not_cost_the_rest(
     def full(self: Taught, passages: Any) -> Any:
         raise MemoryError("no room for a second model")
 
-    monkeypatch.setattr(Taught, "continuation_loss", full)
+    monkeypatch.setattr(Taught, "continuation_losses", full)
     found = measured(job, METHODS.get("soft_prompt"))
     assert found["unmeasured"] == {"forgetting": "no room for a second model"}
     assert found["forgetting"] is None
@@ -252,13 +255,13 @@ def test_what_cannot_be_done_is_refused_with_what_works(job: Job) -> None:
 def test_a_passage_that_continues_is_scored_without_an_end(job: Job) -> None:
     backbone = job.backbone()
     side = Taught(backbone, Layout(backbone, None))
-    loss, tokens = side.continuation_loss([("great coffee", " and friendly staff")])
+    (nats,), (tokens,) = side.continuation_losses([("great coffee", " and friendly staff")])
     ids = [backbone.bos, *backbone.encode("great coffee"), *backbone.encode(" and friendly staff")]
     assert tokens == len(backbone.encode(" and friendly staff"))
     with torch.no_grad():
         logits = backbone.model(torch.tensor([ids])).logits[0].log_softmax(-1)
     own = [float(logits[n - 1, ids[n]]) for n in range(len(ids) - tokens, len(ids))]
-    assert loss == pytest.approx(-sum(own) / tokens, rel=1e-4)
+    assert nats == pytest.approx(-sum(own), rel=1e-4)
 
 
 @pytest.mark.parametrize("name", ["lora", "lora_suffix", "full"])

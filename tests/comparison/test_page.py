@@ -18,7 +18,8 @@ from softprompt.comparison.page import page
 from softprompt.comparison.page.charts import bars
 from softprompt.comparison.page.tables import classes
 from softprompt.comparison.report import report
-from softprompt.comparison.words import at_edge, decided, price, recommended
+from softprompt.comparison.verdicts import decided, recommended
+from softprompt.comparison.words import at_edge, price
 
 EVIL = "<script>alert('x')</script>"
 ALIKE = {"macro-F1", "soft prompt", EVIL}
@@ -74,6 +75,7 @@ def a_report() -> dict[str, Any]:
         "full": a_result("ab" * 9 + "ba", 0.9),
     }
     loss = {"untouched": 3.0, "attached": 3.5, "detached": 3.0, "tokens": 100, "passages": 2}
+    loss["change_interval"] = [-0.125, 0.875]
     for result in results.values():
         each = {"f1": 0.5, "precision": 0.5, "recall": 0.5, "n": 10}
         result["test"]["per_class"] = {"a": each, "b": each}
@@ -176,7 +178,9 @@ def test_the_page_speaks_vietnamese(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("english")
 def test_numbers_of_the_report_stand_in_the_page(tmp_path: Path) -> None:
     texts = Read(page(a_report())).texts
-    for told in ("100.0%", "50.0%", "~1.00 Wh", "12 ms", "3.500", "cannot be detached", "+0.500"):
+    shares, costs = ("100.0%", "50.0%"), ("~1.00 Wh", "12 ms")
+    kept = ("3.500", "cannot be detached", "+0.500", "-0.12–0.88")
+    for told in (*shares, *costs, *kept):
         assert told in texts, told
     assert any(text.startswith("Choose: soft prompt") for text in texts)
     assert any("ran out of memory" in text for text in texts)

@@ -20,7 +20,7 @@ from softprompt.comparison.general import halves, passages_of
 from softprompt.comparison.held_out import HeldOut
 from softprompt.comparison.memory import is_out_of_memory, peak_memory
 from softprompt.comparison.significance import p_value
-from softprompt.comparison.words import escalation
+from softprompt.comparison.verdicts import escalation
 from softprompt.errors import DataError
 
 ENERGY = importlib.import_module("softprompt.comparison.energy")

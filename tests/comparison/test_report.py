@@ -9,6 +9,7 @@ import pytest
 from softprompt.comparison import CompareConfig
 from softprompt.comparison.report import report
 from softprompt.comparison.significance import p_value, shared_scores
+from softprompt.comparison.verdicts import recommended
 from softprompt.evaluation import score_generation, value
 from softprompt.tasks import Choice, Row, Task
 
@@ -50,8 +51,16 @@ def test_the_cheapest_that_is_as_good_is_recommended() -> None:
     assert found["recommendation"]["points"] == 2.5
     assert found["recommendation"]["p_value"] > 0.05
     assert found["methods"]["zero_shot"]["p_value"] <= 0.001
+    assert found["recommendation"]["cheaper"] is None
     results["soft_prompt"] = a_result(poor, 0.5)
-    assert reported(task, results)["recommendation"]["method"] == "full"
+    chosen = reported(task, results)
+    assert chosen["recommendation"]["method"] == "full"
+    # How far what is cheaper is behind is said, since so small a difference may not be worth it.
+    nearest = chosen["recommendation"]["cheaper"]
+    assert (nearest["method"], nearest["points"]) == ("zero_shot", 50.0)
+    assert nearest["p_value"] <= 0.001
+    told = "The best of what is cheaper, best hand prompt, is 50.0 points behind (p < 0.001). "
+    assert recommended(chosen) == f"Choose: full fine-tuning. {told}Nothing dearer is measured."
     assert reported(task, {})["recommendation"] is None
 
 
@@ -68,9 +77,45 @@ def test_the_cheapest_that_is_as_good_is_recommended() -> None:
 def test_the_time_to_the_score_of_the_prompt_that_is_kept(score: Any, told: Any) -> None:
     results = {name: a_result("ab", 0.5) for name in ("zero_shot", "soft_prompt", "lora", "full")}
     results["soft_prompt"] |= {"validation": score, "history": [[10.0, 0.5], [50.0, 0.65]]}
+    results["soft_prompt"]["validation_score"] = 0.65
     results["lora"]["history"] = [[30.0, 0.5]]
     results["full"]["history"] = [[30.0, 0.5], [90.0, 0.7], [95.0, 0.8]]
+    found = reported(a_task("ab"), results)
+    assert found["time_to_accuracy"] == told
+    # One score for all methods; what trainings are judged by is another.
+    assert found["methods"]["soft_prompt"]["validation"] == 0.65
+    results["soft_prompt"] |= {"suited_score": score, "validation": 0.99}
     assert reported(a_task("ab"), results)["time_to_accuracy"] == told
+
+
+def test_examples_are_of_rows_on_which_trained_methods_differ() -> None:
+    right = "ab" * 100
+    # The untrained one differs from all on half of the rows, and both trained ones are wrong on
+    # others; neither tells anything.
+    results = {
+        "majority": a_result("a" * 200, 0.5),
+        "soft_prompt": a_result("bb" + right[2:160] + "ba" * 20, 0.8),
+        "full": a_result("bb" + right[2:60] + "ba" * 20 + right[100:], 0.8),
+    }
+    found = reported(a_task(right), results)["examples"]
+    rows = [example["row"] for example in found]
+    assert len(rows) == len(set(rows)) == 20
+    assert all(161 <= row <= 200 for row in rows[::2]), "the soft prompt is wrong"
+    assert all(61 <= row <= 100 for row in rows[1::2]), "and right"
+    # They are of all such rows, not of the first.
+    assert max(rows[::2]) > 190 and max(rows[1::2]) > 90
+    for example in found:
+        assert example["answers"]["soft_prompt"] != example["answers"]["full"]
+        assert example["right"] in example["answers"].values()
+    # Where one kind is rare the other fills the place.
+    results["full"] = a_result("bb" + right[2:60] + "ba" + right[62:], 0.9)
+    found = reported(a_task(right), results)["examples"]
+    wrong = [e for e in found if e["answers"]["soft_prompt"] != e["right"]]
+    assert (len(wrong), len(found)) == (18, 20)
+    # With one that trains, or none, all that were asked count.
+    del results["full"]
+    assert len(reported(a_task(right), results)["examples"]) == 20
+    assert reported(a_task(right), {"full": results["soft_prompt"]})["examples"] == []
 
 
 def test_the_metric_decides_what_a_difference_is() -> None:

@@ -16,7 +16,8 @@ from softprompt.comparison.energy import added
 from softprompt.comparison.job import Job, Trained
 from softprompt.comparison.measures import _latency, _score
 from softprompt.comparison.methods.baselines import asked
-from softprompt.comparison.words import left_out, recommended
+from softprompt.comparison.verdicts import recommended
+from softprompt.comparison.words import left_out
 from softprompt.comparison.work import Taught
 from softprompt.errors import DataError, UsageError
 from softprompt.inference.baselines import BASELINES
@@ -67,10 +68,10 @@ def test_what_is_recommended_is_said_as_it_is() -> None:
         "On these 30 test rows nothing is better"
     )
     assert told("soft_prompt", "soft_prompt", "full").endswith("Nothing dearer is better.")
+    # A report of before does not say by how much.
     assert told("full", "soft_prompt", "full").endswith(
-        "Nothing cheaper comes close; nothing dearer is measured."
+        "What is cheaper is beaten beyond chance. Nothing dearer is measured."
     )
-    assert told("lora", "soft_prompt", "lora", "full").endswith("Nothing cheaper comes close.")
     assert told("soft_prompt", "soft_prompt").endswith("Nothing else is measured.")
     # What was not measured is not said to be no better than guessing.
     assert told("majority", "majority").startswith("Only the majority guess is measured")

@@ -10,7 +10,8 @@ from rich.console import Console
 from softprompt.cli.amounts import duration, measure_name
 from softprompt.cli.tables import table
 from softprompt.comparison.advice import OPTIONS
-from softprompt.comparison.words import UNDECIDED, beside_best, named
+from softprompt.comparison.verdicts import UNDECIDED, beside_best
+from softprompt.comparison.words import named
 from softprompt.locale import _, mark, number, percent, size
 
 __all__ = ["QUESTIONS", "show_advice"]
@@ -68,7 +69,7 @@ def show_advice(console: Console, found: Mapping[str, Any]) -> None:
     choice = found["choice"]
     headline = _("Nothing can be recommended yet.")
     if choice is not None:
-        headline = _("Recommended: {way}.").format(way=_(OPTIONS[choice]))
+        headline = _("Recommended: {way}.").format(way=_way(choice, found["measured"]))
     console.print(headline, style="bold", soft_wrap=True)
     if found["measured"] is not None:
         _measurements(console, found["measured"])
@@ -99,6 +100,13 @@ def show_advice(console: Console, found: Mapping[str, Any]) -> None:
     # No report measures what stands behind an API.
     if found["measured"] is None or choice == "hosted":
         console.print(_(_NEXT[choice]), soft_wrap=True)
+
+
+def _way(choice: str, measured: Mapping[str, Any] | None) -> str:
+    """What is chosen: of what was measured the method itself, which may be of two ways."""
+    if measured is None or measured["option"] != choice:
+        return _(OPTIONS[choice])
+    return named(measured["method"])
 
 
 def _measurements(console: Console, measured: Mapping[str, Any]) -> None:
@@ -132,7 +140,7 @@ def _measurements(console: Console, measured: Mapping[str, Any]) -> None:
         )
     elif measured["method"] == measured["best"]:
         text = _("Measured on {n} test rows: {method} is best. {beside}")
-        values["beside"] = beside_best(measured["best"], measured["methods"])
+        values["beside"] = beside_best(measured, measured["methods"])
     else:
         text = _(
             "Measured on {n} test rows: {method} is the cheapest that is not beaten beyond chance; "

@@ -16,21 +16,23 @@ from softprompt.cli.amounts import measure_name
 from softprompt.cli.runs import asked_with, show_commands
 from softprompt.cli.tables import table
 from softprompt.comparison.methods import METHODS
+from softprompt.comparison.verdicts import decided, escalation, recommended
 from softprompt.comparison.words import (
     answered_in,
     at_edge,
+    chance,
+    change,
     clock,
-    decided,
     energy,
-    escalation,
+    general_told,
     interval,
     kept_out,
     left_out,
     named,
+    other_told,
     parts_told,
     price,
     reached,
-    recommended,
     rows_saved,
     score_of,
     short,
@@ -76,6 +78,8 @@ def show_comparison(console: Console, found: Mapping[str, Any]) -> None:
             console.print(other)
     lines = [
         *found["task"]["warnings"],
+        *general_told(found),
+        *other_told(found),
         *parts_told(found),
         *(() if _priced(found) else times_told(found)),
         *left_out(found),
@@ -136,7 +140,7 @@ def _quality(found: Mapping[str, Any]) -> Table:
             named(name),
             percent(method["test"][metric]),
             interval(method["test"], metric),
-            "" if method["p_value"] is None else number(method["p_value"], 3),
+            chance(method["p_value"]),
             short(method["trainable_parameters"]),
             size(method["stored_bytes"]) if method["stored_bytes"] else "",
             clock(_spent(method)) if method["seconds"] else "",
@@ -167,17 +171,19 @@ def _costs(found: Mapping[str, Any]) -> Table:
 
 def _forgetting(found: Mapping[str, Any]) -> Table:
     """Loss on general text."""
-    rows = _rows(_("untouched"), _("attached"), _("detached"), _("same outputs"))
+    headers = (_("untouched"), _("attached"), _("change, 95%"), _("detached"), _("same"))
+    rows = _rows(*headers)
     rows.columns[0].header = _("loss on general text")
     for name, method in found["methods"].items():
         told = method["forgetting"]
         if not told:
             continue
         loss, same = told["loss"], told["detached_identical"]
-        states = (loss[state] for state in ("untouched", "attached", "detached"))
         rows.add_row(
             named(name),
-            *("–" if value is None else number(value, 3) for value in states),
+            *(number(loss[state], 3) for state in ("untouched", "attached")),
+            change(loss) or "–",
+            "–" if loss["detached"] is None else number(loss["detached"], 3),
             "–" if same is None else percent(same, 0),
             style=_style(found, name),
         )

@@ -253,6 +253,8 @@ def advise(situation: Situation, report: Mapping[str, Any] | None = None) -> dic
         # Of equal points the cheaper way, which stands first.
         choice, basis = max(points, key=lambda name: points[name]), "rules_of_thumb"
     said = [rule for rule in applied if basis == "rules_of_thumb" or rule.of not in assumed]
+    if measured is not None and measured["option"] == choice and measured["combined"]:
+        said = []  # They are rules of one way, not of two together.
     told = [(rule, rule.points.get(choice or "", 0.0)) for rule in said]
     return {
         "choice": choice,
@@ -293,7 +295,7 @@ def _measured(report: Mapping[str, Any], quality: str | None) -> dict[str, Any]:
     is the cheapest method that `best` does not beat beyond chance. `lacking` is what keeps that
     from telling something of the model: no method that learns (`learning`), or too few test `rows`;
     None where neither does. `undecided`: too few rows to tell the chosen method from a better one
-    that goes another way.
+    that goes another way. `combined`: the method is a prompt over what another way has trained.
 
     Raises:
         UsageError: it is no report, or has nothing measured.
@@ -321,8 +323,10 @@ def _measured(report: Mapping[str, Any], quality: str | None) -> dict[str, Any]:
         "option": METHODS.get(name).way,
         "lacking": _lacking(report["methods"], rows),
         "undecided": beyond_guessing and other and not can_tell(rows),
+        "combined": METHODS.get(name).reads_prompt and METHODS.get(name).way != "soft_prompt",
         "method": name,
         "cheapest": cheapest,
+        "cheaper": _nearest(chosen.get("cheaper")),
         "best": best,
         "points_behind": float(chosen["points"]),
         "p_value": None if chosen["p_value"] is None else float(chosen["p_value"]),
@@ -341,6 +345,18 @@ def _measured(report: Mapping[str, Any], quality: str | None) -> dict[str, Any]:
             }
             for each, told in report["methods"].items()
         },
+    }
+
+
+def _nearest(told: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """The best of what is cheaper than the best of all; reports of before say nothing of it."""
+    if told is None:
+        return None
+    p = told["p_value"]
+    return {
+        "method": str(told["method"]),
+        "points": float(told["points"]),
+        "p_value": None if p is None else float(p),
     }
 
 

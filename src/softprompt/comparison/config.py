@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from softprompt.errors import ConfigError
 from softprompt.locale import _, mark
+from softprompt.tasks import TaskConfig
 
 __all__ = ["CompareConfig"]
 
@@ -95,6 +98,12 @@ class CompareConfig(BaseModel):
     other_target: str | None = Field(
         None, description=mark("Its column of answers; found when not given.")
     )
+    other_choices: Mapping[str, str] | None = Field(
+        None, description=mark("Wordings of its labels, label=wording separated by commas.")
+    )
+    other_template: str | None = Field(
+        None, description=mark("How it is asked: text with {column} places and {answer}.")
+    )
     latency_rows: int = Field(
         30, ge=1, description=mark("Test rows that are answered one at a time.")
     )
@@ -128,6 +137,20 @@ class CompareConfig(BaseModel):
     def _several(cls, rates: object) -> object:
         """One rate by itself is a search of one."""
         return (rates,) if isinstance(rates, int | float) else rates
+
+    @field_validator("other_choices", mode="before")
+    @classmethod
+    def _worded(cls, choices: object) -> object:
+        """Read as those of the task itself.
+
+        Raises:
+            ConfigError: they are none.
+        """
+        try:
+            return TaskConfig(choices=choices).choices
+        except ConfigError as error:
+            hint = error.hint.replace("--choices", "--other-choices")
+            raise ConfigError(error.message, hint) from error
 
     @field_validator("methods")
     @classmethod

@@ -57,7 +57,7 @@ def rows_of(file: str, settings: TaskConfig, flags: Mapping[str, str], lacking: 
         hint = error.hint
         if "--encoding" in hint:
             hint = _("Save the file as UTF-8.")
-        for flag in _COLUMNS:
+        for flag in dict.fromkeys((*_COLUMNS, *flags)):
             if flag in hint:
                 hint = hint.replace(flag, flags[flag]) if flag in flags else lacking
         raise DataError(error.message, hint) from error

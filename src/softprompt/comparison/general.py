@@ -7,13 +7,18 @@ Vietnamese; a file of the user's own takes its place. It does not know who reads
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from softprompt.errors import DataError, system_reason
+from softprompt.evaluation import bootstrap
 from softprompt.locale import _
 from softprompt.tasks import normalise
 
-__all__ = ["BUILT_IN", "halves", "passages_of"]
+__all__ = ["BUILT_IN", "change_interval", "halves", "loss_of", "passages_of"]
 
 BUILT_IN = Path(__file__).parent / "general.txt"
 
@@ -79,3 +84,30 @@ def halves(file: Path | None = None) -> list[tuple[str, str]]:
             _("Name a file with longer passages."),
         )
     return found
+
+
+def loss_of(nats: Sequence[float], tokens: Sequence[int]) -> float:
+    """Nats per token of passages, from the nats and the tokens of each."""
+    return sum(nats) / max(1, sum(tokens))
+
+
+def change_interval(
+    before: Sequence[float], after: Sequence[float], tokens: Sequence[int]
+) -> list[float]:
+    """The 95% interval of the change of the loss, by drawing the passages again.
+
+    Args:
+        before, after: nats of each passage.
+        tokens: of each.
+
+    Returns:
+        two changes, in nats per token.
+    """
+    change = np.asarray(after, float) - np.asarray(before, float)
+    counts = np.asarray(tokens, float)
+
+    def changed(places: NDArray[np.float64]) -> float:
+        drawn = places.astype(int)
+        return float(change[drawn].sum() / max(1.0, counts[drawn].sum()))
+
+    return list(bootstrap(range(len(change)), changed))

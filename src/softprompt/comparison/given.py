@@ -41,7 +41,8 @@ __all__ = [
 
 CHANGEABLE = ("methods", "curve", "escalate", "price_per_hour", "price_per_kwh")
 """Settings that a comparison may be given anew when it goes on."""
-_OTHER_FLAGS = {"--input": "--other-input", "--target": "--other-target"}
+_OF_OTHER = ("input", "target", "choices", "template")
+_OTHER_FLAGS = {f"--{name}": f"--other-{name}" for name in _OF_OTHER}
 
 
 def up_to_date(how: Mapping[str, Any]) -> dict[str, Any]:
@@ -100,7 +101,7 @@ def refuse_unused(config: RunConfig, how: CompareConfig) -> None:
             ),
             _("Leave it out, or find settings with `softprompt search` and give them here."),
         )
-    for name in ("other_input", "other_target"):
+    for name in (f"other_{name}" for name in _OF_OTHER):
         if how.other is None and getattr(how, name) is not None:
             raise ConfigError(
                 _("compare.{name} belongs to another task, and there is none.").format(name=name),
@@ -171,6 +172,8 @@ def other_of(how: CompareConfig) -> Task:
     settings = TaskConfig(
         input=how.other_input,
         target=how.other_target,
+        choices=how.other_choices,
+        template=how.other_template,
         validation_share=0.0,
         test_share=0.0,
         drop_empty=True,

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from softprompt.backbones import Backbone
-from softprompt.comparison.general import halves
+from softprompt.comparison.general import change_interval, halves, loss_of
 from softprompt.comparison.job import Job, Trained
 from softprompt.comparison.memory import peak_memory
 from softprompt.comparison.methods import Method
@@ -33,7 +33,7 @@ from softprompt.comparison.spent import Spent
 from softprompt.comparison.work import Answered, Taught
 from softprompt.errors import DataError, UsageError, reason_of
 from softprompt.evaluation import value
-from softprompt.inference import Answers, adjustment_for, measure
+from softprompt.inference import Answers, adjustment_for, measure, suited_score
 from softprompt.inference.scoring import score_answers
 from softprompt.locale import _
 from softprompt.prompts import Layout
@@ -62,6 +62,7 @@ def quality(job: Job, method: Method) -> tuple[Trained, dict[str, Any]]:
         "answers": list(test.texts),
         "validation": trained.validation,
         "validation_score": value(validation.metric, job.metric),
+        "suited_score": _suited(job, validation),
         "validation_answers": list(validation.texts),
         "parts": _parts(job, test, validation),
         "history": [list(point) for point in trained.history],
@@ -74,6 +75,15 @@ def quality(job: Job, method: Method) -> tuple[Trained, dict[str, Any]]:
         "peak_memory_bytes": max(spent["peak_memory_bytes"], peak_memory()),
         "details": dict(trained.details),
     }
+
+
+def _suited(job: Job, held: Answered) -> float | None:
+    """The score of validation rows as every validation of a training has it (see
+    `softprompt.inference.suited_score`); None where nothing was trained."""
+    if held.given is None:
+        return None
+    encoded, answers = held.given
+    return suited_score(job.task, encoded, answers, job.metric)
 
 
 def _parts(job: Job, test: Answered, held: Answered) -> dict[str, Any] | None:
@@ -215,16 +225,24 @@ def _forgetting(job: Job, trained: Trained, other: Task | None) -> dict[str, Any
     passages = halves(Path(job.how.general) if job.how.general else None)
     untouched = _bare(job.backbone(dtype=taught.backbone.dtype), taught)
     passages = _fitting(passages, taught, untouched)
-    loss: dict[str, Any] = {"passages": len(passages)}
-    scores: dict[str, Any] = {}
-    loss["untouched"], loss["tokens"] = untouched.continuation_loss(passages)
-    loss["attached"], _each = taught.continuation_loss(passages)
-    scores |= {"untouched": _score(untouched, other), "attached": _score(taught, other)}
+    before, tokens = untouched.continuation_losses(passages)
+    after, _same_tokens = taught.continuation_losses(passages)
+    loss: dict[str, Any] = {
+        "passages": len(passages),
+        "tokens": sum(tokens),
+        "untouched": loss_of(before, tokens),
+        "attached": loss_of(after, tokens),
+        "change_interval": change_interval(before, after, tokens),
+    }
+    scores: dict[str, Any] = {
+        "untouched": _score(untouched, other),
+        "attached": _score(taught, other),
+    }
     same: float | None = None
     loss["detached"] = scores["detached"] = None
     if taught.detach is not None:
         detached = _bare(taught.detach(), taught)
-        loss["detached"], _each = detached.continuation_loss(passages)
+        loss["detached"] = loss_of(*detached.continuation_losses(passages))
         same = _identical(job, untouched, detached)
         scores["detached"] = _score(detached, other)
     return {

@@ -6,7 +6,8 @@ cheapest method that the best one does not beat beyond chance.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import zip_longest
 from typing import Any
 
 from softprompt.comparison.config import CompareConfig
@@ -27,7 +28,6 @@ _MOST_EXAMPLES = 20
 _MOST_CHARACTERS = 400
 
 _COPIED = (
-    "validation",
     "seconds",
     "peak_memory_bytes",
     "energy",
@@ -70,10 +70,12 @@ def report(
     Returns:
         `format`, `task`, `metric`, `methods` (by name: `test`, `p_value` against the soft prompt,
         costs and the rest), `errors`, `curves`, `curve_errors`, `rows_saved`, `time_to_accuracy`
-        (`score`, the soft prompt's on the validation rows, and the `seconds` until each method
-        first had it, search included, None where it never did), `examples`, `escalation`,
+        (`score`, the soft prompt's on the validation rows with the labels that suit the metric
+        best, as every validation is scored, and the `seconds` until each method first had it,
+        search included, None where it never did), `examples`, `escalation`,
         `prices` and `recommendation` (`method`, `best`, and between the two `points` and
-        `p_value`; a row that a method left out is wrong there).
+        `p_value`; a row that a method left out is wrong there; `cheaper`, where the best is
+        chosen, the same of the best among the cheaper ones).
     """
     references = [str(row.answer) for row in task.test]
     points = _points(task, metric, results, curves or {})
@@ -133,6 +135,7 @@ def _methods(
             "shared_bytes": result.get("shared_bytes", 0),
             "kept": [f"methods/{name}/{part}" for part in result.get("kept", ())],
             "money": _money(result, how),
+            "validation": result.get("validation_score"),
             **{key: result.get(key) for key in _COPIED},
         }
     return found
@@ -157,7 +160,8 @@ def _points(
 def _time_to_accuracy(results: Mapping[str, Mapping[str, Any]]) -> dict[str, Any] | None:
     """Seconds to the soft prompt's score by method; None where there is no such score."""
     own = results.get(REFERENCE, {})
-    target = own.get("validation")
+    # Comparisons of before have no score of the kind that histories have.
+    target = own.get("suited_score", own.get("validation"))
     # What is 0 is reached by everything at once.
     if not own.get("history") or not target:
         return None
@@ -183,22 +187,32 @@ def _money(result: Mapping[str, Any], how: CompareConfig) -> float | None:
 
 
 def _examples(task: Task, results: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Test rows that methods answer differently: those that the soft prompt has wrong first."""
-    found: list[dict[str, Any]] = []
+    """Test rows that methods answer differently, those that train where several do; such as the
+    soft prompt has wrong and right in turn, spread over all of them."""
+    learned = [name for name in results if METHODS.get(name).trains]
+    judged = learned if len(learned) > 1 else list(results)
+    wrong, right = list[dict[str, Any]](), list[dict[str, Any]]()
     for place, row in enumerate(task.test):
         answers = {
             name: result["answers"][place]
             for name, result in results.items()
             if place < len(result["answers"]) and result["answers"][place] is not None
         }
-        if len(set(answers.values())) > 1:
-            right = str(row.answer)
-            example = {"text": _text(task, row), "right": right, "answers": answers}
-            found.append({"row": row.number, **example})
-    own = results.get(REFERENCE)
-    if own is not None:
-        found.sort(key=lambda e: e["answers"].get(REFERENCE, e["right"]) == e["right"])
-    return found[:_MOST_EXAMPLES]
+        if len({answers[name] for name in judged if name in answers}) > 1:
+            gold = str(row.answer)
+            example = {"text": _text(task, row), "right": gold, "answers": answers}
+            among = right if answers.get(REFERENCE, gold) == gold else wrong
+            among.append({"row": row.number, **example})
+    half = _MOST_EXAMPLES // 2
+    first = _spread(wrong, max(half, _MOST_EXAMPLES - len(right)))
+    pairs = zip_longest(first, _spread(right, _MOST_EXAMPLES - len(first)))
+    return [example for pair in pairs for example in pair if example is not None]
+
+
+def _spread(found: Sequence[dict[str, Any]], most: int) -> list[dict[str, Any]]:
+    """So many of them at equal distances, or all."""
+    count = min(most, len(found))
+    return [found[place * len(found) // count] for place in range(count)]
 
 
 def _text(task: Task, row: Row) -> str:
@@ -232,6 +246,11 @@ def _recommendation(
         for name, result in results.items()
     }
     best = max(scores, key=lambda name: scores[name])
+    beaten: dict[str, float | None] = {}
+
+    def behind(name: str) -> float:
+        return round(100 * (scores[best] - scores[name]), 3)
+
     for name in sorted(results, key=lambda name: METHODS.get(name).cost):
         given = answers[name], answers[best]
         chance = None
@@ -242,7 +261,19 @@ def _recommendation(
                 "method": name,
                 "best": best,
                 "p_value": chance,
-                "points": round(100 * (scores[best] - scores[name]), 3),
+                "points": behind(name),
                 "level": LEVEL,
+                "cheaper": _nearest(beaten, behind) if name == best else None,
             }
+        beaten[name] = chance
     return None
+
+
+def _nearest(
+    beaten: Mapping[str, float | None], behind: Callable[[str], float]
+) -> dict[str, Any] | None:
+    """The best of the methods that are cheaper than the best of all; None without any."""
+    if not beaten:
+        return None
+    name = min(beaten, key=behind)
+    return {"method": name, "points": behind(name), "p_value": beaten[name]}

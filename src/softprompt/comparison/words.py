@@ -1,36 +1,34 @@
-"""A comparison in words, in the language in use: names, amounts, what is recommended and why.
+"""A comparison in words, in the language in use: names, amounts, what is missing and why.
 
 The terminal and the page say the same; both read the report and nothing else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from softprompt.comparison.methods import METHODS
-from softprompt.comparison.significance import can_tell
 from softprompt.evaluation import default_metric, interval_of
 from softprompt.evaluation.titles import measure_name
 from softprompt.locale import _, figure, mark, ngettext, number, percent
 
 __all__ = [
-    "UNDECIDED",
     "answered_in",
     "at_edge",
-    "beside_best",
+    "chance",
+    "change",
     "clock",
-    "decided",
     "energy",
-    "escalation",
+    "general_told",
     "interval",
     "kept_out",
     "left_out",
     "named",
+    "other_told",
     "parts_told",
     "price",
     "reached",
-    "recommended",
     "rows_saved",
     "score_of",
     "short",
@@ -39,11 +37,6 @@ __all__ = [
     "unmeasured",
 ]
 
-UNDECIDED = mark(
-    "Measured on {n} test rows, too few to tell the methods apart: {best} scores highest, {points} "
-    "points ahead of {method}, the cheapest that is not beaten beyond chance (p = {p}). Measure on "
-    "more of them."
-)
 _KINDS = {
     "memory": mark("{method}: ran out of memory ({reason})"),
     "refused": mark("{method}: cannot be done here. {reason}"),
@@ -52,30 +45,10 @@ _KINDS = {
     "not_needed": mark("{method}: not measured, since going on does not pay."),
     "too_few_rows": mark("{method}: not measured, since the validation rows are too few to judge."),
 }
+_LEAST_CHANCE = 0.001
+"""The least chance that is shown."""
 _LEAST_PRICE = 0.000001
 """The least amount of money that is shown."""
-_STOPPED = {
-    "too_few_rows": mark(
-        "Stopped after {method}: of so few validation rows no difference would be beyond chance. "
-        "Begin anew with more (--validation), or go on without it: --resume DIR --set "
-        "compare.escalate=false."
-    ),
-    "no_room": mark(
-        "Stopped after {method}: on the validation rows not even right answers throughout would be "
-        "better beyond chance (p = {p})."
-    ),
-    "does_not_pay": mark(
-        "Stopped after {method}: on the validation rows it is not better than {than} beyond chance "
-        "(p = {p})."
-    ),
-    "is_behind": mark(
-        "Stopped after {method}: on the validation rows it scores no higher than {than}."
-    ),
-    "all_measured": mark("Every step paid on the validation rows, so all methods are measured."),
-    "some_failed": mark(
-        "Every step that could be measured paid on the validation rows; others could not be."
-    ),
-}
 
 
 def named(method: str) -> str:
@@ -87,6 +60,13 @@ def interval(test: Mapping[str, Any], metric: str) -> str:
     """The metric's 95% interval in whole points; nothing where none was measured."""
     bounds = interval_of(test, metric)
     return "" if bounds is None else f"{number(100 * bounds[0])}–{number(100 * bounds[1])}"
+
+
+def chance(p: float | None) -> str:
+    """The chance of a difference, to three places; nothing for none."""
+    if p is None:
+        return ""
+    return number(p, 3) if p >= _LEAST_CHANCE else f"< {number(_LEAST_CHANCE, 3)}"
 
 
 def clock(seconds: float) -> str:
@@ -215,6 +195,47 @@ def title_of_other(other: Mapping[str, Any]) -> str:
     return f"{other['name']}, {measure_name(_scored_by(metric))}, {rows}"
 
 
+def change(loss: Mapping[str, Any]) -> str:
+    """The 95% interval of what a method does to the loss of general text; nothing where comparisons
+    of before have none."""
+    bounds = loss.get("change_interval")
+    if bounds is None:
+        return ""
+    return "–".join(number(each, 2) for each in bounds)
+
+
+def general_told(found: Mapping[str, Any]) -> list[str]:
+    """How much general text there is, which the intervals of its loss rest on."""
+    losses = (m["forgetting"]["loss"] for m in found["methods"].values() if m["forgetting"])
+    text = _("General text: {n} passages, {tokens} tokens; the interval is that of the change.")
+    return [
+        text.format(n=number(loss["passages"]), tokens=number(loss["tokens"]))
+        for loss in losses
+        if "change_interval" in loss
+    ][:1]
+
+
+def other_told(found: Mapping[str, Any]) -> list[str]:
+    """That another task cannot show what is forgotten, where the untouched model does not do it."""
+    others = (
+        m["forgetting"]["other"]
+        for m in found["methods"].values()
+        if m["forgetting"] and m["forgetting"]["other"]
+    )
+    for other in others:
+        confusion = other["untouched"].get("confusion") or {"labels": [], "counts": []}
+        columns = zip(confusion["labels"], zip(*confusion["counts"], strict=True), strict=True)
+        given = [label for label, counts in columns if any(counts)]
+        if len(given) == 1:
+            text = _(
+                "{name}: the untouched model answers {label} to every row, so there is nothing to "
+                "forget; word its labels and its question with --other-choices and "
+                "--other-template."
+            )
+            return [text.format(name=other["name"], label=given[0])]
+    return []
+
+
 def _scored_by(metric: Mapping[str, Any]) -> str:
     """What tasks of its kind are compared by."""
     return default_metric("classification" if "accuracy" in metric else "generation")
@@ -271,97 +292,6 @@ _SMALLEST = mark(
     "{method}: the best learning rate, {rate}, is the smallest that was tried; a smaller one may "
     "be better."
 )
-
-
-_BESIDE = {
-    # Whether anything cheaper and anything dearer was measured.
-    (False, False): mark("Nothing else is measured."),
-    (False, True): mark("Nothing dearer is better."),
-    (True, False): mark("Nothing cheaper comes close; nothing dearer is measured."),
-    (True, True): mark("Nothing cheaper comes close."),
-}
-
-
-def beside_best(best: str, methods: Iterable[str]) -> str:
-    """How what was measured beside the best method, which is chosen, compares with it."""
-    # A report of another version may have methods that this one does not know.
-    costs = [METHODS.get(method).cost for method in methods if method in METHODS]
-    own = METHODS.get(best).cost
-    return _(_BESIDE[any(cost < own for cost in costs), any(cost > own for cost in costs)])
-
-
-def decided(found: Mapping[str, Any]) -> str | None:
-    """The method to choose; None where test rows are too few to tell it from a better one."""
-    chosen = found["recommendation"]
-    if chosen is None or (chosen["method"] != chosen["best"] and not can_tell(_tested(found))):
-        return None
-    return str(chosen["method"])
-
-
-def _tested(found: Mapping[str, Any]) -> int:
-    """Test rows that were answered."""
-    return max((method["test"]["n"] for method in found["methods"].values()), default=0)
-
-
-def recommended(found: Mapping[str, Any]) -> str:
-    """What to choose, and by what rule; nothing where nothing was measured."""
-    chosen = found["recommendation"]
-    if chosen is None:
-        return ""
-    if all(METHODS.get(method).way is None for method in found["methods"]):
-        return _("Only the majority guess is measured, so there is nothing to choose yet.")
-    rows = _tested(found)
-    name, best = named(chosen["method"]), named(chosen["best"])
-    if METHODS.get(chosen["method"]).way is None:
-        text = (
-            _(
-                "On these {n} test rows nothing is better than guessing beyond chance; a larger "
-                "model or more rows may be."
-            )
-            if any(METHODS.get(method).trains for method in found["methods"])
-            else _(
-                "On these {n} test rows no method without training is better than guessing beyond "
-                "chance; none that learns is measured."
-            )
-        )
-        return text.format(n=number(rows))
-    if chosen["method"] == chosen["best"]:
-        told = _("Choose: {method}.").format(method=name)
-        return f"{told} {beside_best(chosen['method'], found['methods'])}"
-    text = UNDECIDED
-    if decided(found) is not None:
-        text = mark(
-            "Choose: {method}. On these {n} test rows nothing is better beyond chance; {best} is "
-            "{points} points ahead (p = {p}), and more test rows may tell them apart."
-        )
-    return _(text).format(
-        method=name,
-        best=best,
-        n=number(rows),
-        points=number(chosen["points"], 1),
-        p=number(chosen["p_value"], 2),
-    )
-
-
-def escalation(found: Mapping[str, Any]) -> str:
-    """Why an escalation stopped; nothing where there was none."""
-    told = found["escalation"]
-    if told is None:
-        return ""
-    last = told["steps"][-1] if told["steps"] else None
-    if last is None:
-        return ""
-    stopped = told["stopped"]
-    # Of a method that is behind, the chance of the distance is not why.
-    points = last.get("points")
-    if stopped == "does_not_pay" and points is not None and points <= 0:
-        stopped = "is_behind"
-    text = _STOPPED[stopped]
-    return _(text).format(
-        method=named(last["method"]),
-        than=named(last["than"]) if last["than"] else "",
-        p="–" if last["p_value"] is None else number(last["p_value"], 3),
-    )
 
 
 def rows_saved(found: Mapping[str, Any]) -> list[str]:

@@ -182,7 +182,9 @@ class Taught:
         return encoded, answers
 
     @torch.no_grad()
-    def continuation_loss(self, passages: Sequence[tuple[str, str]]) -> tuple[float, int]:
+    def continuation_losses(
+        self, passages: Sequence[tuple[str, str]]
+    ) -> tuple[list[float], list[int]]:
         """How surprising the second halves of passages are after the first ones.
 
         Where there is a soft prompt it stands where its placement puts it before an answer; the
@@ -192,9 +194,9 @@ class Taught:
             passages: first and second halves.
 
         Returns:
-            nats per token, and the number of tokens.
+            nats of each passage's second half, and its number of tokens.
         """
-        total, count = 0.0, 0
+        nats, counts = list[float](), list[int]()
         for first, second in passages:
             parts: list[str | Slot] = [first]
             if self.layout.placement == "slots":
@@ -205,7 +207,7 @@ class Taught:
             example = replace(example, answers=tuple(ids[:-1] for ids in example.answers))
             if self.after is not None:
                 example = after_context(Encoded((example,), ()), self.after).examples[0]
-            members = self.prompts or (None,)
+            members, total = self.prompts or (None,), 0.0
             for member in members:
                 prompts = () if member is None else (member,)
                 lengths = [len(x) for x in prompts]
@@ -217,8 +219,9 @@ class Taught:
                 )
                 tokens_M = token_log_probabilities(self.backbone, context, what, prompts)
                 total -= float(tokens_M.double().sum()) / len(members)
-            count += len(example.answers[0])
-        return total / max(1, count), count
+            nats.append(total)
+            counts.append(len(example.answers[0]))
+        return nats, counts
 
 
 def after_context(encoded: Encoded, tokens: int) -> Encoded:

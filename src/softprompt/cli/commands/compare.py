@@ -9,11 +9,9 @@ import threading
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
-
-from softprompt.cli import flags
+from softprompt.cli import comparison_flags, flags
 from softprompt.cli.child import Once, ended, stoppable
 from softprompt.cli.commands import Outcome, command
 from softprompt.cli.configuration import given, run_config
@@ -27,95 +25,10 @@ if TYPE_CHECKING:
 
 __all__ = ["compare"]
 
-Methods = Annotated[
-    str | None,
-    typer.Option(
-        "--methods",
-        metavar="LIST",
-        help=mark(
-            "Methods, with commas, or `all`: majority, own_template, zero_shot, few_shot, "
-            "soft_prompt, lora_suffix, lora, lora_prompt, lora_domain_prompt, full, full_prompt."
-        ),
-    ),
-]
-Only = Annotated[
-    str | None,
-    typer.Option(
-        "--only",
-        metavar="METHOD",
-        help=mark("With --resume: measure this one, in this process, and stop."),
-    ),
-]
-Curve = Annotated[
-    str | None,
-    typer.Option(
-        "--curve",
-        metavar="32,128,...",
-        help=mark("Measure with these numbers of training rows too; `all` is always measured."),
-    ),
-]
-Escalate = Annotated[
-    bool,
-    typer.Option(
-        "--escalate",
-        metavar=" ",
-        help=mark("Begin with the cheapest method; go on only while validation says it pays."),
-    ),
-]
-Domain = Annotated[
-    str | None,
-    typer.Option(
-        "--domain",
-        metavar="FILE",
-        help=mark(
-            "Broad domain of lora_domain_prompt and full_prompt: labelled rows, or text (.txt)."
-        ),
-    ),
-]
-DomainTarget = Annotated[
-    str | None,
-    typer.Option(
-        "--domain-target",
-        metavar="COL",
-        help=mark("The domain's answers; without --domain a column of DATA."),
-    ),
-]
-General = Annotated[
-    str | None,
-    typer.Option(
-        "--general", metavar="FILE", help=mark("General text that forgetting is measured on.")
-    ),
-]
-Other = Annotated[
-    str | None,
-    typer.Option("--other", metavar="DATA", help=mark("Another task that may be forgotten.")),
-]
-OtherInput = Annotated[
-    str | None,
-    typer.Option("--other-input", metavar="COL", help=mark("Input columns of that task.")),
-]
-OtherTarget = Annotated[
-    str | None,
-    typer.Option("--other-target", metavar="COL", help=mark("Column of that task's answers.")),
-]
-PerHour = Annotated[
-    float | None,
-    typer.Option("--price-per-hour", metavar="M", help=mark("Money for an hour of machine.")),
-]
-PerKwh = Annotated[
-    float | None,
-    typer.Option("--price-per-kwh", metavar="M", help=mark("Money for a kWh of energy.")),
-]
-Watts = Annotated[
-    float | None,
-    typer.Option(
-        "--watts", metavar="W", help=mark("Watts of a busy core, where no meter is read; 10.")
-    ),
-]
-
 _OWN = (
     "methods", "curve", "escalate", "domain", "domain_target", "general", "other",
-    "other_input", "other_target", "price_per_hour", "price_per_kwh", "watts",
+    "other_input", "other_target", "other_choices", "other_template", "price_per_hour",
+    "price_per_kwh", "watts",
 )  # fmt: skip
 _SECTION = "compare."
 _PATHS = ("domain", "general", "other")
@@ -135,19 +48,21 @@ def compare(
     *,
     output: flags.Output = None,
     resume: flags.Resume = None,
-    methods: Methods = None,
-    only: Only = None,
-    curve: Curve = None,
-    escalate: Escalate = False,
-    domain: Domain = None,
-    domain_target: DomainTarget = None,
-    general: General = None,
-    other: Other = None,
-    other_input: OtherInput = None,
-    other_target: OtherTarget = None,
-    price_per_hour: PerHour = None,
-    price_per_kwh: PerKwh = None,
-    watts: Watts = None,
+    methods: comparison_flags.Methods = None,
+    only: comparison_flags.Only = None,
+    curve: comparison_flags.Curve = None,
+    escalate: comparison_flags.Escalate = False,
+    domain: comparison_flags.Domain = None,
+    domain_target: comparison_flags.DomainTarget = None,
+    general: comparison_flags.General = None,
+    other: comparison_flags.Other = None,
+    other_input: comparison_flags.OtherInput = None,
+    other_target: comparison_flags.OtherTarget = None,
+    other_choices: comparison_flags.OtherChoices = None,
+    other_template: comparison_flags.OtherTemplate = None,
+    price_per_hour: comparison_flags.PerHour = None,
+    price_per_kwh: comparison_flags.PerKwh = None,
+    watts: comparison_flags.Watts = None,
     input_: flags.Input = None,
     target: flags.Target = None,
     template: flags.Template = None,

@@ -20,12 +20,13 @@ from softprompt.comparison.page.tables import (
     saved,
     searches,
 )
+from softprompt.comparison.verdicts import escalation, recommended
 from softprompt.comparison.words import (
-    escalation,
+    general_told,
     kept_out,
     left_out,
+    other_told,
     parts_told,
-    recommended,
     rows_saved,
     times_told,
     unmeasured,
@@ -82,7 +83,8 @@ def page(found: Mapping[str, Any]) -> str:
         notes = _lines(rows_saved(found))
         parts.append(_section(_("Learning curves"), lines(found) + saved(found) + notes))
     if any(method["forgetting"] for method in methods.values()):
-        parts.append(_section(_("Forgetting"), bars(found) + forgetting(found)))
+        notes = _lines([*general_told(found), *other_told(found)])
+        parts.append(_section(_("Forgetting"), bars(found) + forgetting(found) + notes))
     if methods and task["labels"]:
         parts.append(_section(_("F1 of each label"), classes(found)))
     if found["examples"]:

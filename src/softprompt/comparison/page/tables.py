@@ -11,11 +11,13 @@ from typing import Any, NamedTuple
 
 from softprompt.comparison.report import REFERENCE
 from softprompt.comparison.searches import space_told, winner_told
+from softprompt.comparison.verdicts import decided
 from softprompt.comparison.words import (
     answered_in,
     at_edge,
+    chance,
+    change,
     clock,
-    decided,
     energy,
     interval,
     named,
@@ -43,9 +45,8 @@ def quality(found: Mapping[str, Any]) -> str:
     metric = found["metric"]
     rows = []
     for name, method in found["methods"].items():
-        chance, test = method["p_value"], method["test"]
+        test, told = method["test"], chance(method["p_value"])
         others = [_share(test.get(key)) for key in _others(found)]
-        told = "" if chance is None else number(chance, 3)
         rows.append([named(name), percent(test[metric]), interval(test, metric), told, *others])
     headers = ["", measure_name(metric), "95%", "p", *map(measure_name, _others(found))]
     return _table(headers, rows, _ours(found))
@@ -104,7 +105,8 @@ def saved(found: Mapping[str, Any]) -> str:
 def forgetting(found: Mapping[str, Any]) -> str:
     """Loss on general text and the score on another task, attached and detached."""
     headers = [
-        "", _("untouched"), _("attached"), _("detached"), _("outputs the same when detached"),
+        "", _("untouched"), _("attached"), _("change, 95%"), _("detached"),
+        _("outputs the same when detached"),
     ]  # fmt: skip
     rows, name_of_other = [], None
     for name, method in found["methods"].items():
@@ -112,7 +114,8 @@ def forgetting(found: Mapping[str, Any]) -> str:
         if not told:
             continue
         loss, same = told["loss"], told["detached_identical"]
-        cells = [_number(loss[state]) for state in ("untouched", "attached", "detached")]
+        states = [_number(loss[state]) for state in ("untouched", "attached", "detached")]
+        cells = [*states[:2], change(loss), states[2]]
         row = [named(name), *cells, _("cannot be detached") if same is None else percent(same, 0)]
         other = told["other"]
         if other is not None:
