@@ -326,3 +326,12 @@ def test_changes_of_the_loss_are_drawn_to_one_scale() -> None:
     drawn = bars({"methods": {"soft_prompt": {"forgetting": forgetting}}})
     widths = [float(width) for width in re.findall(r'<rect [^>]*width="([0-9.]+)"', drawn)]
     assert widths[0] == pytest.approx(5 * widths[1], rel=0.01)
+    assert "currentColor" not in drawn
+    # The interval has the same scale: as wide as it says, and around the bar's end.
+    forgetting["loss"] |= {"attached": 3.4, "change_interval": [0.2, 0.7]}
+    drawn = bars({"methods": {"soft_prompt": {"forgetting": forgetting}}})
+    ends = re.search(r'<line x1="([0-9.]+)" x2="([0-9.]+)"[^>]*currentColor', drawn)
+    width = re.search(r'<rect [^>]*width="([0-9.]+)"', drawn)
+    assert ends is not None and width is not None
+    low, high = map(float, ends.groups())
+    assert (high - low) / float(width[1]) == pytest.approx(0.5 / 0.4, rel=0.01)

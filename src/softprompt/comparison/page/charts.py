@@ -82,8 +82,8 @@ def bars(found: Mapping[str, Any]) -> str:
                 None if loss[state] is None else loss[state] - loss["untouched"]
                 for state in ("attached", "detached")
             ]
-            rows.append((name, grown))
-    changes = [g for _, grown in rows for g in grown if g is not None]
+            rows.append((name, grown, loss.get("change_interval") or ()))
+    changes = [g for _, grown, bounds in rows for g in (*grown, *bounds) if g is not None]
     left, width, step = 170, 430, 40
     height = step * len(rows) + 40
     up, down = max([0.0, *changes]), -min([0.0, *changes])
@@ -91,7 +91,7 @@ def bars(found: Mapping[str, Any]) -> str:
     scale = width / max(up + down, 1e-9)
     zero = left + scale * down
     drawn = []
-    for place, (name, grown) in enumerate(rows):
+    for place, (name, grown, bounds) in enumerate(rows):
         top = 10 + place * step
         drawn.append(_label(left - 8, top + 17, named(name), anchor="end"))
         for part, value in enumerate(grown):
@@ -106,11 +106,21 @@ def bars(found: Mapping[str, Any]) -> str:
                 f'height="11" fill="{colour}" fill-opacity="{opacity}"/>'
             )
             end = zero + 6 if value < 0 else start + long + 6
+            if bounds and not part:
+                low, high = (zero + bound * scale for bound in bounds)
+                drawn.append(
+                    f'<line x1="{low:.1f}" x2="{high:.1f}" y1="{top + 5.5}" y2="{top + 5.5}" '
+                    f'stroke="currentColor"/>'
+                )
+                end = max(end, high + 6)
             drawn.append(_label(end, top + 13 * part + 10, _signed(value), small=True))
     base = height - 24
     drawn.append(f'<line x1="{zero:.1f}" x2="{zero:.1f}" y1="4" y2="{base}" stroke="#999"/>')
     drawn.append(_label(left, height - 6, _("nats per token more than the untouched model")))
-    caption = _("Upper bar: attached; lower, paler bar: detached, where that is possible.")
+    caption = _(
+        "Upper bar: attached, its line the 95% interval; lower, paler bar: detached, where that "
+        "is possible."
+    )
     return _figure(drawn, caption, height)
 
 
