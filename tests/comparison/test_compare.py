@@ -298,8 +298,10 @@ def test_what_an_untouched_model_does_not_do_cannot_be_forgotten() -> None:
         "methods": {"majority": {"forgetting": None}, "lora": {"forgetting": {"other": other}}}
     }
     (line,) = other_told(found)
-    assert line.startswith("dev: the untouched model answers 1 to every row")
-    confusion["counts"][0] = [1, 3]
+    assert line.startswith("dev: the untouched model does no better there than the most frequent")
+    confusion["counts"] = [[1, 3], [1, 4]]
+    assert len(other_told(found)) == 1
+    confusion["counts"] = [[1, 3], [0, 5]]
     assert other_told(found) == []
     other["untouched"] = {"token_f1": 0.5}
     assert other_told(found) == []

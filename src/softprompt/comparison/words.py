@@ -216,23 +216,21 @@ def general_told(found: Mapping[str, Any]) -> list[str]:
 
 
 def other_told(found: Mapping[str, Any]) -> list[str]:
-    """That another task cannot show what is forgotten, where the untouched model does not do it."""
+    """That another task hardly shows what is forgotten, where the untouched model only guesses."""
     others = (
         m["forgetting"]["other"]
         for m in found["methods"].values()
         if m["forgetting"] and m["forgetting"]["other"]
     )
     for other in others:
-        confusion = other["untouched"].get("confusion") or {"labels": [], "counts": []}
-        columns = zip(confusion["labels"], zip(*confusion["counts"], strict=True), strict=True)
-        given = [label for label, counts in columns if any(counts)]
-        if len(given) == 1:
+        counts = (other["untouched"].get("confusion") or {}).get("counts")
+        if counts and sum(row[at] for at, row in enumerate(counts)) <= max(map(sum, counts)):
             text = _(
-                "{name}: the untouched model answers {label} to every row, so there is nothing to "
-                "forget; word its labels and its question with --other-choices and "
-                "--other-template."
+                "{name}: the untouched model does no better there than the most frequent label, so "
+                "it has little to forget; --other-choices and --other-template word labels and "
+                "question."
             )
-            return [text.format(name=other["name"], label=given[0])]
+            return [text.format(name=other["name"])]
     return []
 
 
