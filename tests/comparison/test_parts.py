@@ -16,14 +16,27 @@ from softprompt.comparison.config import CompareConfig
 from softprompt.comparison.curve import rows_for, rows_saved
 from softprompt.comparison.energy import Meter
 from softprompt.comparison.escalation import Held, judged, not_measured, steps_of
-from softprompt.comparison.general import halves, passages_of
+from softprompt.comparison.general import change_interval, halves, passages_of
 from softprompt.comparison.held_out import HeldOut
 from softprompt.comparison.memory import is_out_of_memory, peak_memory
 from softprompt.comparison.significance import p_value
 from softprompt.comparison.verdicts import escalation
+from softprompt.comparison.words import change
 from softprompt.errors import DataError
 
 ENERGY = importlib.import_module("softprompt.comparison.energy")
+
+
+def test_the_interval_of_a_change_is_over_passages() -> None:
+    before, tokens = [10.0, 20.0, 30.0], [10, 20, 30]
+    assert change_interval(before, before, tokens) == [0.0, 0.0]
+    assert change_interval([], [], []) == [0.0, 0.0]
+    even = change_interval(before, [15.0, 30.0, 45.0], tokens)
+    assert even == pytest.approx([0.5, 0.5])
+    low, high = change_interval(before, [10.0, 20.0, 45.0], tokens)
+    assert 0 <= low < 0.25 < high <= 0.5
+    assert change({"change_interval": [-0.001, 0.126]}) == "0.00–0.13"
+    assert change({}) == ""
 
 
 def test_rates_are_positive() -> None:

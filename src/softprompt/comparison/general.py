@@ -101,10 +101,12 @@ def change_interval(
         tokens: of each.
 
     Returns:
-        two changes, in nats per token.
+        two changes, in nats per token; none where a small window holds no passage.
     """
     change = np.asarray(after, float) - np.asarray(before, float)
     counts = np.asarray(tokens, float)
+    if not len(change):
+        return [0.0, 0.0]
 
     def changed(places: NDArray[np.float64]) -> float:
         drawn = places.astype(int)

@@ -201,7 +201,8 @@ def change(loss: Mapping[str, Any]) -> str:
     bounds = loss.get("change_interval")
     if bounds is None:
         return ""
-    return "–".join(number(each, 2) for each in bounds)
+    # A loss that hardly falls is not told as "-0.00".
+    return "–".join(number(round(each, 2) or 0.0, 2) for each in bounds)
 
 
 def general_told(found: Mapping[str, Any]) -> list[str]:
