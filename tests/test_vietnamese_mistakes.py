@@ -92,7 +92,7 @@ def test_a_method_that_a_backbone_cannot_take(tmp_path: Path) -> None:
     comparison.measure("zero_shot")
     told = comparison.report()["errors"]["zero_shot"]
     assert told["kind"] == "refused"
-    assert told["error"].startswith("BertModel là bộ mã hoá: không có đầu phân loại")
+    assert told["error"].startswith("BertModel là bộ mã hóa: không có đầu phân loại")
     assert told["error"].endswith("Phương pháp gần nhất dùng được là soft_prompt.")
 
 

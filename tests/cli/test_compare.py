@@ -80,7 +80,7 @@ def test_every_table_fits_eighty_columns(language: str, monkeypatch: pytest.Monk
                 "detached": None,
                 "passages": 12,
                 "tokens": 345,
-                "change_interval": [-0.1234, 10.1234],
+                "change_interval": [-0.1234, 9.1234],
             },
             "other": None,
             "detached_identical": 1.0,

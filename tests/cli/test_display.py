@@ -231,7 +231,7 @@ def test_decimals_suit_the_language() -> None:
         shown.stage("weights", {"rate": 0.0003})
         shown.record({"step": 5, "score": 0.5, "loss": 1.25})
     assert "Huấn luyện trọng số với tốc độ học 0,0003" in file.getvalue()
-    assert "mất mát 1,25, điểm 50,0%" in file.getvalue()
+    assert "mất mát 1,25; điểm 50,0%" in file.getvalue()
 
 
 def test_what_contexts_will_take_is_said_before_they_are_computed() -> None:

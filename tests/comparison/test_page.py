@@ -179,7 +179,7 @@ def test_the_page_speaks_vietnamese(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_numbers_of_the_report_stand_in_the_page(tmp_path: Path) -> None:
     texts = Read(page(a_report())).texts
     shares, costs = ("100.0%", "50.0%"), ("~1.00 Wh", "12 ms")
-    kept = ("3.500", "cannot be detached", "+0.500", "-0.12–0.88")
+    kept = ("3.500", "cannot be detached", "+0.500", "-0.12 – 0.88")
     for told in (*shares, *costs, *kept):
         assert told in texts, told
     assert any(text.startswith("Choose: soft prompt") for text in texts)
@@ -316,9 +316,9 @@ def test_searches_are_told_as_they_were() -> None:
     assert "0.01, is the largest" in told[0] and "0.001, is the smallest" in told[1]
     locale.set_language("vi")
     read = Read(page(found)).texts
-    assert "tốc độ học 0,001; huấn luyện đủ: 0,001 · 0,01, 12 lượt" in read
+    assert "tốc độ học 0,001; huấn luyện đủ: 0,001 · 0,01 (12 lượt)" in read
     assert any("tìm kiếm: 0,001: 50,0% · 0,01: 90,0%" in text for text in read)
-    assert "tốc độ học tốt nhất, 0,01," in at_edge(found)[0]
+    assert "tốc độ học tốt nhất (0,01) là" in at_edge(found)[0]
 
 
 def test_changes_of_the_loss_are_drawn_to_one_scale() -> None:

@@ -36,6 +36,7 @@ def test_the_interval_of_a_change_is_over_passages() -> None:
     low, high = change_interval(before, [10.0, 20.0, 45.0], tokens)
     assert 0 <= low < 0.25 < high <= 0.5
     assert change({"change_interval": [-0.001, 0.126]}) == "0.00–0.13"
+    assert change({"change_interval": [-0.25, -0.125]}) == "-0.25 – -0.12"
     assert change({}) == ""
 
 

@@ -133,7 +133,8 @@ class Display(Reporter):
         if self._ends is not None and done < total:
             line = _("{stage}: {done} of {total}, about {time} left")
             left = duration(self._ends - now)
-            self._say(line.format(stage=self._text, done=done, total=total, time=left))
+            counted = {"done": number(done), "total": number(total)}
+            self._say(line.format(stage=self._text, time=left, **counted))
 
     def record(self, record: Mapping[str, Any]) -> None:
         """Shows the newest validation beside the bar."""
@@ -148,7 +149,7 @@ class Display(Reporter):
             note = _("loss {loss}, {rest}").format(loss=figure(record["loss"], ".2f"), rest=note)
         if self._task is not None:
             self._progress.update(self._task, note=note)
-        step = _("step {step}: {note}").format(step=record["step"], note=note)
+        step = _("step {step}: {note}").format(step=number(record["step"]), note=note)
         now = time.monotonic()
         if now - self._recorded > _QUIET_SECONDS:
             self._recorded = now

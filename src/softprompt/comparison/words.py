@@ -201,8 +201,9 @@ def change(loss: Mapping[str, Any]) -> str:
     bounds = loss.get("change_interval")
     if bounds is None:
         return ""
-    # A loss that hardly falls is not told as "-0.00".
-    return "–".join(number(round(each, 2) or 0.0, 2) for each in bounds)
+    # A loss that hardly falls is not told as "-0.00", and no sign runs into the dash.
+    low, high = (round(each, 2) or 0.0 for each in bounds)
+    return (" – " if low < 0 else "–").join((number(low, 2), number(high, 2)))
 
 
 def general_told(found: Mapping[str, Any]) -> list[str]:
