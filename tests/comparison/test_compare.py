@@ -360,7 +360,6 @@ def a_result(comparison: Comparison, held: list[str]) -> dict[str, Any]:
     return {
         "test": score_classification(right, answers, task.labels),
         "answers": answers,
-        "validation": None,
         "validation_score": score["macro_f1"],
         "validation_answers": held,
         "trainable": 0,

@@ -111,7 +111,7 @@ def a_report() -> dict[str, Any]:
         "readout": {"kept": True},
     }
     prompt["parts"] = {"prompts": {"macro_f1": 0.91}, "readout": {"macro_f1": 0.88}}
-    prompt["history"], prompt["validation"] = [[61.0, 0.4], [150.0, 0.7]], 0.7
+    prompt["history"], prompt["suited_score"] = [[61.0, 0.4], [150.0, 0.7]], 0.7
     results["lora"]["history"] = [[30.0, 0.69]]
     results["full"]["unmeasured"] = {"switch_seconds": "no room"}
     full = results["full"]["forgetting"]

@@ -29,7 +29,6 @@ class Trained:
 
     Args:
         work: it at work.
-        validation: the score that its settings were chosen by; None where nothing was chosen.
         trainable: numbers that learn.
         stored_bytes: that the task takes beside the backbone.
         shared_bytes: of these, what other tasks of the same domain need as well and share.
@@ -42,7 +41,6 @@ class Trained:
     """
 
     work: Work
-    validation: float | None = None
     trainable: int = 0
     stored_bytes: int = 0
     shared_bytes: int = 0
@@ -59,7 +57,7 @@ class Trained:
 
         Args:
             work: they at work.
-            told: what that took, as it was written down: `bytes`, `learned`, `seconds`, `history`
+            told: what that took, as it was written down: `bytes`, `seconds`, `history`
                 and `details`.
             trainable: numbers that learn.
             kept: folder in the method's own that they are in.
@@ -67,7 +65,6 @@ class Trained:
         """
         return cls(
             work,
-            validation=told["learned"]["score"],
             trainable=trainable,
             stored_bytes=told["bytes"],
             kept=(kept,),

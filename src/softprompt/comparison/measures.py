@@ -60,7 +60,6 @@ def quality(job: Job, method: Method) -> tuple[Trained, dict[str, Any]]:
     return trained, {
         "test": test.metric,
         "answers": list(test.texts),
-        "validation": trained.validation,
         "validation_score": value(validation.metric, job.metric),
         "suited_score": _suited(job, validation),
         "validation_answers": list(validation.texts),

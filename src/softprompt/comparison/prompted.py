@@ -121,7 +121,6 @@ def learned_prompt(
     own = seconds_of(result, folder, loaded)
     return Trained(
         _work_of(job, result, backbone, detach, put),
-        validation=float(result["validation"][result["metric"]]),
         trainable=parameters + result["trainable_parameters"],
         stored_bytes=stored + result["artifact_bytes"],
         shared_bytes=stored if shared else 0,

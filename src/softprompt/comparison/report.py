@@ -160,8 +160,7 @@ def _points(
 def _time_to_accuracy(results: Mapping[str, Mapping[str, Any]]) -> dict[str, Any] | None:
     """Seconds to the soft prompt's score by method; None where there is no such score."""
     own = results.get(REFERENCE, {})
-    # Comparisons of before have no score of the kind that histories have.
-    target = own.get("suited_score", own.get("validation"))
+    target = own.get("suited_score")
     # What is 0 is reached by everything at once.
     if not own.get("history") or not target:
         return None
