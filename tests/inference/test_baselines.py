@@ -99,11 +99,27 @@ def test_demonstrations_and_a_plain_question_read_the_same_answers_in_a_chat(
 
     monkeypatch.setattr(FEW_SHOT, "answer", noted)
     BASELINES.get("few_shot")(asked)
-    plain = encode_rows(
-        asked.task, asked.task.test, Layout(asked.backbone, None), answers="choices", chat=True
-    )
+    layout = Layout(asked.backbone, None, scoring="wording")
+    plain = encode_rows(asked.task, asked.task.test, layout, answers="choices", chat=True)
     assert read[0].examples[0].answers == plain.examples[0].answers
     assert read[0].examples[0].context != plain.examples[0].context
+
+
+@pytest.mark.parametrize("name", ["zero_shot", "few_shot"])
+def test_what_learned_nothing_is_not_asked_for_the_end_of_a_label(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = request(tmp_path, shots=2)
+    read: list[Encoded] = []
+
+    def noted(backbone: object, task: object, encoded: Encoded, *rest: Any, **more: Any) -> Any:
+        read.append(encoded)
+        return answer(asked.backbone, asked.task, encoded, *rest, **more)
+
+    monkeypatch.setattr({"zero_shot": ZERO_SHOT, "few_shot": FEW_SHOT}[name], "answer", noted)
+    BASELINES.get(name)(asked)
+    labels = [tuple(asked.backbone.encode(f" {word}")) for word in asked.task.wordings]
+    assert read[-1].examples[0].answers == tuple(labels)
 
 
 def test_a_free_answer_ends_where_another_demonstration_begins(

@@ -119,7 +119,7 @@ def test_parametrisations_start_at_the_initial_vectors_and_leave_them(name: str)
         torch.optim.SGD(trained, lr=1e-3).step()
     moved = module().detach()
     assert ((moved - 1.0).square().sum() < (initial - 1.0).square().sum()).item()
-    again = PARAMETRISATIONS.get(name)(torch.zeros(4, 32), lambda count: torch.zeros(count, 32))
+    again = PARAMETRISATIONS.get(name)(torch.zeros(4, 32), vocabulary)
     again.load_state_dict(module.state_dict())
     assert torch.equal(again().detach(), moved)
 
@@ -130,6 +130,31 @@ def test_superposed_vectors_are_mixes_of_vocabulary() -> None:
         module.weights_PM[:, 4:6] = 0.5
     expected = (vocabulary(2).sum(0) * 0.5).expand(4, 32)
     torch.testing.assert_close(module().detach(), expected)
+
+
+@pytest.mark.parametrize("name", ["vocabulary", "labels", "text", "random"])
+def test_nothing_is_superposed_twice(name: str) -> None:
+    given = request(
+        length=60, labels=["a", "b"], wordings=["good", "bad"], text="great coffee and bad food"
+    )
+    initial = INITIALISERS.get(name)(given)
+    basis = PARAMETRISATIONS.get("superposition")(initial, given.vocabulary).get_buffer("basis_MD")
+    assert torch.equal(basis[:60], initial)
+    # Labels and text may begin with the same vector more than once.
+    assert len(basis) == 128
+    assert len(basis[60:].unique(dim=0)) == 68
+    assert not (basis[60:, None] == initial).all(-1).any()
+
+
+def test_a_small_vocabulary_is_superposed_once() -> None:
+    table = torch.randn(9, 32)
+
+    def few(count: int) -> torch.Tensor:
+        return table[torch.arange(count) % 9]
+
+    module = PARAMETRISATIONS.get("superposition")(table[:4] * 1.0, few)
+    assert torch.equal(module.get_buffer("basis_MD"), table)
+    assert torch.equal(module().detach(), table[:4])
 
 
 def test_low_rank_trains_few_numbers() -> None:

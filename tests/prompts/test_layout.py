@@ -60,6 +60,19 @@ def test_choices_are_read_until_they_differ() -> None:
     assert cut.example(rendered, ["a", "a", "b"]).answers[:2] == (cut.answer(" a"),) * 2
 
 
+def test_what_nothing_was_taught_to_end_is_read_without_the_end() -> None:
+    backbone = tiny_backbone()
+    rendered = TEMPLATE.render({"text": "great coffee"})
+    wordings = ["positive", "positively", "negative", "negative"]
+    whole = Layout(backbone, None).example(rendered, wordings).answers
+    read = Layout(backbone, None, scoring="wording").example(rendered, wordings).answers
+    assert whole[1][: len(whole[0]) - 1] == whole[0][:-1], "the first begins the second"
+    # The end is all that tells an answer from one that goes on from it.
+    assert read == (whole[0], whole[1][:-1], *whole[2:])
+    alone = Layout(backbone, None, scoring="wording").example(rendered, wordings[:1]).answers
+    assert alone == whole[:1]
+
+
 def test_slots_stand_where_the_template_says() -> None:
     backbone = tiny_backbone()
     rendered = Template("A {prompt:2}{text}: {prompt:1} {answer}").render({"text": "x"})

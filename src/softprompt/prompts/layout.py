@@ -6,7 +6,7 @@ not know what the vectors are, nor who runs the model.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import count
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Example", "Layout", "Scoring", "TooLongError"]
 
-Scoring = Literal["whole", "distinct"]
+Scoring = Literal["whole", "wording", "distinct"]
 _MOST_CHOICES = 64
 """Lists of choices whose token ids are kept; rows may have lists of their own."""
 
@@ -45,7 +45,8 @@ class Layout:
         depth: where they enter.
         heads: rows of a classifier's head, one a choice, which are the prompt's first rows.
         scoring: what is read of several answers: all tokens of each with the end token (`whole`),
-            or the first ones, until each differs from all others (`distinct`).
+            all tokens alone (`wording`), or the first ones, until each differs from all others
+            (`distinct`).
     """
 
     backbone: Backbone
@@ -136,7 +137,7 @@ class Layout:
         if known is not None:
             return known
         whole = tuple(map(self.answer, texts))
-        found = _until_distinct(whole) if self.scoring == "distinct" else whole
+        found = _READ[self.scoring](whole)
         if len(texts) > 1 and len(self._choices) < _MOST_CHOICES:
             self._choices[texts] = found
         return found
@@ -149,6 +150,24 @@ class Layout:
     def answer(self, text: str) -> tuple[int, ...]:
         """Token ids of an answer with the end token."""
         return (*self.backbone.encode(text), self.backbone.eos)
+
+
+def _worded(answers: Sequence[tuple[int, ...]]) -> tuple[tuple[int, ...], ...]:
+    """The answers without the end token, but for one that another goes on from: the end is what
+    tells them apart. A single answer stays as it is.
+
+    A model that nothing taught to end an answer here finds the end as likely as such a word is the
+    last of a document, whatever the input (the likelihood of continuations in Brown et al. 2020,
+    arXiv 2005.14165, has no end either).
+    """
+    if len(answers) < 2:
+        return tuple(answers)
+    found = []
+    for place, answer in enumerate(answers):
+        others = (other for number, other in enumerate(answers) if number != place)
+        begun = any(other[: len(answer) - 1] == answer[:-1] for other in others)
+        found.append(answer if begun else answer[:-1])
+    return tuple(found)
 
 
 def _until_distinct(answers: Sequence[tuple[int, ...]]) -> tuple[tuple[int, ...], ...]:
@@ -165,3 +184,10 @@ def _until_distinct(answers: Sequence[tuple[int, ...]]) -> tuple[tuple[int, ...]
         lengths = (n for n in count(1) if all(other[:n] != answer[:n] for other in others))
         found.append(answer[: next(lengths)] if answer not in others else answer)
     return tuple(found)
+
+
+_READ: dict[Scoring, Callable[[Sequence[tuple[int, ...]]], tuple[tuple[int, ...], ...]]] = {
+    "whole": tuple,
+    "wording": _worded,
+    "distinct": _until_distinct,
+}

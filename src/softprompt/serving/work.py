@@ -158,7 +158,7 @@ class Preparation:
     def _bare(self, request: Request) -> Work:
         """A request to the model alone: its text is continued as it is."""
         rendered = self._bare_text(request)
-        layout = Layout(self._backbone, None)
+        layout = Layout(self._backbone, None, scoring="wording")
         with self._tokenizing:
             example = layout.example(rendered, request.choices or (), "The request")
         if not example.context and example.trunk == (self._backbone.eos,):

@@ -37,7 +37,7 @@ def _answer(request: BaselineRequest, chosen: Mapping[str, Any]) -> dict[str, An
     goes on with a demonstration of its own, after an empty line.
     """
     task = request.task
-    layout = Layout(request.backbone, None)
+    layout = Layout(request.backbone, None, scoring="wording")
     room = 0 if task.choices else request.max_new_tokens
     template = request.backbone.chat if request.chat else None
     shown = chosen["shown"]

@@ -112,7 +112,7 @@ def _answered(
     encoded = encode_rows(
         task,
         rows,
-        Layout(request.backbone, None),
+        Layout(request.backbone, None, scoring="wording"),
         answers="choices",
         chat=request.chat,
         drop_long=True,

@@ -23,14 +23,14 @@ class Superposition(nn.Module):
 
     Args:
         initial_PD: [P, D] vectors to start from.
-        vocabulary: gives the other embeddings, 128 - P of them (none where P is larger).
+        vocabulary: gives the other embeddings, so many that there are 128 of them (none where P is
+            larger, fewer where the vocabulary has fewer).
     """
 
     def __init__(self, initial_PD: Tensor, vocabulary: Vocabulary) -> None:
         super().__init__()
         initial_PD = initial_PD.detach().float()
-        others_ED = vocabulary(max(0, _BASIS - len(initial_PD)))
-        self.register_buffer("basis_MD", torch.cat([initial_PD, others_ED]).clone())
+        self.register_buffer("basis_MD", _distinct(initial_PD, vocabulary))
         self.weights_PM = nn.Parameter(torch.eye(len(initial_PD), len(self.get_buffer("basis_MD"))))
 
     def forward(self) -> Tensor:
@@ -40,3 +40,17 @@ class Superposition(nn.Module):
     def groups(self, scale: float) -> list[dict[str, Any]]:
         """One group; m weights that each move by r / sqrt(m) move a vector by r embedding sizes."""
         return [{"params": [self.weights_PM], "factor": self.weights_PM.shape[1] ** -0.5}]
+
+
+def _distinct(initial_PD: Tensor, vocabulary: Vocabulary) -> Tensor:
+    """[M, D] the initial vectors and others than these, each once: one that is there twice adds no
+    direction, and its own would be learned at twice the rate."""
+    wanted = max(0, _BASIS - len(initial_PD))
+    # Initial vectors are drawn from the same embeddings, often in the same order.
+    others_ED = vocabulary(_BASIS if wanted else 0).float()
+    known_ND = torch.cat([initial_PD, others_ED])
+    sizes_N = known_ND.norm(dim=1)
+    apart_NN = torch.cdist(known_ND, known_ND, compute_mode="donot_use_mm_for_euclid_dist")
+    same_NN = (apart_NN <= 1e-5 * sizes_N[:, None]).tril(-1)
+    same_NN[: len(initial_PD)] = False
+    return known_ND[~same_NN.any(1)][: len(initial_PD) + wanted].clone()
