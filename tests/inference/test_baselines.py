@@ -118,7 +118,8 @@ def test_what_learned_nothing_is_not_asked_for_the_end_of_a_label(
 
     monkeypatch.setattr({"zero_shot": ZERO_SHOT, "few_shot": FEW_SHOT}[name], "answer", noted)
     BASELINES.get(name)(asked)
-    labels = [tuple(asked.backbone.encode(f" {word}")) for word in asked.task.wordings]
+    wordings = [choice.wording for choice in asked.task.choices]
+    labels = [tuple(asked.backbone.encode(f" {word}")) for word in wordings]
     assert read[-1].examples[0].answers == tuple(labels)
 
 
