@@ -72,6 +72,9 @@ def test_advice_in_vietnamese(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> 
     shown = shell("advise", "--rows", 5).out
     assert "Recommended" not in shown
     assert "Nên chọn" in shown
+    # Machines are given the sentences that people read.
+    reasons = shell("advise", "--rows", 5, "--json").value["reasons"]
+    assert all(reason["why"] in shown for reason in reasons)
 
 
 class Terminal(io.StringIO):

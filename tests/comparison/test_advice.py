@@ -132,10 +132,18 @@ def test_too_few_rows_to_tell_methods_apart_recommend_none() -> None:
         told["test"]["n"] = 53
     found = advise(Situation(), few)
     assert (found["choice"], found["measured"]["undecided"]) == (None, True)
-    # What is best, or what is asked to be, needs no telling apart.
-    assert advise(Situation(quality="best"), few)["choice"] == "lora"
+    # So few rows do not tell what is best either.
+    assert advise(Situation(quality="best"), few)["choice"] is None
     few["methods"]["lora"]["test"]["n"] = 54
     assert advise(Situation(), few)["choice"] == "hand_prompt"
+    assert advise(Situation(quality="best"), few)["choice"] == "lora"
+    ahead = a_report("zero_shot", "zero_shot", None)
+    for told in ahead["methods"].values():
+        told["test"]["n"] = 53
+    ahead["recommendation"]["told_apart"] = False
+    assert advise(Situation(), ahead)["measured"]["undecided"]
+    ahead["recommendation"]["told_apart"] = True
+    assert advise(Situation(), ahead)["choice"] == "hand_prompt"
     # Two that go the same way need no telling apart, nor do rows that one has left out.
     same = a_report("lora_suffix", "lora", 0.4)
     untrained = a_report("zero_shot", "few_shot", 0.4)

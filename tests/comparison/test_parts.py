@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import random
 import threading
 import time
 from dataclasses import replace
@@ -19,7 +20,7 @@ from softprompt.comparison.escalation import Held, judged, not_measured, steps_o
 from softprompt.comparison.general import change_interval, halves, passages_of
 from softprompt.comparison.held_out import HeldOut
 from softprompt.comparison.memory import is_out_of_memory, peak_memory
-from softprompt.comparison.significance import p_value
+from softprompt.comparison.significance import guessing_p_value, p_value
 from softprompt.comparison.verdicts import escalation
 from softprompt.comparison.words import change
 from softprompt.errors import DataError
@@ -92,6 +93,39 @@ def test_an_escalation_goes_on_while_it_pays(before: list[Held], now: Held, deci
     assert (step.points is not None) == compared
     if compared:
         assert step.points == pytest.approx(100 * (now.score - before[-1].score))
+
+
+def test_an_escalation_ends_with_what_is_no_better_than_guessing() -> None:
+    constant = Held("zero_shot", False, 1 / 3, ["a"] * 200)
+    # By macro-F1 a coin is better beyond chance than one answer throughout.
+    coin = Held("soft_prompt", True, 0.5, list("aabb" * 50))
+    step = judged(("a", "b"), "macro_f1", list("ab" * 100), [constant], [coin])
+    assert step.decision == "says_nothing" and step.p_value is not None and step.p_value > 0.4
+    told = {"steps": [vars(step)], "stopped": step.decision}
+    assert "not better than guessing beyond chance (p = 0." in escalation({"escalation": told})
+    assert not_measured(told)["kind"] == "not_needed"
+
+
+@pytest.mark.parametrize("metric", ["macro_f1", "accuracy"])
+def test_the_chance_of_guessing_so_well(metric: str) -> None:
+    labels, right = ("a", "b", "c"), list("abc" * 40)
+    draws = random.Random(0)
+
+    def chance(share: float) -> float:
+        given = [x if draws.random() < share else draws.choice("abc") for x in right]
+        found = guessing_p_value(labels, metric, right, given)
+        assert found is not None
+        return found
+
+    assert chance(0.5) < 0.001
+    # It is as often below a level as the level says, whatever the shares of the answers.
+    below = [chance(0.0) < 0.2 for _ in range(60)]
+    assert 3 <= sum(below) <= 22
+    assert guessing_p_value(labels, metric, right, ["b"] * 120) == 1.0
+    # An answer that is no label is wrong, and rows without one are left out.
+    assert guessing_p_value(labels, metric, right, ["x"] * 120) == 1.0
+    assert guessing_p_value(labels, metric, right, [None] * 120) is None
+    assert guessing_p_value((), metric, right, right) is None
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from softprompt.comparison import CompareConfig
-from softprompt.comparison.report import report
+from softprompt.comparison.report import _text, report
 from softprompt.comparison.significance import p_value, shared_scores
-from softprompt.comparison.verdicts import recommended
+from softprompt.comparison.verdicts import decided, recommended
+from softprompt.comparison.words import left_out
 from softprompt.evaluation import score_generation, value
 from softprompt.tasks import Choice, Row, Task
 
@@ -58,9 +60,70 @@ def test_the_cheapest_that_is_as_good_is_recommended() -> None:
     nearest = chosen["recommendation"]["cheaper"]
     assert (nearest["method"], nearest["points"]) == ("zero_shot", 50.0)
     assert nearest["p_value"] <= 0.001
-    told = "The best of what is cheaper, best hand prompt, is 50.0 points behind (p < 0.001). "
+    told = "The best of what is cheaper, best hand prompt, is no better than guessing. "
     assert recommended(chosen) == f"Choose: full fine-tuning. {told}Nothing dearer is measured."
     assert reported(task, {})["recommendation"] is None
+
+
+def test_what_is_no_better_than_guessing_is_not_recommended() -> None:
+    task = a_task("ab" * 100)
+    coin = a_result("aabb" * 50, 0.5)
+    results = {"majority": a_result("a" * 200, 1 / 3), "soft_prompt": coin}
+    found = reported(task, results)
+    # Beyond chance better than one answer throughout, by macro-F1.
+    assert found["methods"]["majority"]["p_value"] < 0.05
+    chosen = found["recommendation"]
+    assert (chosen["method"], chosen["guesses"]) == ("majority", True)
+    assert recommended(found).startswith("On these 200 test rows nothing is better than guessing")
+    # Without the majority guess there is nothing else to name, and it is still only guessing.
+    alone = reported(task, {"zero_shot": a_result("b" * 200, 1 / 3), "soft_prompt": coin})
+    assert alone["recommendation"]["guesses"]
+    assert recommended(alone).startswith("On these 200 test rows nothing is better than guessing")
+    # What tells something is chosen over a cheaper method that does not, be it as good or not.
+    results["lora"] = a_result("ab" * 60 + "ba" * 40, 0.6)
+    chosen = reported(task, results)
+    assert chosen["recommendation"]["method"] == "lora"
+    nearest = chosen["recommendation"]["cheaper"]
+    assert (nearest["method"], nearest["guesses"]) == ("soft_prompt", True)
+    assert "is cheaper, soft prompt, is no better than guessing." in recommended(chosen)
+
+
+def test_too_few_rows_decide_nothing_whoever_is_ahead() -> None:
+    task, right = a_task("ab" * 10), "ab" * 10
+    near = right[:-2] + "ba"
+    for ahead, behind in (("zero_shot", "soft_prompt"), ("soft_prompt", "zero_shot")):
+        found = reported(task, {ahead: a_result(right, 1.0), behind: a_result(near, 0.9)})
+        assert decided(found) is None
+        assert "too few to tell the methods apart" in recommended(found)
+    # A tie is one.
+    tied = reported(task, {name: a_result(right, 1.0) for name in ("zero_shot", "soft_prompt")})
+    assert "none scores higher than best hand prompt" in recommended(tied)
+    # What differs from all others beyond chance is chosen of however few rows.
+    results = {"zero_shot": a_result("aabb" * 5, 0.5), "soft_prompt": a_result(right, 1.0)}
+    clear = reported(task, results)
+    assert clear["recommendation"]["told_apart"] and decided(clear) == "soft_prompt"
+
+
+def test_what_the_window_has_no_room_for_is_told() -> None:
+    short = {"methods": {"few_shot": {"test": {"dropped": 1, "shortened": 1478}}}}
+    assert left_out(short) == [
+        "examples in context: 1 test row does not fit into the window; the score leaves it out.",
+        "examples in context: 1,478 test rows have room in the window for fewer of them.",
+    ]
+    assert left_out({"methods": {"lora": {"test": {}}}}) == []
+
+
+def test_examples_show_the_question_behind_a_long_passage() -> None:
+    columns = {"passage": "word " * 500, "question": "is it so?", "note": "n" * 30}
+    task = replace(a_task("ab"), inputs=("passage", "question", "note"))
+    text = _text(task, replace(task.test[0], columns=columns))
+    passage, question, note = text.split("\n")
+    assert (question, note) == ("is it so?", "n" * 30)
+    assert passage.startswith("word word") and passage.endswith("…")
+    assert len(text) == 400
+    both = {"passage": "p" * 900, "question": "q" * 900, "note": ""}
+    text = _text(task, replace(task.test[0], columns=both))
+    assert len(text) <= 400 and text.count("p") == text.count("q") == 198
 
 
 @pytest.mark.parametrize(
@@ -157,9 +220,9 @@ def test_rows_that_are_not_answered_take_no_part() -> None:
 def test_what_leaves_out_the_hard_rows_is_not_best_for_it() -> None:
     task = a_task("ab" * 20)
     right = "ab" * 20
-    # The second answers only the half that the first has right as well.
-    whole, partly = a_result(right[:20] + "ba" * 10, 0.5), a_result(right, 1.0)
-    partly["answers"][20:] = [None] * 20
+    # The second answers only those that the first has right as well.
+    whole, partly = a_result(right[:28] + "ba" * 6, 0.7), a_result(right, 1.0)
+    partly["answers"][28:] = [None] * 12
     found = reported(task, {"zero_shot": whole, "full": partly})["recommendation"]
     assert (found["method"], found["best"], found["points"]) == ("zero_shot", "zero_shot", 0)
     none = {"zero_shot": a_result("b" * 40, 0.5), "full": partly}

@@ -96,7 +96,19 @@ def test_a_text_longer_than_the_window_is_refused_with_its_place() -> None:
     rendered = TEMPLATE.render({"text": "long " * 200})
     with pytest.raises(TooLongError, match=r"a.csv: row 3 takes \d+ tokens; .* 128") as raised:
         Layout(tiny_backbone(), "suffix", 2).example(rendered, ["y"], "a.csv: row 3")
-    assert "--drop-long" in raised.value.hint
+    assert "--drop-long" in raised.value.hint and "--length" not in raised.value.hint
+
+
+def test_a_prompt_that_leaves_a_text_no_room_is_named() -> None:
+    rendered = TEMPLATE.render({"text": "great coffee"})
+    # Neither shorter texts nor fewer rows would help.
+    for vectors in (128, 500):
+        with pytest.raises(UsageError, match=rf"{vectors} vectors; .* 128") as filled:
+            Layout(tiny_backbone(), "suffix", vectors).example(rendered, ["y"])
+        assert "--length" in filled.value.hint
+    with pytest.raises(TooLongError) as raised:
+        Layout(tiny_backbone(), "suffix", 126).example(rendered, ["y"])
+    assert "--length" in raised.value.hint and "--drop-long" in raised.value.hint
 
 
 def test_a_chat_template_that_writes_bos_does_not_write_it_twice(

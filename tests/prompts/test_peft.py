@@ -219,6 +219,13 @@ def test_a_configuration_of_peft_describes_the_axes() -> None:
     network = axes["prefix tuning with a network"]
     assert (network.depth, network.parametrisation) == ("kv", "encoder")
     assert (axes["prefix tuning"].depth, axes["prefix tuning"].parametrisation) == ("kv", "direct")
+    # PEFT trains a head for it; only encoder classifiers have one here.
+    classes = peft.PromptTuningConfig(task_type="SEQ_CLS", num_virtual_tokens=4)
+    assert described(classes, "pooled").length == 4
+    for task_type in ("SEQ_CLS", "TOKEN_CLS", "QUESTION_ANS", "FEATURE_EXTRACTION"):
+        another = peft.PromptTuningConfig(task_type=task_type, num_virtual_tokens=4)
+        with pytest.raises(ConfigError, match=f"task type '{task_type}'"):
+            described(another, "continued")
     with pytest.raises(ConfigError, match="of type 'LORA' describes no soft prompt"):
         described(peft.LoraConfig(), "continued")
     with pytest.raises(ConfigError, match="does not begin from 'zero' weights"):

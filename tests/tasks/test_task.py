@@ -127,6 +127,19 @@ def test_empty_rows_are_refused_by_number(write: Write) -> None:
     )
     assert "softprompt check" in error.hint
     assert "--drop-empty" in error.hint
+    # Whoever repairs them is not refused again for those of another part.
+    divided = refusal(write("d.jsonl", rows), validation_share=0.3, test_share=0.3)
+    assert divided.message == error.message
+
+
+def test_answers_that_are_quantities_are_said_to_be_texts(write: Write) -> None:
+    rows = [{"text": f"row {n}", "score": f"{n / 7:.3f}"} for n in range(60)]
+    task = Task.from_file(write("d.jsonl", rows), target="score")
+    assert task.kind == "generation"
+    assert any("counts for nothing" in warning for warning in task.warnings)
+    rows[7]["score"] = "three or so"
+    task = Task.from_file(write("d.jsonl", rows), target="score", test_share=0, validation_share=0)
+    assert not any("counts for nothing" in warning for warning in task.warnings)
 
 
 def test_a_file_without_answers_is_refused(write: Write) -> None:

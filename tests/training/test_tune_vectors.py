@@ -66,6 +66,8 @@ def test_a_run_keeps_the_rules(tmp_path: Path, placement: str, parametrisation: 
     assert again["loss"] == result["loss"], "the same seed gives the same vectors"
 
     # Batch = alone.
+    with pytest.raises(UsageError, match="There are no inputs"):
+        run_vectors(prompt, adapter, inputs[:0])
     together = run_vectors(prompt, adapter, inputs)
     alone = torch.cat([run_vectors(prompt, adapter, [each]) for each in inputs])
     torch.testing.assert_close(together, alone, atol=1e-6, rtol=1e-5)

@@ -10,7 +10,7 @@ from rich.console import Console
 from softprompt.cli.amounts import duration, measure_name
 from softprompt.cli.tables import table
 from softprompt.comparison.advice import OPTIONS
-from softprompt.comparison.verdicts import UNDECIDED, beside_best
+from softprompt.comparison.verdicts import beside_best, undecided
 from softprompt.comparison.words import named
 from softprompt.locale import _, mark, number, percent, size
 
@@ -81,10 +81,10 @@ def show_advice(console: Console, found: Mapping[str, Any]) -> None:
         )  # fmt: skip
     for reason in found["reasons"]:
         why = reason["why"]
-        console.print(f"- {_(why)}", soft_wrap=True)
+        console.print(f"- {why}", soft_wrap=True)
     for reason in found["against"]:
         why = reason["why"]
-        console.print("- " + _("Against it: {why}").format(why=_(why)), soft_wrap=True)
+        console.print("- " + _("Against it: {why}").format(why=why), soft_wrap=True)
     if "hosted" in found["excluded"]:
         console.print("- " + _("An API is ruled out: the texts must stay."), soft_wrap=True)
     if found["measured"] is None:
@@ -132,7 +132,9 @@ def _measurements(console: Console, measured: Mapping[str, Any]) -> None:
     if measured["option"] is None:
         text = _(_GUESSING[measured["lacking"]])
     elif measured["undecided"]:
-        text = _(UNDECIDED)
+        cheapest = {"method": measured["cheapest"], "best": measured["best"]}
+        sentence, values["method"] = undecided(cheapest), values["cheapest"]
+        text = _(sentence)
     elif measured["cheapest"] != measured["method"]:
         text = _(
             "Measured on {n} test rows: {best} scores highest, which is what you ask for; "

@@ -18,6 +18,7 @@ from typing import Any, Literal
 from softprompt.comparison.methods import METHODS
 from softprompt.comparison.report import VERSION
 from softprompt.comparison.significance import LEVEL, can_tell
+from softprompt.comparison.verdicts import guesses, told_apart
 from softprompt.errors import UsageError
 from softprompt.locale import _, mark
 
@@ -270,7 +271,7 @@ def advise(situation: Situation, report: Mapping[str, Any] | None = None) -> dic
 
 
 def _reason(rule: Rule, points: float) -> dict[str, Any]:
-    return {"rule": rule.name, "points": points, "why": rule.why}
+    return {"rule": rule.name, "points": points, "why": _(rule.why)}
 
 
 def _read(report: Mapping[str, Any], quality: str | None) -> dict[str, Any]:
@@ -291,11 +292,11 @@ def _read(report: Mapping[str, Any], quality: str | None) -> dict[str, Any]:
 def _measured(report: Mapping[str, Any], quality: str | None) -> dict[str, Any]:
     """What a report says for the quality that is asked for, and the numbers behind it.
 
-    `option` is None where no method that was measured is better than the majority guess; `cheapest`
+    `option` is None where no method that was measured is better than guessing; `cheapest`
     is the cheapest method that `best` does not beat beyond chance. `lacking` is what keeps that
     from telling something of the model: no method that learns (`learning`), or too few test `rows`;
-    None where neither does. `undecided`: too few rows to tell the chosen method from a better one
-    that goes another way. `combined`: the method is a prompt over what another way has trained.
+    None where neither does. `undecided`: too few rows to tell the chosen method from one that goes
+    another way. `combined`: the method is a prompt over what another way has trained.
 
     Raises:
         UsageError: it is no report, or has nothing measured.
@@ -315,14 +316,16 @@ def _measured(report: Mapping[str, Any], quality: str | None) -> dict[str, Any]:
             _("Go on with `softprompt compare --resume DIR` first."),
         )
     metric, cheapest, best = report["metric"], chosen["method"], chosen["best"]
-    beyond_guessing = METHODS.get(cheapest).way is not None
+    beyond_guessing = not guesses(chosen)
     name = best if quality == "best" and beyond_guessing else cheapest
     rows = max(int(told["test"]["n"]) for told in report["methods"].values())
-    other = METHODS.get(best).way != METHODS.get(name).way
+    # Two methods of one way are the same advice, whichever of them is better.
+    other = cheapest == best or METHODS.get(best).way != METHODS.get(cheapest).way
+    apart = told_apart(chosen) or can_tell(rows)
     return {
-        "option": METHODS.get(name).way,
+        "option": METHODS.get(name).way if beyond_guessing else None,
         "lacking": _lacking(report["methods"], rows),
-        "undecided": beyond_guessing and other and not can_tell(rows),
+        "undecided": beyond_guessing and other and not apart,
         "combined": METHODS.get(name).reads_prompt and METHODS.get(name).way != "soft_prompt",
         "method": name,
         "cheapest": cheapest,
@@ -357,6 +360,7 @@ def _nearest(told: Mapping[str, Any] | None) -> dict[str, Any] | None:
         "method": str(told["method"]),
         "points": float(told["points"]),
         "p_value": None if p is None else float(p),
+        "guesses": bool(told.get("guesses", False)),
     }
 
 

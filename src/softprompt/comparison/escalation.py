@@ -6,9 +6,11 @@ step of its own. After a step it stops
 - where the validation rows are so few that no difference would be beyond chance, or not even right
   answers throughout while the best so far is below 0.8 (`too_few_rows`),
 - where even a method that answers every validation row rightly would not be better beyond chance
-  than the best so far (`no_room`), or
+  than the best so far (`no_room`),
 - where a method that was trained is not better beyond chance than the best of the cheaper ones
-  (`does_not_pay`).
+  (`does_not_pay`), or
+- where it is, and yet not better than guessing beyond chance (`says_nothing`): by macro-F1 answers
+  of a coin are better than the same one throughout.
 
 Rows that a method leaves out count as wrong where the best is chosen; two methods are compared on
 the rows that both have answered.
@@ -22,7 +24,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from softprompt.comparison.significance import LEVEL, p_value, shared_scores
+from softprompt.comparison.significance import (
+    LEVEL,
+    guessing_p_value,
+    p_value,
+    shared_scores,
+)
+from softprompt.locale import _
 
 __all__ = ["Held", "Step", "judged", "not_measured", "steps_of"]
 
@@ -54,8 +62,8 @@ class Step:
     Args:
         method: the best of the step.
         than: the best of the cheaper ones, or None.
-        p_value: of the difference between the two, or of the distance to all right.
-        decision: `go_on`, `too_few_rows`, `no_room` or `does_not_pay`.
+        p_value: of the difference between the two, of the distance to all right or to guessing.
+        decision: `go_on`, `too_few_rows`, `no_room`, `does_not_pay` or `says_nothing`.
         points: that the method is ahead of the other, on the rows that both have answered; None
             where they were not compared.
     """
@@ -114,6 +122,9 @@ def judged(
     mine, theirs = shared_scores(labels, metric, references, pair, demands) or (0.0, 0.0)
     better = mine > theirs and (chance is None or chance < LEVEL)
     decision = "go_on" if better else "does_not_pay"
+    guessed = guessing_p_value(labels, metric, references, best.answers) if better else None
+    if guessed is not None and guessed >= LEVEL:
+        decision, chance = "says_nothing", guessed
     return Step(best.name, rival.name, chance, decision, 100 * (mine - theirs))
 
 
@@ -131,8 +142,8 @@ def not_measured(escalation: Mapping[str, Any] | None) -> dict[str, str]:
         escalation: how far one went and why no further (`stopped`); None where there was none.
     """
     stopped = None if escalation is None else escalation["stopped"]
-    if stopped in ("no_room", "does_not_pay"):
-        return {"error": "not needed: a cheaper method is enough", "kind": "not_needed"}
+    if stopped in ("no_room", "does_not_pay", "says_nothing"):
+        return {"error": _("not needed: a cheaper method is enough"), "kind": "not_needed"}
     if stopped == "too_few_rows":
-        return {"error": "not measured: too few validation rows", "kind": "too_few_rows"}
-    return {"error": "not measured yet", "kind": "waiting"}
+        return {"error": _("not measured: too few validation rows"), "kind": "too_few_rows"}
+    return {"error": _("not measured yet"), "kind": "waiting"}

@@ -1,19 +1,19 @@
 """Methods side by side: what each scored, what it cost, what differences are worth, what to choose.
 
-Pure functions of what was measured. The recommendation follows from the test rows by one rule: the
-cheapest method that the best one does not beat beyond chance.
+Pure functions of what was measured. What to choose is `softprompt.comparison.recommendation`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from typing import Any
 
 from softprompt.comparison.config import CompareConfig
 from softprompt.comparison.curve import rows_saved
 from softprompt.comparison.methods import METHODS
-from softprompt.comparison.significance import LEVEL, p_value
+from softprompt.comparison.recommendation import recommendation
+from softprompt.comparison.significance import p_value
 from softprompt.evaluation import value
 from softprompt.tasks import Row, Task
 
@@ -73,9 +73,7 @@ def report(
         (`score`, the soft prompt's on the validation rows with the labels that suit the metric
         best, as every validation is scored, and the `seconds` until each method first had it,
         search included, None where it never did), `examples`, `escalation`,
-        `prices` and `recommendation` (`method`, `best`, and between the two `points` and
-        `p_value`; a row that a method left out is wrong there; `cheaper`, where the best is
-        chosen, the same of the best among the cheaper ones).
+        `prices` and `recommendation` (see `softprompt.comparison.recommendation`).
     """
     references = [str(row.answer) for row in task.test]
     points = _points(task, metric, results, curves or {})
@@ -99,7 +97,7 @@ def report(
         "examples": _examples(task, results),
         "escalation": None if escalation is None else dict(escalation),
         "prices": {"per_hour": how.price_per_hour, "per_kwh": how.price_per_kwh},
-        "recommendation": _recommendation(task, references, results, metric),
+        "recommendation": recommendation(task, references, results, metric),
     }
 
 
@@ -218,61 +216,18 @@ def _text(task: Task, row: Row) -> str:
     if row.messages:
         text = "\n".join(f"{each['role']}: {each['content']}" for each in row.messages)
     else:
-        text = "\n".join(row.columns.get(name, "") for name in task.inputs)
+        text = "\n".join(_shortened([row.columns.get(name, "") for name in task.inputs]))
     return text if len(text) <= _MOST_CHARACTERS else text[: _MOST_CHARACTERS - 1] + "…"
 
 
-def _answered_share(answers: Sequence[str | None]) -> float:
-    return sum(answer is not None for answer in answers) / max(1, len(answers))
-
-
-def _recommendation(
-    task: Task,
-    references: Sequence[str],
-    results: Mapping[str, Mapping[str, Any]],
-    metric: str,
-) -> dict[str, Any] | None:
-    """The cheapest method that the best one does not beat beyond chance."""
-    if not results:
-        return None
-    # Who leaves out the long rows has them wrong, or three rows would do beside a thousand.
-    answers = {
-        name: ["" if answer is None else answer for answer in result["answers"]]
-        for name, result in results.items()
-    }
-    scores = {
-        name: value(result["test"], metric) * _answered_share(result["answers"])
-        for name, result in results.items()
-    }
-    best = max(scores, key=lambda name: scores[name])
-    beaten: dict[str, float | None] = {}
-
-    def behind(name: str) -> float:
-        return round(100 * (scores[best] - scores[name]), 3)
-
-    for name in sorted(results, key=lambda name: METHODS.get(name).cost):
-        given = answers[name], answers[best]
-        chance = None
-        if name != best:
-            chance = p_value(task.labels, metric, references, *given, task.demands)
-        if name == best or (chance is not None and chance >= LEVEL):
-            return {
-                "method": name,
-                "best": best,
-                "p_value": chance,
-                "points": behind(name),
-                "level": LEVEL,
-                "cheaper": _nearest(beaten, behind) if name == best else None,
-            }
-        beaten[name] = chance
-    return None
-
-
-def _nearest(
-    beaten: Mapping[str, float | None], behind: Callable[[str], float]
-) -> dict[str, Any] | None:
-    """The best of the methods that are cheaper than the best of all; None without any."""
-    if not beaten:
-        return None
-    name = min(beaten, key=behind)
-    return {"method": name, "points": behind(name), "p_value": beaten[name]}
+def _shortened(texts: Sequence[str]) -> list[str]:
+    """Texts of several columns in as many characters as one may have: short ones whole, such as a
+    question behind its passage, the others cut where they share what is left."""
+    room, found = _MOST_CHARACTERS - len(texts) + 1, list(texts)
+    order = sorted(range(len(texts)), key=lambda place: len(texts[place]))
+    for done, place in enumerate(order):
+        share = room // (len(texts) - done)
+        if len(texts[place]) > share:
+            found[place] = texts[place][: max(0, share - 1)] + "…"
+        room -= len(found[place])
+    return found

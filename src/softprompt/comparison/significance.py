@@ -22,13 +22,16 @@ from softprompt.evaluation import (
 )
 from softprompt.evaluation.metrics.chrf import chrf_of_rows
 
-__all__ = ["LEVEL", "can_tell", "macro_f1_of_rows", "p_value", "shared_scores"]
+__all__ = ["LEVEL", "can_tell", "guessing_p_value", "macro_f1_of_rows", "p_value", "shared_scores"]
 
 Score = Callable[[NDArray[np.int64]], float]
 """From places of rows to the metric of these rows."""
 
 LEVEL = 0.05
 """Differences that chance makes more often than this do not count."""
+
+_ORDERS = 2000
+"""In which answers are given to rows that they are not of."""
 
 _GAIN = 0.1
 """That test rows must be able to show beyond chance before they tell anything."""
@@ -73,6 +76,46 @@ def p_value(
         return swapped(len(right), whole(right * 2, first + second))
     scores = [_by_row(labels, metric, right, given, demands) for given in (first, second)]
     return paired(scores[0], scores[1])
+
+
+def guessing_p_value(
+    labels: Sequence[str], metric: str, references: Sequence[str], answers: Sequence[str | None]
+) -> float | None:
+    """The chance that answers which have nothing to do with the rows score so high.
+
+    The same answers are given to the rows in another order, again and again (a permutation test of
+    independence, Good 2005): an answer that is the same for all rows scores the same in each, and
+    so do answers of a coin within what its throws make of it. That these may be better than one
+    answer throughout, by macro-F1 mostly, tells nothing.
+
+    Args:
+        labels: of the choices; empty for free text.
+        metric: name; for another one than macro-F1 the share of right answers counts.
+        references: right answers.
+        answers: given answers, in the same order.
+
+    Returns:
+        None for free text, or where no row was answered.
+    """
+    shared = _shared(references, [answers]) if labels else None
+    if shared is None:
+        return None
+    right, (given,) = shared
+    places = {label: place for place, label in enumerate(labels)}
+    count = len(places)
+    gold_N = np.array([places[label] for label in right])
+    given_N = np.array([places.get(label, count) for label in given])
+    sizes = np.bincount(gold_N, minlength=count) + np.bincount(given_N, minlength=count + 1)[:count]
+    # With the shares of answers as they are, both metrics are sums over the rows that are right.
+    worth = 1 / np.maximum(sizes, 1) if metric == "macro_f1" else np.ones(count)
+
+    def score(answers_N: NDArray[np.int64]) -> float:
+        return float(worth[gold_N[answers_N == gold_N]].sum())
+
+    own = score(given_N) - 1e-9
+    draws = np.random.default_rng(0)
+    as_high = sum(score(draws.permutation(given_N)) >= own for _ in range(_ORDERS))
+    return (1 + as_high) / (1 + _ORDERS)
 
 
 def shared_scores(

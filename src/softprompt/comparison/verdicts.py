@@ -13,12 +13,24 @@ from softprompt.comparison.significance import can_tell
 from softprompt.comparison.words import chance, named
 from softprompt.locale import _, mark, number
 
-__all__ = ["UNDECIDED", "beside_best", "decided", "escalation", "recommended"]
+__all__ = [
+    "beside_best",
+    "decided",
+    "escalation",
+    "guesses",
+    "recommended",
+    "told_apart",
+    "undecided",
+]
 
-UNDECIDED = mark(
+_UNDECIDED = mark(
     "Measured on {n} test rows, too few to tell the methods apart: {best} scores highest, {points} "
     "points ahead of {method}, the cheapest that is not beaten beyond chance (p = {p}). Measure on "
     "more of them."
+)
+_UNDECIDED_BEST = mark(
+    "Measured on {n} test rows, too few to tell the methods apart: none scores higher than {best}. "
+    "Measure on more of them."
 )
 _STOPPED = {
     "too_few_rows": mark(
@@ -36,6 +48,10 @@ _STOPPED = {
     ),
     "is_behind": mark(
         "Stopped after {method}: on the validation rows it scores no higher than {than}."
+    ),
+    "says_nothing": mark(
+        "Stopped after {method}: on the validation rows it is not better than guessing beyond "
+        "chance (p = {p})."
     ),
     "all_measured": mark("Every step paid on the validation rows, so all methods are measured."),
     "some_failed": mark(
@@ -60,6 +76,8 @@ def beside_best(chosen: Mapping[str, Any], methods: Iterable[str]) -> str:
     nearest = chosen.get("cheaper")
     if nearest is not None:
         text = _("The best of what is cheaper, {method}, is {points} points behind{chance}.")
+        if nearest.get("guesses"):
+            text = _("The best of what is cheaper, {method}, is no better than guessing.")
         points = number(nearest["points"], 1)
         told = text.format(
             method=named(nearest["method"]), points=points, chance=_beyond(nearest["p_value"])
@@ -80,11 +98,27 @@ def _beyond(p: float | None) -> str:
 
 
 def decided(found: Mapping[str, Any]) -> str | None:
-    """The method to choose; None where test rows are too few to tell it from a better one."""
+    """The method to choose; None where test rows are too few to tell it from the others."""
     chosen = found["recommendation"]
-    if chosen is None or (chosen["method"] != chosen["best"] and not can_tell(_tested(found))):
+    if chosen is None or not (told_apart(chosen) or can_tell(_tested(found))):
         return None
     return str(chosen["method"])
+
+
+def told_apart(chosen: Mapping[str, Any]) -> bool:
+    """Whether the best method differs from every other beyond chance, however few the rows are;
+    reports of before tell it of the cheaper ones."""
+    return bool(chosen.get("told_apart", chosen["method"] == chosen["best"]))
+
+
+def guesses(chosen: Mapping[str, Any]) -> bool:
+    """Whether what is chosen says nothing of the rows, as nothing that was measured does."""
+    return bool(chosen.get("guesses", METHODS.get(chosen["method"]).way is None))
+
+
+def undecided(chosen: Mapping[str, Any]) -> str:
+    """What is said where rows are too few, with places for numbers and names."""
+    return _UNDECIDED if chosen["method"] != chosen["best"] else _UNDECIDED_BEST
 
 
 def _tested(found: Mapping[str, Any]) -> int:
@@ -101,7 +135,7 @@ def recommended(found: Mapping[str, Any]) -> str:
         return _("Only the majority guess is measured, so there is nothing to choose yet.")
     rows = _tested(found)
     name, best = named(chosen["method"]), named(chosen["best"])
-    if METHODS.get(chosen["method"]).way is None:
+    if guesses(chosen):
         text = (
             _(
                 "On these {n} test rows nothing is better than guessing beyond chance; a larger "
@@ -114,11 +148,11 @@ def recommended(found: Mapping[str, Any]) -> str:
             )
         )
         return text.format(n=number(rows))
-    if chosen["method"] == chosen["best"]:
-        told = _("Choose: {method}.").format(method=name)
-        return f"{told} {beside_best(chosen, found['methods'])}"
-    text = UNDECIDED
+    text = undecided(chosen)
     if decided(found) is not None:
+        if chosen["method"] == chosen["best"]:
+            told = _("Choose: {method}.").format(method=name)
+            return f"{told} {beside_best(chosen, found['methods'])}"
         text = mark(
             "Choose: {method}. On these {n} test rows nothing is better beyond chance; {best} is "
             "{points} points ahead (p = {p}), and more test rows may tell them apart."
@@ -128,7 +162,7 @@ def recommended(found: Mapping[str, Any]) -> str:
         best=best,
         n=number(rows),
         points=number(chosen["points"], 1),
-        p=number(chosen["p_value"], 2),
+        p="" if chosen["p_value"] is None else number(chosen["p_value"], 2),
     )
 
 

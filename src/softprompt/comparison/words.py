@@ -130,7 +130,8 @@ def kept_out(found: Mapping[str, Any]) -> list[str]:
 
 
 def left_out(found: Mapping[str, Any]) -> list[str]:
-    """Methods whose score leaves out rows that do not fit into the window."""
+    """Methods whose score leaves out rows that do not fit into the window, and those that show rows
+    fewer examples for it."""
     lines = []
     for name, method in found["methods"].items():
         dropped = method["test"].get("dropped", 0)
@@ -141,6 +142,14 @@ def left_out(found: Mapping[str, Any]) -> list[str]:
                 dropped,
             )
             lines.append(text.format(method=named(name), n=number(dropped)))
+        shortened = method["test"].get("shortened", 0)
+        if shortened:
+            text = ngettext(
+                "{method}: {n} test row has room in the window for fewer of them.",
+                "{method}: {n} test rows have room in the window for fewer of them.",
+                shortened,
+            )
+            lines.append(text.format(method=named(name), n=number(shortened)))
     return lines
 
 

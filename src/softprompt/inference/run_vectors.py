@@ -64,7 +64,7 @@ def run_vectors(
 
     Raises:
         ArtifactError: the prompt belongs to a module with other weights.
-        UsageError: the prompt belongs to a language model, a batch has no input, or what is given
+        UsageError: the prompt belongs to a language model, there are no inputs, or what is given
             is no adapter.
     """
     refuse_no_adapter(adapter)
@@ -78,6 +78,8 @@ def run_vectors(
             ),
             _("Use one that tune_vectors made."),
         )
+    if hasattr(inputs, "__len__") and not len(inputs):
+        raise UsageError(_("There are no inputs to run."), _("Give at least one."))
     if batch_size is not None and batch_size < 1:
         raise UsageError(
             _("batch_size cannot be {value}.").format(value=batch_size),

@@ -92,7 +92,7 @@ class Layout:
 
         Raises:
             TooLongError: the row does not fit into the model's window.
-            UsageError: a classifier's head has other choices.
+            UsageError: a classifier's head has other choices, or the prompt alone fills the window.
         """
         if self.backbone.form == "pooled" and answers and len(answers) != self.heads:
             raise UsageError(
@@ -118,16 +118,31 @@ class Layout:
                 sections.append(Section([self.backbone.bos], "opening"))
         form, depth = FORMS[self.backbone.form], DEPTHS.get(self.depth)
         example = form(sections, self._answers(rendered, answers), self.backbone, depth)
-        if example.tokens > self.backbone.window:
-            raise TooLongError(
-                _("{where} takes {tokens} tokens; the window of the model has {window}.").format(
-                    where=where or _("The text"),
-                    tokens=example.tokens,
-                    window=self.backbone.window,
-                ),
-                _("Shorten it, or leave such rows out with --drop-long."),
-            )
+        self._refuse_long(example, vectors - self.heads, where)
         return example
+
+    def _refuse_long(self, example: Example, vectors: int, where: str) -> None:
+        """Refuses a row that does not fit with the prompt's vectors, and vectors that leave no row
+        any room."""
+        window = self.backbone.window
+        if example.tokens <= window:
+            return
+        if vectors >= window:
+            raise UsageError(
+                _("The prompt has {n} vectors; the model's window has {window} tokens.").format(
+                    n=vectors, window=window
+                ),
+                _("Choose a shorter prompt with --length, or by the template's slots."),
+            )
+        hint = _("Shorten it, or leave such rows out with --drop-long.")
+        if example.tokens - vectors <= window:
+            hint = _("Shorten it or the prompt (--length), or leave it out with --drop-long.")
+        raise TooLongError(
+            _("{where} takes {tokens} tokens; the window of the model has {window}.").format(
+                where=where or _("The text"), tokens=example.tokens, window=window
+            ),
+            hint,
+        )
 
     def _answers(self, rendered: Rendered, answers: Sequence[str]) -> tuple[tuple[int, ...], ...]:
         if self.heads:

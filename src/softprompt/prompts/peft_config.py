@@ -17,8 +17,16 @@ from softprompt.prompts.config import PromptConfig
 __all__ = ["TASK_FORMS", "described"]
 
 
-TASK_FORMS = {"CAUSAL_LM": "continued", "SEQ_2_SEQ_LM": "encoder_decoder"}
-"""The form of backbone that PEFT's task types are of; others say nothing of it."""
+TASK_FORMS = {
+    "CAUSAL_LM": "continued",
+    "SEQ_2_SEQ_LM": "encoder_decoder",
+    "SEQ_CLS": "pooled",
+    "TOKEN_CLS": "",
+    "QUESTION_ANS": "",
+    "FEATURE_EXTRACTION": "",
+}
+"""The form of backbone that PEFT's task types are of: none where the outputs are not those of a
+task here. On a decoder, SEQ_CLS trains a head that prompts for decoders do not have."""
 
 
 def described(config: Any, form: str) -> PromptConfig:

@@ -35,7 +35,8 @@ PRESETS: Mapping[str, Preset] = {
     ),
     "p-tuning": Preset(
         {"placement": "front", "depth": "input", "parametrisation": "encoder"},
-        "[P; E(x)] is read with P = f(H); H [P, D] and the network f are trained",
+        "[P; E(x)] is read with P = P0 + s (f(H) - f(H0)); H [P, D] and the network f are trained "
+        "from H0, so that training starts at P0, where the paper has P = f(H)",
         "Liu et al. 2021, arXiv 2103.10385",
     ),
     "p-tuning-v2": Preset(
@@ -45,8 +46,8 @@ PRESETS: Mapping[str, Preset] = {
     ),
     "prefix-tuning": Preset(
         {"placement": "front", "depth": "kv", "parametrisation": "encoder"},
-        "layer l attends to [A_l; K_l(x)] and [B_l; V_l(x)]; A, B = f(H); H and f are trained; "
-        "f is that of p-tuning, where the paper's has one hidden layer with tanh",
+        "layer l attends to [A_l; K_l(x)] and [B_l; V_l(x)]; A, B are made as "
+        "p-tuning makes P; H and f are trained; the paper's f has one hidden layer with tanh",
         "Li & Liang 2021, arXiv 2101.00190",
     ),
     "residual": Preset(
@@ -61,7 +62,8 @@ PRESETS: Mapping[str, Preset] = {
     ),
     "ulpt": Preset(
         {"placement": "front", "depth": "input", "parametrisation": "low_rank"},
-        "[P; E(x)] is read with P = s * (Z R) + b; Z [P, r], s and b are trained, R is random",
+        "[P; E(x)] is read with P = s * (P0 + Z R) + b; Z [P, r], s and b are trained, R is "
+        "random; the paper has no P0",
         "Wu et al. 2025, arXiv 2502.04501",
     ),
     "ct-kv": Preset(

@@ -158,6 +158,11 @@ def are_numbers(labels: Iterable[str]) -> bool:
     return all(re.fullmatch(r"[+-]?\d+", label) for label in labels)
 
 
+def are_quantities(answers: Iterable[str]) -> bool:
+    """Whether every answer is a number, with whatever signs for thousands, decimals or percent."""
+    return all(re.fullmatch(r"[+-]?\d+([.,]\d+)*\s?%?", answer.strip()) for answer in answers)
+
+
 def _nearest(label: str, labels: Iterable[str]) -> str:
     return nearest(label, [one_line(other, _LONGEST_LABEL) for other in labels])
 

@@ -10,25 +10,25 @@ Knows text only: no tokens, no model, no prompt vectors.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from softprompt.errors import ConfigError, DataError, nearest
-from softprompt.locale import _, ngettext
+from softprompt.locale import _, mark, ngettext
 from softprompt.storage import canonical_json, sha256
 from softprompt.tasks.config import TaskConfig
 from softprompt.tasks.labels import (
     Choice,
     Kind,
     are_numbers,
+    are_quantities,
     make_choices,
     refuse_rare,
     refuse_unknown,
     task_kind,
 )
-from softprompt.tasks.layout import Layout
 from softprompt.tasks.parts import Parts, read_parts
 from softprompt.tasks.rows import Row, input_text, is_empty
 from softprompt.tasks.splits import draw
@@ -38,6 +38,13 @@ __all__ = ["WRITTEN_ROWS", "Choice", "Kind", "Row", "Task", "render_row", "task_
 
 WRITTEN_ROWS = 200
 """Rows that are written for at each validation of a free-text task; writing is slow."""
+
+
+_QUANTITIES = mark(
+    "The answers are numbers of many values, and they are written and compared as texts: how near "
+    "one is to another counts for nothing. Group them into a few labels, or judge them by "
+    "--set training.metric=exact_match."
+)
 
 
 @dataclass(frozen=True)
@@ -94,6 +101,8 @@ class Task:
             choices = _choices(parts, config)
             warnings += _label_warnings(choices, config)
             _refuse_demands(config)
+        elif are_quantities(str(row.answer) for row in parts.train):
+            warnings.append(_(_QUANTITIES))
         layout = parts.layout
         train = draw(
             parts.train,
@@ -200,40 +209,35 @@ def render_row(row: Row, template: Template | None, chat: Chat | None = None) ->
     return Rendered.of(["".join(lines) + "assistant: "])
 
 
-def _full_rows(
-    rows: Iterable[Row], layout: Layout, *, drop: bool
-) -> tuple[tuple[Row, ...], tuple[Row, ...]]:
-    """The rows that have an input and an answer, and those that lack one.
-
-    Raises:
-        DataError: rows lack one and are not to be dropped; the first few are named.
+def _refuse_empty(empty: Sequence[Row]) -> None:
     """
-    full: list[Row] = []
-    empty: list[Row] = []
-    for row in rows:
-        lacking = row.answer is None or is_empty(row, layout.inputs)
-        (empty if lacking else full).append(row)
-    if empty and not drop:
-        listed = [
-            (_("{n} (answer)") if row.answer is None else _("{n} (input)")).format(n=row.number)
-            for row in empty[:5]
-        ]
-        raise DataError(
-            ngettext(
-                "{source} has {n} row with an empty input or answer: {rows}.",
-                "{source} has {n} rows with an empty input or answer: {rows}.",
-                len(empty),
-            ).format(
-                source=empty[0].source,
-                n=len(empty),
-                rows=", ".join([*listed, *(["..."] if len(empty) > 5 else [])]),
-            ),
-            _(
-                "See them with softprompt check, and fill or remove them, or leave them out with"
-                " --drop-empty."
-            ),
-        )
-    return tuple(full), tuple(empty)
+    Raises:
+        DataError: there are rows that lack an input or an answer; the first few of the first file
+            are named, in whatever parts they are.
+    """
+    if not empty:
+        return
+    source = empty[0].source
+    rows = sorted((row for row in empty if row.source == source), key=lambda row: row.number)
+    listed = [
+        (_("{n} (answer)") if row.answer is None else _("{n} (input)")).format(n=row.number)
+        for row in rows[:5]
+    ]
+    raise DataError(
+        ngettext(
+            "{source} has {n} row with an empty input or answer: {rows}.",
+            "{source} has {n} rows with an empty input or answer: {rows}.",
+            len(rows),
+        ).format(
+            source=source,
+            n=len(rows),
+            rows=", ".join([*listed, *(["..."] if len(rows) > 5 else [])]),
+        ),
+        _(
+            "See them with softprompt check, and fill or remove them, or leave them out with"
+            " --drop-empty."
+        ),
+    )
 
 
 def _full_parts(parts: Parts, config: TaskConfig) -> tuple[Parts, list[str]]:
@@ -247,18 +251,25 @@ def _full_parts(parts: Parts, config: TaskConfig) -> tuple[Parts, list[str]]:
             ),
             _("Fill the column, or name another with --target."),
         )
+
+    def lacks(row: Row) -> bool:
+        return row.answer is None or is_empty(row, parts.layout.inputs)
+
+    if not config.drop_empty:
+        _refuse_empty([row for _name, rows in parts for row in rows if lacks(row)])
     kept: list[tuple[Row, ...]] = []
     warnings: list[str] = []
     shares = {"train": 1.0, "validation": config.validation_share, "test": config.test_share}
     for name, rows in parts:
-        full, empty = _full_rows(rows, parts.layout, drop=config.drop_empty)
+        full = tuple(row for row in rows if not lacks(row))
+        empty = len(rows) - len(full)
         if empty:
             text = ngettext(
                 "Left out for an empty input or answer: {n} {part} row.",
                 "Left out for an empty input or answer: {n} {part} rows.",
-                len(empty),
+                empty,
             )
-            warnings.append(text.format(n=len(empty), part=_(name)))
+            warnings.append(text.format(n=empty, part=_(name)))
         if not full and (shares[name] > 0 or rows):
             raise _nothing_left(name, read)
         kept.append(full)

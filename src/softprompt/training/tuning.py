@@ -201,7 +201,10 @@ class Tuning:
                     _("No {part} row fits into the window of {window} tokens.").format(
                         part=name, window=setup.backbone.window
                     ),
-                    _("Shorten the texts, or choose a model with a longer window."),
+                    _(
+                        "Shorten the texts or the prompt (--length), or choose a model with a "
+                        "longer window."
+                    ),
                 )
         return train, validation, test
 
