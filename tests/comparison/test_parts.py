@@ -128,6 +128,16 @@ def test_the_chance_of_guessing_so_well(metric: str) -> None:
     assert guessing_p_value((), metric, right, right) is None
 
 
+def test_what_guessing_comes_to_is_judged_by_the_metric() -> None:
+    right = "a" * 60 + "b" * 50 + "c" * 10
+    # The rare label is always right, and the others are more often wrong than by a coin.
+    given = "a" * 23 + "b" * 37 + "b" * 19 + "a" * 31 + "c" * 10
+    by_f1 = guessing_p_value("abc", "macro_f1", right, given)
+    by_share = guessing_p_value("abc", "accuracy", right, given)
+    assert by_f1 is not None and by_f1 < 0.001
+    assert by_share is not None and by_share > 0.2
+
+
 @pytest.mark.parametrize(
     ("points", "told"),
     [

@@ -98,6 +98,10 @@ def test_too_few_rows_decide_nothing_whoever_is_ahead() -> None:
     # A tie is one.
     tied = reported(task, {name: a_result(right, 1.0) for name in ("zero_shot", "soft_prompt")})
     assert "none scores higher than best hand prompt" in recommended(tied)
+    # One that is beaten beyond chance does not tell the others apart.
+    three = {"zero_shot": a_result("aabb" * 5, 0.5), "soft_prompt": a_result(right, 1.0)}
+    three["lora"] = a_result(near, 0.9)
+    assert decided(reported(task, three)) is None
     # What differs from all others beyond chance is chosen of however few rows.
     results = {"zero_shot": a_result("aabb" * 5, 0.5), "soft_prompt": a_result(right, 1.0)}
     clear = reported(task, results)
