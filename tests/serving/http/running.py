@@ -82,7 +82,7 @@ def answer(text: str = "yes", **settings: Any) -> Answer:
 
 def eventually(holds: Callable[[], bool]) -> bool:
     """Whether something becomes true within a time that only a defect exceeds."""
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while not holds() and time.monotonic() < end:
         time.sleep(0.005)
     return holds()
