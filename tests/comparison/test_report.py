@@ -77,7 +77,7 @@ def test_what_is_no_better_than_guessing_is_not_recommended() -> None:
     assert recommended(found).startswith("On these 200 test rows nothing is better than guessing")
     # Without the majority guess there is nothing else to name, and it is still only guessing.
     alone = reported(task, {"zero_shot": a_result("b" * 200, 1 / 3), "soft_prompt": coin})
-    assert alone["recommendation"]["guesses"]
+    assert alone["recommendation"]["guesses"] and decided(alone) is None
     assert recommended(alone).startswith("On these 200 test rows nothing is better than guessing")
     # What tells something is chosen over a cheaper method that does not, be it as good or not.
     results["lora"] = a_result("ab" * 60 + "ba" * 40, 0.6)

@@ -98,9 +98,12 @@ def _beyond(p: float | None) -> str:
 
 
 def decided(found: Mapping[str, Any]) -> str | None:
-    """The method to choose; None where test rows are too few to tell it from the others."""
+    """The method to choose; None where nothing is better than guessing, or test rows are too few to
+    tell methods apart."""
     chosen = found["recommendation"]
-    if chosen is None or not (told_apart(chosen) or can_tell(_tested(found))):
+    if chosen is None or guesses(chosen):
+        return None
+    if not (told_apart(chosen) or can_tell(_tested(found))):
         return None
     return str(chosen["method"])
 
