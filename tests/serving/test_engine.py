@@ -287,6 +287,17 @@ def test_choices_of_a_request_are_scored_by_prompts_and_by_the_bare_model(engine
         answer = engine.submit(asked).result(60)
         assert set(answer.probabilities) == {"up", "down"}
         assert sum(answer.probabilities.values()) == pytest.approx(1)
+    # Nothing taught the bare model to end an answer there, so the end token says nothing of it.
+    backbone, scores = tiny_backbone(), []
+    context = [backbone.bos, *backbone.encode("late")]
+    for word in (" up", " down"):
+        ids = backbone.encode(word)
+        with torch.no_grad():
+            logits = backbone.model(torch.tensor([[*context, *ids]])).logits[0].log_softmax(-1)
+        places = range(len(context) - 1, len(context) + len(ids) - 1)
+        scores.append(sum(logits[n, i] for n, i in zip(places, ids, strict=True)))
+    wanted = torch.stack(scores).softmax(0).tolist()
+    assert list(answer.probabilities.values()) == pytest.approx(wanted, rel=1e-3)
 
 
 def test_a_new_version_answers_new_requests_and_running_ones_keep_theirs() -> None:

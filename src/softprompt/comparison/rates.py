@@ -20,7 +20,7 @@ from softprompt.backbones import Backbone
 from softprompt.comparison.job import Job
 from softprompt.comparison.learner import Learner
 from softprompt.comparison.trainings import Training, Trainings
-from softprompt.comparison.weights import Learned, Lesson, Material, learn
+from softprompt.comparison.weights import Lesson, Material, learn
 from softprompt.errors import DivergedError
 from softprompt.locale import _, figure
 
@@ -38,7 +38,6 @@ class Searched(Generic[T]):
 
     Args:
         kept: what was made last, with the best weights in it.
-        learned: what their training came to.
         seconds: `search`, `training`, and `to_best`, from the beginning of the training, where the
             best weights are of it. A full training that is not the best is part of the search.
         details: `rate` and `full_epochs` of the full training that was best; `kept_rate`, `epoch`
@@ -50,7 +49,6 @@ class Searched(Generic[T]):
     """
 
     kept: T
-    learned: Learned
     seconds: dict[str, float]
     details: dict[str, Any]
     history: list[list[float]]
@@ -105,7 +103,7 @@ def searched(
         "rates": _told(scores),
         "trained": _told({r: runs[r].learned.score if r in runs else -math.inf for r in chosen}),
     }
-    return Searched(kept, best.learned, seconds, details, trial.history)
+    return Searched(kept, seconds, details, trial.history)
 
 
 def _in_full(scores: Mapping[float, float]) -> list[float]:

@@ -7,7 +7,7 @@ in the backbone's own precision, loaded from the folder they were saved in.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -40,7 +40,7 @@ def tuned_model(
         material: what is learned from.
 
     Returns:
-        the model, frozen, with its head; and `parameters`, `bytes`, `learned`, `seconds`,
+        the model, frozen, with its head; and `parameters`, `bytes`, `seconds`,
         `history` and `details`.
     """
 
@@ -62,7 +62,6 @@ def tuned_model(
         return {
             "parameters": sum(p.numel() for p in found.kept.free),
             "bytes": folder_bytes(folder),
-            "learned": asdict(found.learned),
             "seconds": found.seconds,
             "history": found.history,
             "details": found.details,

@@ -35,8 +35,8 @@ PRESETS: Mapping[str, Preset] = {
     ),
     "p-tuning": Preset(
         {"placement": "front", "depth": "input", "parametrisation": "encoder"},
-        "[P; E(x)] is read with P = P0 + s (f(H) - f(H0)); H [P, D] and the network f are trained "
-        "from H0, so that training starts at P0, where the paper has P = f(H)",
+        "[P; E(x)] is read with P = P0 + s (f(H) - f0(H0)); H [P, D] and the network f are trained "
+        "from H0 and f0, so that training starts at P0; the paper has P = f(H)",
         "Liu et al. 2021, arXiv 2103.10385",
     ),
     "p-tuning-v2": Preset(

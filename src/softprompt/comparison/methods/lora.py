@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import Any
 
 from softprompt.comparison.adapters import Adapter
@@ -60,7 +59,7 @@ def tuned_adapter(
         make: fresh matrices; on every token of the job's own backbone when absent.
 
     Returns:
-        the matrices in a fresh backbone; and `bytes`, `learned`, `seconds`, `history`, `details`.
+        the matrices in a fresh backbone; and `bytes`, `seconds`, `history`, `details`.
     """
     folder = job.folder / FOLDER
 
@@ -74,7 +73,6 @@ def tuned_adapter(
         found = searched(job, fresh, rates, epochs, lambda adapter: adapter.learner, material)
         return {
             "bytes": found.kept.save(folder),
-            "learned": asdict(found.learned),
             "seconds": found.seconds,
             "history": found.history,
             "details": {**found.details, "rank": job.how.lora_rank},
