@@ -328,6 +328,15 @@ def test_a_prefix_of_peft_for_an_encoder_decoder_scores_as_in_peft(
     assert (axes.placement, axes.depth, axes.length) == ("suffix", "kv", 4)
 
 
+def test_a_prefix_in_one_cache_with_cross_attention_is_refused(tmp_path: Path) -> None:
+    config = peft.PrefixTuningConfig(
+        task_type="SEQ_2_SEQ_LM", num_virtual_tokens=4, num_transformer_submodules=1
+    )
+    peft.get_peft_model(tiny_encoder_decoder_model("t5").float(), config).save_pretrained(tmp_path)
+    with pytest.raises(ArtifactError, match="num_transformer_submodules=1"):
+        SoftPrompt.load(tmp_path)
+
+
 def test_a_folder_of_another_kind_of_model_is_refused(tmp_path: Path, saved: Backbone) -> None:
     other = tiny_encoder_decoder("t5")
     theirs_saved(CONFIGS["prompt tuning"](), saved, tmp_path / "theirs")

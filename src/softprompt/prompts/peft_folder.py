@@ -45,7 +45,8 @@ def load_peft(path: Path) -> SoftPrompt:
         path: the folder, of which `is_peft` is true.
 
     Raises:
-        ArtifactError: it is no folder of such a prompt, or it is damaged.
+        ArtifactError: it is no folder of such a prompt, it is damaged, or PEFT computes with it
+            what is not computed here.
     """
     if (path / CONFIG).is_file():
         return _load_one(path)
@@ -84,7 +85,8 @@ def _load_one(path: Path) -> SoftPrompt:
     and only the form of the model and the sizes of the prompt can be checked against a backbone.
 
     Raises:
-        ArtifactError: it is no folder of such a prompt, or it is damaged.
+        ArtifactError: it is no folder of such a prompt, it is damaged, or PEFT computes with it
+            what is not computed here.
     """
     config = _read(path / CONFIG)
     if config.get("peft_type") not in _READ:
@@ -93,6 +95,15 @@ def _load_one(path: Path) -> SoftPrompt:
                 path=path, kind=config.get("peft_type"), names=", ".join(_READ)
             ),
             _("Use PEFT for it, or LoRA as a model (--model)."),
+        )
+    if _in_decoder(config) and config.get("num_transformer_submodules") == 1:
+        raise ArtifactError(
+            _(
+                "{path} is a prefix with num_transformer_submodules=1, for which PEFT keeps an "
+                "encoder-decoder's cross-attention and its prefix in one cache; that is not "
+                "computed here."
+            ).format(path=path),
+            _("Train it with num_transformer_submodules=2, as PEFT does unless told otherwise."),
         )
     vectors_PX = _first_module(_table(path), config)
     ours = _read(path / NOTE) if (path / NOTE).is_file() else {}
@@ -201,7 +212,7 @@ def _by_layer(vectors_PX: Tensor, config: dict[str, Any]) -> dict[str, Tensor]:
             _("Copy the folder again."),
         )
     by_part = vectors_PX.view(len(vectors_PX), layers, 2, heads, size // heads)
-    if _in_decoder(config) and int(config.get("num_transformer_submodules") or 2) == 2:
+    if _in_decoder(config):
         by_part = by_part[:, [2 * layer % layers for layer in range(layers)]]
     keys_values = by_part.permute(2, 1, 3, 0, 4).contiguous()
     return {"keys": keys_values[0].contiguous(), "values": keys_values[1].contiguous()}
