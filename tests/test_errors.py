@@ -29,7 +29,7 @@ CLASSES = [
 
 
 def test_every_class_is_exported() -> None:
-    functions = {"nearest", "refusal", "system_reason"}
+    functions = {"is_out_of_memory", "nearest", "refusal", "system_reason"}
     assert {cls.__name__ for cls in CLASSES} | functions == set(errors.__all__)
 
 

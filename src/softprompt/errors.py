@@ -21,6 +21,7 @@ what to do. The command line prints both on one line and exits with code 2.
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
 
 from softprompt.locale import _, mark, retold
@@ -39,12 +40,20 @@ __all__ = [
     "TrainingError",
     "UnknownPromptError",
     "UsageError",
+    "is_out_of_memory",
     "nearest",
     "refusal",
     "system_reason",
 ]
 
 _MOST_NAMES = 40
+_NO_MEMORY = (
+    "out of memory",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "not enough memory",
+    "bad_alloc",
+)
 
 # What pydantic says, the more special before the more general.
 _REFUSALS = (
@@ -184,6 +193,16 @@ def nearest(name: str, allowed: Iterable[str]) -> str:
         return told
     guess = _("Did you mean {name!r}?").format(name=folded[close[0]])
     return f"{guess} {told}"
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error, or one that it was raised from, says that memory was not enough."""
+    # What allocates and what maps weights raise a plain RuntimeError, the system an OSError.
+    plain = isinstance(error, RuntimeError) and any(x in str(error).lower() for x in _NO_MEMORY)
+    system = isinstance(error, OSError) and error.errno == errno.ENOMEM
+    if isinstance(error, MemoryError) or plain or system:
+        return True
+    return error.__cause__ is not None and is_out_of_memory(error.__cause__)
 
 
 def refusal(message: str) -> str:

@@ -103,6 +103,18 @@ def test_what_cannot_be_used_is_refused(tmp_path: Path, damage: object, message:
     assert "\n" not in str(raised.value)
 
 
+def test_weights_that_memory_does_not_hold_are_no_matter_of_the_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise RuntimeError("unable to mmap 9 bytes from file <a>: Cannot allocate memory (12)")
+
+    save_tiny(tmp_path)
+    monkeypatch.setattr(transformers.AutoModelForCausalLM, "from_pretrained", full)
+    with pytest.raises(BackboneError, match=r"not enough memory.*smaller model"):
+        load_backbone(str(tmp_path))
+
+
 def test_an_unknown_name_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(BackboneError, match=r"'no-such/model' cannot be loaded.*`nano` always"):

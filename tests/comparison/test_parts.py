@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import random
 import threading
@@ -19,11 +20,11 @@ from softprompt.comparison.energy import Meter
 from softprompt.comparison.escalation import Held, judged, not_measured, steps_of
 from softprompt.comparison.general import change_interval, halves, passages_of
 from softprompt.comparison.held_out import HeldOut
-from softprompt.comparison.memory import is_out_of_memory, peak_memory
+from softprompt.comparison.memory import peak_memory
 from softprompt.comparison.significance import guessing_p_value, p_value
 from softprompt.comparison.verdicts import escalation
 from softprompt.comparison.words import change
-from softprompt.errors import DataError
+from softprompt.errors import BackboneError, DataError, is_out_of_memory
 
 ENERGY = importlib.import_module("softprompt.comparison.energy")
 
@@ -321,12 +322,19 @@ def test_the_peak_is_that_of_this_program(tmp_path: Path) -> None:
         (MemoryError(), True),
         (torch.OutOfMemoryError("CUDA out of memory."), True),
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 9 bytes"), True),
+        (RuntimeError("unable to mmap 9 bytes from file <a>: Cannot allocate memory (12)"), True),
+        (RuntimeError("std::bad_alloc"), True),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), True),
+        (OSError(errno.ENOENT, "No such file or directory"), False),
         (RuntimeError("shapes differ"), False),
         (ValueError("out of memory"), False),
     ],
 )
 def test_errors_of_memory_are_known(error: Exception, is_one: bool) -> None:
     assert is_out_of_memory(error) is is_one
+    with pytest.raises(BackboneError) as told:
+        raise BackboneError("The model cannot be loaded.", "Check it.") from error
+    assert is_out_of_memory(told.value) is is_one
 
 
 def test_general_text_is_cut_between_words(tmp_path: Path) -> None:

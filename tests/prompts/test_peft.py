@@ -285,6 +285,19 @@ def test_a_damaged_folder_is_one_error(tmp_path: Path, saved: Backbone, damage: 
         SoftPrompt.load(folder)
 
 
+@pytest.mark.parametrize(
+    "garbled", [{"num_attention_heads": 3}, {"num_layers": "two"}, {"token_dim": None}]
+)
+def test_a_prefix_of_odd_sizes_is_one_error(
+    tmp_path: Path, saved: Backbone, garbled: dict[str, Any]
+) -> None:
+    folder = export_peft(prompt_of("front", "kv", saved), tmp_path / "peft", saved)
+    config = json.loads((folder / "adapter_config.json").read_text())
+    (folder / "adapter_config.json").write_text(json.dumps({**config, **garbled}))
+    with pytest.raises(ArtifactError, match=r"lacks or garbles|numbers a virtual token"):
+        SoftPrompt.load(folder)
+
+
 def test_other_peft_folders_are_refused(tmp_path: Path) -> None:
     (tmp_path / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA"}))
     with pytest.raises(ArtifactError, match="of type 'LORA'"):

@@ -24,7 +24,7 @@ from softprompt.backbones.fingerprint import (
 from softprompt.backbones.kinds import Kind, kind_of
 from softprompt.backbones.lora import base_of, identity_with, is_lora, put_in
 from softprompt.backbones.precision import DTYPES, fastest_dtype
-from softprompt.errors import BackboneError
+from softprompt.errors import BackboneError, is_out_of_memory
 from softprompt.locale import _, mark
 
 __all__ = ["BackboneConfig", "load_backbone", "progress_bars"]
@@ -216,6 +216,10 @@ def _cannot_load(name: str, error: Exception) -> BackboneError:
                 name=name, reason=first.strip()
             ),
             _("Run: pip install 'softprompt[quantization]'"),
+        )
+    if is_out_of_memory(error):
+        return BackboneError(
+            _("There is not enough memory."), _("Choose a smaller model or batch.")
         )
     return BackboneError(
         _("The model {name!r} cannot be loaded: {reason}").format(name=name, reason=first.strip()),

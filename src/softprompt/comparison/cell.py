@@ -16,8 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from softprompt.comparison.memory import is_out_of_memory
-from softprompt.errors import SoftPromptError, reason_of
+from softprompt.errors import SoftPromptError, is_out_of_memory, reason_of
 from softprompt.storage import disk_errors
 from softprompt.training.run_directory import RunDirectory
 

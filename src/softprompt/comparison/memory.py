@@ -13,7 +13,7 @@ import torch
 
 from softprompt.training.result import peak_memory as by_usage
 
-__all__ = ["is_out_of_memory", "peak_memory"]
+__all__ = ["peak_memory"]
 
 
 def peak_memory(status: Path = Path("/proc/self/status")) -> int:
@@ -27,12 +27,3 @@ def peak_memory(status: Path = Path("/proc/self/status")) -> int:
             device = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0
             return int(line.split()[1]) * 1024 + device
     return by_usage()
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory was not enough."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    # The CPU's allocator raises a plain RuntimeError.
-    words = "out of memory", "can't allocate memory", "not enough memory"
-    return isinstance(error, RuntimeError) and any(word in str(error).lower() for word in words)

@@ -105,13 +105,14 @@ def _load_one(path: Path) -> SoftPrompt:
             ).format(path=path),
             _("Train it with num_transformer_submodules=2, as PEFT does unless told otherwise."),
         )
-    vectors_PX = _first_module(_table(path), config)
+    table_PX = _table(path)
     ours = _read(path / NOTE) if (path / NOTE).is_file() else {}
     placement = "suffix" if _in_decoder(config) else "front"
-    if ours.get("bos_included"):
-        placement, vectors_PX = "prefix", vectors_PX[1:]
     name = str(config.get("base_model_name_or_path") or "")
     try:
+        vectors_PX = _first_module(table_PX, config)
+        if ours.get("bos_included"):
+            placement, vectors_PX = "prefix", vectors_PX[1:]
         revision = config.get("revision")
         identity = Identity(**ours["backbone"]) if ours else Identity(name, revision, "", "")
         return SoftPrompt(
@@ -124,7 +125,7 @@ def _load_one(path: Path) -> SoftPrompt:
             dtype=ours.get("dtype", "fp32"),
             config={"peft": {"task_type": config.get("task_type")}},
         )
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise ArtifactError(
             _("A file in {path} lacks or garbles a field ({error}).").format(
                 path=path, error=error
@@ -197,10 +198,13 @@ def _by_layer(vectors_PX: Tensor, config: dict[str, Any]) -> dict[str, Tensor]:
 
     Raises:
         ArtifactError: numbers and sizes do not fit together.
+        ValueError: one of them is no number, or the heads do not part the size.
     """
     layers, heads, size = (
         int(config.get(name) or 0) for name in ("num_layers", "num_attention_heads", "token_dim")
     )
+    if heads and size % heads:
+        raise ValueError(f"num_attention_heads {heads}, token_dim {size}")
     if not heads or vectors_PX.shape[1] != 2 * layers * size:
         raise ArtifactError(
             _(
