@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from tiny import feedback_rows
+from tiny import feedback_rows, save_tiny
+from transformers import AutoModelForCausalLM
 
 from cli.conftest import Shell, write_jsonl
 from softprompt import SoftPrompt
@@ -156,3 +157,21 @@ def test_export_refuses_what_peft_cannot_hold(shell: Shell, trained: Path, tmp_p
     assert not (tmp_path / "peft").exists()
     told = shell.mistake("export", trained, "--to", "pfet", "--output", tmp_path / "peft")
     assert "Did you mean 'peft'?" in told
+
+
+@pytest.mark.parametrize("kind", ["encoder-decoder", "lora"])
+def test_export_to_vllm_refuses_models_that_it_cannot_serve(
+    shell: Shell, data: Path, tmp_path: Path, kind: str
+) -> None:
+    model, run = tmp_path / "model", tmp_path / "run"
+    save_tiny(model, "t5" if kind == "encoder-decoder" else "llama")
+    if kind == "lora":
+        peft = pytest.importorskip("peft")
+        base = AutoModelForCausalLM.from_pretrained(model)
+        model = tmp_path / "adapter"
+        peft.get_peft_model(base, peft.LoraConfig(task_type="CAUSAL_LM")).save_pretrained(model)
+    words = ["--model", model, "--output", run, "--epochs", 1, "--baselines", "none"]
+    assert shell("tune", data, *words).code == 0
+    told = shell.mistake("export", run, "--to", "vllm", "--output", tmp_path / "vllm")
+    assert ("no decoder" if kind == "encoder-decoder" else "a model with LoRA") in told
+    assert not (tmp_path / "vllm").exists()

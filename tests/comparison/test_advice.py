@@ -190,6 +190,12 @@ def test_what_is_no_report_is_refused() -> None:
     empty = {"format": VERSION, "metric": "accuracy", "methods": {}, "recommendation": None}
     with pytest.raises(UsageError, match="no measurements yet"):
         advise(Situation(), empty)
+    refused = {"errors": {"zero_shot": {"kind": "refused", "error": "It cannot."}}}
+    with pytest.raises(UsageError, match="none of its methods"):
+        advise(Situation(), {**empty, **refused})
+    failed = {"errors": {"lora": {"kind": "failed", "error": "It broke."}, **refused["errors"]}}
+    with pytest.raises(UsageError, match="no measurements yet"):
+        advise(Situation(), {**empty, **failed})
     guess = a_report("majority", "majority", None)
     guess["methods"] = {"majority": guess["methods"]["majority"]}
     with pytest.raises(UsageError, match="no measurements yet"):

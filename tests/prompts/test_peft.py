@@ -232,6 +232,9 @@ def test_a_configuration_of_peft_describes_the_axes() -> None:
         described(peft.PrefixTuningConfig(num_virtual_tokens=4, init_weights="zero"), "continued")
     with pytest.raises(ConfigError, match="does not say num_virtual_tokens"):
         described(peft.PromptTuningConfig(), "continued")
+    unknown = peft.PromptEncoderConfig(num_virtual_tokens=4, encoder_reparameterization_type="GRU")
+    with pytest.raises(ConfigError, match=r"cannot be 'GRU'.*MLP"):
+        described(unknown, "continued")
 
 
 def test_a_configuration_of_peft_trains(tmp_path: Path) -> None:
@@ -339,6 +342,18 @@ def test_a_prefix_of_peft_for_an_encoder_decoder_scores_as_in_peft(
     same_as_theirs(loaded, EncoderDecoder(base, tiny_tokenizer("encoder_decoder")), theirs)
     axes = described(config, "encoder_decoder")
     assert (axes.placement, axes.depth, axes.length) == ("suffix", "kv", 4)
+
+
+def test_a_task_type_that_no_backbone_has_is_no_matter_of_the_model(
+    tmp_path: Path, saved: Backbone
+) -> None:
+    folder = export_peft(make("front", saved), tmp_path / "peft", saved)
+    file = folder / "adapter_config.json"
+    config = json.loads(file.read_text())
+    for task_type, advice in (("FEATURE_EXTRACTION", "Use PEFT"), ("SEQ_2_SEQ_LM", "Load it with")):
+        file.write_text(json.dumps({**config, "task_type": task_type}))
+        with pytest.raises(ArtifactError, match=f"task type '{task_type}'.*{advice}"):
+            SoftPrompt.load(folder).check_backbone(saved)
 
 
 def test_a_prefix_in_one_cache_with_cross_attention_is_refused(tmp_path: Path) -> None:

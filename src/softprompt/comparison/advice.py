@@ -289,14 +289,8 @@ def _read(report: Mapping[str, Any], quality: str | None) -> dict[str, Any]:
         ) from error
 
 
-def _measured(report: Mapping[str, Any], quality: str | None) -> dict[str, Any]:
-    """What a report says for the quality that is asked for, and the numbers behind it.
-
-    `option` is None where no method that was measured is better than guessing; `cheapest`
-    is the cheapest method that `best` does not beat beyond chance. `lacking` is what keeps that
-    from telling something of the model: no method that learns (`learning`), or too few test `rows`;
-    None where neither does. `undecided`: too few rows to tell the chosen method from one that goes
-    another way. `combined`: the method is a prompt over what another way has trained.
+def _recommendation(report: Mapping[str, Any]) -> dict[str, Any]:
+    """What a report recommends.
 
     Raises:
         UsageError: it is no report, or has nothing measured.
@@ -310,11 +304,34 @@ def _measured(report: Mapping[str, Any], quality: str | None) -> dict[str, Any]:
         )
     chosen = report["recommendation"]
     ways = [METHODS.get(name).way for name in report["methods"] if name in METHODS]
+    errors = report.get("errors", {}).values()
+    if not report["methods"] and errors and all(told["kind"] == "refused" for told in errors):
+        raise UsageError(
+            _("The comparison could take none of its methods with this backbone."),
+            _("Compare others with --methods, or choose another backbone."),
+        )
     if chosen is None or not any(ways):
         raise UsageError(
             _("The report has no measurements yet."),
             _("Go on with `softprompt compare --resume DIR` first."),
         )
+    recommendation: dict[str, Any] = chosen
+    return recommendation
+
+
+def _measured(report: Mapping[str, Any], quality: str | None) -> dict[str, Any]:
+    """What a report says for the quality that is asked for, and the numbers behind it.
+
+    `option` is None where no method that was measured is better than guessing; `cheapest`
+    is the cheapest method that `best` does not beat beyond chance. `lacking` is what keeps that
+    from telling something of the model: no method that learns (`learning`), or too few test `rows`;
+    None where neither does. `undecided`: too few rows to tell the chosen method from one that goes
+    another way. `combined`: the method is a prompt over what another way has trained.
+
+    Raises:
+        UsageError: it is no report, or has nothing measured.
+    """
+    chosen = _recommendation(report)
     metric, cheapest, best = report["metric"], chosen["method"], chosen["best"]
     beyond_guessing = not guesses(chosen)
     name = best if quality == "best" and beyond_guessing else cheapest

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from softprompt.errors import ConfigError, refusal
+from softprompt.errors import ConfigError, nearest, refusal
 from softprompt.locale import _
 from softprompt.prompts.config import PromptConfig
 
@@ -104,13 +104,25 @@ def _prompt_tuning(config: Any, form: str) -> dict[str, Any]:
 
 
 def _p_tuning(config: Any, form: str) -> dict[str, Any]:
+    kind = _network(config)
+    if kind not in ("", "MLP", "LSTM"):
+        raise ConfigError(
+            _("{config}: encoder_reparameterization_type cannot be {kind!r}.").format(
+                config=type(config).__name__, kind=kind
+            ),
+            nearest(kind, ("MLP", "LSTM")),
+        )
     emitted = "encoder_lstm" if _has_lstm(config) else "encoder"
     return {"parametrisation": emitted, "initialisation": "random"}
 
 
 def _has_lstm(config: Any) -> bool:
+    return _network(config) == "LSTM"
+
+
+def _network(config: Any) -> str:
     kind = getattr(config, "encoder_reparameterization_type", "")
-    return str(getattr(kind, "value", kind)).upper() == "LSTM"
+    return str(getattr(kind, "value", kind)).upper()
 
 
 def _prefix_tuning(config: Any, form: str) -> dict[str, Any]:

@@ -206,7 +206,9 @@ class SoftPrompt:
                 _("PEFT's prompt is of task type {task!r}; {model} is of another form.").format(
                     task=task_type, model=backbone.identity.name
                 ),
-                _("Load it with --model {model}.").format(model=self.backbone.name),
+                _("Load it with --model {model}.").format(model=self.backbone.name)
+                if TASK_FORMS[str(task_type)]
+                else _("Use PEFT for it: no backbone here gives the outputs of such a task."),
             )
         depth, tensors = DEPTHS.get(self.depth), headless(self._by_member()[0])
         wanted = depth.tensors(depth.vectors(tensors), depth.lengths(tensors), backbone)

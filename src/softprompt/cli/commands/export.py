@@ -80,6 +80,7 @@ def _to_vllm(prompt: SoftPrompt, folder: Path) -> str:
     what = None if prompt.depth == "input" else _("depth {depth}").format(depth=prompt.depth)
     if prompt.heads or prompt.task.kind == "vectors":
         what = _("a model that does not write")
+    what = what or _unserved(prompt.backbone.name)
     if what is not None:
         raise UsageError(
             _("The prompt is of {what}; vLLM takes vectors among the input of a decoder.").format(
@@ -91,3 +92,21 @@ def _to_vllm(prompt: SoftPrompt, folder: Path) -> str:
     if prompt.readout is None:
         return ""
     return _("The readout is left out; softprompt evaluate tells what the prompt does without it.")
+
+
+def _unserved(model: str) -> str | None:
+    """What of a model a vLLM server does not have; None where that cannot be read here."""
+    from transformers import AutoConfig
+
+    from softprompt.backbones.kinds import kind_of
+    from softprompt.backbones.lora import is_lora
+
+    if is_lora(model):
+        return _("a model with LoRA")
+    if not (Path(model) / "config.json").is_file():
+        return None
+    try:
+        form = kind_of(AutoConfig.from_pretrained(model, trust_remote_code=False)).backbone.form
+    except (OSError, ValueError):
+        return None
+    return None if form == "continued" else _("a model that is no decoder")
