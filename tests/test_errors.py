@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import copy
+import errno
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+import torch
 from pydantic import BaseModel, Field, ValidationError
 
 from softprompt import errors
 from softprompt.errors import (
+    BackboneError,
     ConfigError,
     DivergedError,
     SoftPromptError,
+    is_out_of_memory,
     nearest,
     refusal,
     system_reason,
@@ -165,3 +169,24 @@ def test_what_the_system_says_is_translated(tmp_path: Path) -> None:
         (tmp_path / "absent").read_text()
     assert system_reason(error.value) == "không có tệp hoặc thư mục này"
     assert system_reason(OSError(5, "Input/output error")) == "Input/output error"
+
+
+@pytest.mark.parametrize(
+    ("error", "is_one"),
+    [
+        (MemoryError(), True),
+        (torch.OutOfMemoryError("CUDA out of memory."), True),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 9 bytes"), True),
+        (RuntimeError("unable to mmap 9 bytes from file <a>: Cannot allocate memory (12)"), True),
+        (RuntimeError("std::bad_alloc"), True),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), True),
+        (OSError(errno.ENOENT, "No such file or directory"), False),
+        (RuntimeError("shapes differ"), False),
+        (ValueError("out of memory"), False),
+    ],
+)
+def test_errors_of_memory_are_known(error: Exception, is_one: bool) -> None:
+    assert is_out_of_memory(error) is is_one
+    with pytest.raises(BackboneError) as told:
+        raise BackboneError("The model cannot be loaded.", "Check it.") from error
+    assert is_out_of_memory(told.value) is is_one

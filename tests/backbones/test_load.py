@@ -111,7 +111,7 @@ def test_weights_that_memory_does_not_hold_are_no_matter_of_the_name(
 
     save_tiny(tmp_path)
     monkeypatch.setattr(transformers.AutoModelForCausalLM, "from_pretrained", full)
-    with pytest.raises(BackboneError, match=r"not enough memory.*smaller model"):
+    with pytest.raises(BackboneError, match=r"does not fit into memory.*smaller model"):
         load_backbone(str(tmp_path))
 
 

@@ -145,6 +145,19 @@ def test_a_defect_keeps_its_traceback(shell: Shell, monkeypatch: pytest.MonkeyPa
         shell("show", "anything")
 
 
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes")]
+)
+def test_too_little_memory_takes_one_line(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("softprompt.cli.prompt_use.load_prompt", full)
+    assert shell.mistake("show", "anything").startswith("There is not enough memory.")
+
+
 def test_libraries_cannot_spoil_the_json(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     def chatty(text: str) -> AbstractContextManager[None]:
         print("a library speaks")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import importlib
 import random
 import threading
@@ -24,7 +23,7 @@ from softprompt.comparison.memory import peak_memory
 from softprompt.comparison.significance import guessing_p_value, p_value
 from softprompt.comparison.verdicts import escalation
 from softprompt.comparison.words import change
-from softprompt.errors import BackboneError, DataError, is_out_of_memory
+from softprompt.errors import DataError
 
 ENERGY = importlib.import_module("softprompt.comparison.energy")
 
@@ -314,27 +313,6 @@ def test_the_peak_is_that_of_this_program(tmp_path: Path) -> None:
     device = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0
     assert peak_memory(status) == 2048 * 1024 + device
     assert peak_memory(tmp_path / "absent") > 1_000_000
-
-
-@pytest.mark.parametrize(
-    ("error", "is_one"),
-    [
-        (MemoryError(), True),
-        (torch.OutOfMemoryError("CUDA out of memory."), True),
-        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 9 bytes"), True),
-        (RuntimeError("unable to mmap 9 bytes from file <a>: Cannot allocate memory (12)"), True),
-        (RuntimeError("std::bad_alloc"), True),
-        (OSError(errno.ENOMEM, "Cannot allocate memory"), True),
-        (OSError(errno.ENOENT, "No such file or directory"), False),
-        (RuntimeError("shapes differ"), False),
-        (ValueError("out of memory"), False),
-    ],
-)
-def test_errors_of_memory_are_known(error: Exception, is_one: bool) -> None:
-    assert is_out_of_memory(error) is is_one
-    with pytest.raises(BackboneError) as told:
-        raise BackboneError("The model cannot be loaded.", "Check it.") from error
-    assert is_out_of_memory(told.value) is is_one
 
 
 def test_general_text_is_cut_between_words(tmp_path: Path) -> None:

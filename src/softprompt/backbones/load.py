@@ -219,7 +219,10 @@ def _cannot_load(name: str, error: Exception) -> BackboneError:
         )
     if is_out_of_memory(error):
         return BackboneError(
-            _("There is not enough memory."), _("Choose a smaller model or batch.")
+            _("The model {name!r} does not fit into memory ({reason}).").format(
+                name=name, reason=first.strip()
+            ),
+            _("Choose a smaller model, or another precision with --dtype."),
         )
     return BackboneError(
         _("The model {name!r} cannot be loaded: {reason}").format(name=name, reason=first.strip()),

@@ -13,7 +13,7 @@ import typer
 from rich.text import Text
 
 from softprompt.cli.streams import drop_output, error_console
-from softprompt.errors import SoftPromptError, refusal
+from softprompt.errors import SoftPromptError, is_out_of_memory, refusal
 from softprompt.locale import _, mark, retold
 
 __all__ = ["INTERRUPTED", "MISTAKE", "failed"]
@@ -105,7 +105,7 @@ def _tell(error: BaseException) -> tuple[str, str, int] | None:
             _("Check the path, its permissions and the free space."),
             MISTAKE,
         )
-    if isinstance(error, MemoryError):
+    if is_out_of_memory(error):
         return _("There is not enough memory."), _("Choose a smaller model or batch."), MISTAKE
     return None
 

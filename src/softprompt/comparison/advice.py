@@ -315,8 +315,7 @@ def _recommendation(report: Mapping[str, Any]) -> dict[str, Any]:
             _("The report has no measurements yet."),
             _("Go on with `softprompt compare --resume DIR` first."),
         )
-    recommendation: dict[str, Any] = chosen
-    return recommendation
+    return dict(chosen)
 
 
 def _measured(report: Mapping[str, Any], quality: str | None) -> dict[str, Any]:
